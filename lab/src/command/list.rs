@@ -1,0 +1,19 @@
+//! Which generations can this machine run?
+
+use lab::{Generation, Result};
+
+pub fn list() -> Result<()> {
+    let generations = Generation::available()?;
+    if generations.is_empty() {
+        println!("none: install PoWA's packages, or have a suite prepared with `lab prepare trixie`");
+    }
+    for generation in generations {
+        println!(
+            "PoWA {:<7} PostgreSQL {:<3} {}",
+            generation.powa_version(),
+            generation.postgres_major(),
+            generation.root().map_or_else(|| "installed".to_owned(), |root| root.display().to_string()),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! Real PostgreSQL servers with PoWA, made for a test, a benchmark or a demonstration, and gone afterwards.
+//!
+//! A [`Generation`] is what this machine can run; a [`Cluster`] is one running server of it. Servers listen on
+//! free ports of 127.0.0.1 and live in temporary folders. Their end is certain: see `guard`.
+
+#![warn(missing_docs)]
+
+mod cluster;
+mod database;
+mod generation;
+mod guard;
+mod launcher;
+mod port;
+mod registration;
+mod settings;
+mod suite;
+mod version;
+mod workload;
+
+pub use anyhow::{Error, Result};
+pub use cluster::Cluster;
+pub use generation::Generation;
+pub use registration::Registration;
+pub use suite::{Suite, prepare};
+pub use workload::Workload;

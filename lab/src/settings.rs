@@ -1,0 +1,60 @@
+//! How is a laboratory server set up?
+
+use std::fmt::Write;
+
+/// Who may connect, and how: members of the role `password_required` have to show a password, others don't.
+pub(crate) const HOST_BASED_AUTHENTICATION: &str = "\
+host all +password_required 127.0.0.1/32 scram-sha-256
+host all all 127.0.0.1/32 trust
+";
+
+const SETTINGS: [(&str, &str); 22] = [
+    ("listen_addresses", "127.0.0.1"),
+    // A socket's path may have 107 bytes: not sure in a deep temporary folder, and not needed.
+    ("unix_socket_directories", ""),
+    ("max_connections", "200"),
+    ("shared_buffers", "32MB"),
+    // Not POSIX: a prepared suite has no /dev/shm.
+    ("dynamic_shared_memory_type", "mmap"),
+    ("timezone", "UTC"),
+    ("log_timezone", "UTC"),
+    ("log_line_prefix", "%m [%p] %q%a@%d "),
+    // Not powa: its background worker would take snapshots of its own.
+    ("shared_preload_libraries", "pg_stat_statements,pg_stat_kcache,pg_qualstats,pg_wait_sampling"),
+    ("pg_qualstats.sample_rate", "1"),
+    ("pg_stat_statements.track", "all"),
+    ("compute_query_id", "on"),
+    ("track_functions", "all"),
+    ("track_io_timing", "on"),
+    ("jit", "off"),
+    // The data don't outlive the process.
+    ("fsync", "off"),
+    ("synchronous_commit", "off"),
+    ("full_page_writes", "off"),
+    ("wal_level", "minimal"),
+    ("max_wal_senders", "0"),
+    ("checkpoint_timeout", "1h"),
+    ("autovacuum_naptime", "10s"),
+];
+
+/// The text to append to `postgresql.conf`; of a setting that is there twice, the last one counts.
+pub(crate) fn configuration(own: &[(&str, &str)]) -> String {
+    let mut text = String::from("\n");
+    for (name, value) in SETTINGS.iter().chain(own) {
+        let value = value.replace('\'', "''");
+        writeln!(text, "{name} = '{value}'").expect("writing to a string succeeds");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_settings_come_last_and_are_quoted() {
+        let text = configuration(&[("fsync", "on"), ("log_line_prefix", "it's ")]);
+        assert!(text.find("fsync = 'off'").unwrap() < text.find("fsync = 'on'").unwrap());
+        assert!(text.ends_with("log_line_prefix = 'it''s '\n"));
+    }
+}

@@ -1,0 +1,146 @@
+//! How does a generation that the host doesn't carry get here?
+//!
+//! A Debian suite is installed by debootstrap into `target/lab/<suite>`, and its PostgreSQL runs from there.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use rustix::fs::FlockOperation;
+
+use crate::generation::Generation;
+
+/// A Debian suite, each of which carries another generation of PoWA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suite {
+    /// Debian 12: PostgreSQL 15 with PoWA 4.1.
+    Bookworm,
+    /// Debian 13: PostgreSQL 17 with PoWA 5.0.
+    Trixie,
+    /// Unstable: PostgreSQL 18 with the newest PoWA.
+    Sid,
+}
+
+impl Suite {
+    /// All suites, oldest first.
+    pub const ALL: [Suite; 3] = [Suite::Bookworm, Suite::Trixie, Suite::Sid];
+
+    /// Debian's name of the suite.
+    pub fn name(self) -> &'static str {
+        match self {
+            Suite::Bookworm => "bookworm",
+            Suite::Trixie => "trixie",
+            Suite::Sid => "sid",
+        }
+    }
+
+    fn postgres_major(self) -> u32 {
+        match self {
+            Suite::Bookworm => 15,
+            Suite::Trixie => 17,
+            Suite::Sid => 18,
+        }
+    }
+
+    fn packages(self) -> String {
+        let postgres = format!("postgresql-{}", self.postgres_major());
+        let extensions = ["powa", "pg-qualstats", "pg-stat-kcache", "pg-wait-sampling", "hypopg", "pg-track-settings"];
+        let extensions = extensions.map(|extension| format!("{postgres}-{extension}"));
+        format!("{postgres},{}", extensions.join(","))
+    }
+
+    /// The folder of this suite when it is there; only complete ones are.
+    pub(crate) fn prepared_root(self) -> Option<PathBuf> {
+        let root = prepared_suites().join(self.name());
+        root.is_dir().then_some(root)
+    }
+}
+
+/// `target/lab` of the workspace, whatever CARGO_TARGET_DIR says: a suite is worth keeping across builds.
+fn prepared_suites() -> PathBuf {
+    let lab = Path::new(env!("CARGO_MANIFEST_DIR"));
+    lab.parent().expect("lab is a folder of the workspace").join("target/lab")
+}
+
+/// Installs `suite` into `target/lab/<suite>`, which takes about a minute, unless it is already there.
+///
+/// An interrupted run leaves nothing that could be taken for a finished one. Several runs at once wait for each
+/// other.
+///
+/// # Errors
+/// Not root, no debootstrap on the machine, or debootstrap failed; then the end of its output is in the message.
+pub fn prepare(suite: Suite) -> Result<Generation> {
+    let suites = prepared_suites();
+    fs::create_dir_all(&suites).with_context(|| format!("making {}", suites.display()))?;
+    let lock = File::create(suites.join("lock")).context("making the lock of the prepared suites")?;
+    rustix::fs::flock(&lock, FlockOperation::LockExclusive).context("waiting for another preparation")?;
+
+    let root = suites.join(suite.name());
+    if !root.is_dir() {
+        let partial = suites.join(format!("{}.partial", suite.name()));
+        remove(&partial)?;
+        if let Err(error) = bootstrap(suite, &partial, &suites.join(format!("{}.log", suite.name()))) {
+            // What failed first is what counts; a rest is removed by the next try.
+            let _ = remove(&partial);
+            return Err(error);
+        }
+        fs::rename(&partial, &root).with_context(|| format!("moving {} in place", root.display()))?;
+    }
+    Generation::installed_under(Some(&root))?
+        .pop()
+        .with_context(|| format!("{} holds no PostgreSQL with PoWA; remove it and try again", root.display()))
+}
+
+fn bootstrap(suite: Suite, target: &Path, log: &Path) -> Result<()> {
+    let name = suite.name();
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "preparing {name} takes root: debootstrap makes device files and changes owners"
+    );
+    let output = File::create(log).with_context(|| format!("making {}", log.display()))?;
+    // A mount namespace of its own: debootstrap mounts /proc inside the target, and does not unmount it when it
+    // is interrupted.
+    let status = Command::new("unshare")
+        .args(["--mount", "debootstrap", "--variant=minbase"])
+        .arg(format!("--include={}", suite.packages()))
+        .arg(name)
+        .arg(target)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .stderr(output.try_clone().context("sharing debootstrap's log")?)
+        .stdout(output)
+        .status()
+        .context("running unshare (of util-linux)")?;
+    ensure!(
+        status.success(),
+        "debootstrap of {name} failed ({status}; is debootstrap installed?); the end of {}:\n{}",
+        log.display(),
+        crate::launcher::end_of(log),
+    );
+    remove_downloads(target)
+}
+
+/// The downloaded packages are a third of the folder's size and of no further use.
+fn remove_downloads(target: &Path) -> Result<()> {
+    let archives = target.join("var/cache/apt/archives");
+    for file in fs::read_dir(&archives).context("listing the downloaded packages")? {
+        let path = file.context("listing the downloaded packages")?.path();
+        if path.extension() == Some(OsStr::new("deb")) {
+            fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    let Ok(meta) = fs::symlink_metadata(folder) else {
+        return Ok(());
+    };
+    let parent = folder.parent().context("a suite's folder has a parent")?;
+    let same_device = fs::metadata(parent).is_ok_and(|parent| parent.dev() == meta.dev());
+    ensure!(same_device, "{} is a mount point: not removed", folder.display());
+    fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))
+}
