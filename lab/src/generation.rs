@@ -7,6 +7,10 @@ use anyhow::{Context, Result, bail};
 use crate::suite::Suite;
 use crate::version::Version;
 
+/// What has to be there of each; hypopg is never created here, but PoWA notices that it is available.
+const EXTENSIONS: [&str; 6] =
+    ["powa", "pg_qualstats", "pg_stat_kcache", "pg_wait_sampling", "pg_track_settings", "hypopg"];
+
 /// One PostgreSQL major version with the PoWA version that belongs to it, ready to run on this machine.
 #[derive(Clone, Debug)]
 pub struct Generation {
@@ -70,10 +74,11 @@ impl Generation {
                 continue;
             };
             let server = top.join(format!("usr/lib/postgresql/{postgres_major}/bin/postgres"));
-            let control = top.join(format!("usr/share/postgresql/{postgres_major}/extension/powa.control"));
-            if server.exists() && control.exists() {
+            let extensions = top.join(format!("usr/share/postgresql/{postgres_major}/extension"));
+            let control = |extension: &str| extensions.join(format!("{extension}.control"));
+            if server.exists() && EXTENSIONS.iter().all(|extension| control(extension).exists()) {
                 found.push(Generation {
-                    powa: Version::from_control_file(&control)?,
+                    powa: Version::from_control_file(&control("powa"))?,
                     postgres_major,
                     root: root.map(Path::to_owned),
                 });

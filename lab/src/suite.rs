@@ -4,7 +4,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -73,38 +73,48 @@ fn prepared_suites() -> PathBuf {
 /// # Errors
 /// Not root, no debootstrap on the machine, or debootstrap failed; then the end of its output is in the message.
 pub fn prepare(suite: Suite) -> Result<Generation> {
-    let suites = prepared_suites();
-    fs::create_dir_all(&suites).with_context(|| format!("making {}", suites.display()))?;
-    let lock = File::create(suites.join("lock")).context("making the lock of the prepared suites")?;
-    rustix::fs::flock(&lock, FlockOperation::LockExclusive).context("waiting for another preparation")?;
-
-    let root = suites.join(suite.name());
+    let root = prepared_suites().join(suite.name());
     if !root.is_dir() {
-        let partial = suites.join(format!("{}.partial", suite.name()));
-        remove(&partial)?;
-        if let Err(error) = bootstrap(suite, &partial, &suites.join(format!("{}.log", suite.name()))) {
-            // What failed first is what counts; a rest is removed by the next try.
-            let _ = remove(&partial);
-            return Err(error);
-        }
-        fs::rename(&partial, &root).with_context(|| format!("moving {} in place", root.display()))?;
+        install(suite, &root)?;
     }
     Generation::installed_under(Some(&root))?
         .pop()
         .with_context(|| format!("{} holds no PostgreSQL with PoWA; remove it and try again", root.display()))
 }
 
-fn bootstrap(suite: Suite, target: &Path, log: &Path) -> Result<()> {
-    let name = suite.name();
+fn install(suite: Suite, root: &Path) -> Result<()> {
     ensure!(
         rustix::process::geteuid().is_root(),
-        "preparing {name} takes root: debootstrap makes device files and changes owners"
+        "preparing {} takes root: debootstrap makes device files and changes owners",
+        suite.name(),
     );
+    let suites = prepared_suites();
+    fs::create_dir_all(&suites).with_context(|| format!("making {}", suites.display()))?;
+    let lock = File::create(suites.join("lock")).context("making the lock of the prepared suites")?;
+    rustix::fs::flock(&lock, FlockOperation::LockExclusive).context("waiting for another preparation")?;
+    if root.is_dir() {
+        // The one that we waited for has made it.
+        return Ok(());
+    }
+    let partial = suites.join(format!("{}.partial", suite.name()));
+    remove(&partial)?;
+    if let Err(error) = bootstrap(suite, &partial, &suites.join(format!("{}.log", suite.name()))) {
+        // What failed first is what counts; a rest is removed by the next try.
+        let _ = remove(&partial);
+        return Err(error);
+    }
+    fs::rename(&partial, root).with_context(|| format!("moving {} in place", root.display()))
+}
+
+fn bootstrap(suite: Suite, target: &Path, log: &Path) -> Result<()> {
+    let name = suite.name();
     let output = File::create(log).with_context(|| format!("making {}", log.display()))?;
-    // A mount namespace of its own: debootstrap mounts /proc inside the target, and does not unmount it when it
-    // is interrupted.
-    let status = Command::new("unshare")
-        .args(["--mount", "debootstrap", "--variant=minbase"])
+    // All of it ends with this process, even by SIGKILL, and so do the mounts that it makes inside the target:
+    // the next try finds plain files, which nobody is still adding to.
+    let status = Command::new("setpriv")
+        .args(["--pdeathsig=KILL", "--"])
+        .args(["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
+        .args(["debootstrap", "--variant=minbase"])
         .arg(format!("--include={}", suite.packages()))
         .arg(name)
         .arg(target)
@@ -113,7 +123,7 @@ fn bootstrap(suite: Suite, target: &Path, log: &Path) -> Result<()> {
         .stderr(output.try_clone().context("sharing debootstrap's log")?)
         .stdout(output)
         .status()
-        .context("running unshare (of util-linux)")?;
+        .context("running setpriv (of util-linux)")?;
     ensure!(
         status.success(),
         "debootstrap of {name} failed ({status}; is debootstrap installed?); the end of {}:\n{}",
@@ -136,11 +146,10 @@ fn remove_downloads(target: &Path) -> Result<()> {
 }
 
 fn remove(folder: &Path) -> Result<()> {
-    let Ok(meta) = fs::symlink_metadata(folder) else {
-        return Ok(());
-    };
-    let parent = folder.parent().context("a suite's folder has a parent")?;
-    let same_device = fs::metadata(parent).is_ok_and(|parent| parent.dev() == meta.dev());
-    ensure!(same_device, "{} is a mount point: not removed", folder.display());
-    fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
 }
