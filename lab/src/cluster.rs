@@ -209,6 +209,11 @@ impl Cluster {
         self.server().pid
     }
 
+    /// The folder that goes when the cluster goes, whichever way: a place for what belongs to it.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The file that the server logs to.
     pub fn log(&self) -> PathBuf {
         self.folder.join("server.log")

@@ -8,7 +8,7 @@ host all +password_required 127.0.0.1/32 scram-sha-256
 host all all 127.0.0.1/32 trust
 ";
 
-const SETTINGS: [(&str, &str); 22] = [
+const SETTINGS: [(&str, &str); 21] = [
     ("listen_addresses", "127.0.0.1"),
     // A socket's path may have 107 bytes: not sure in a deep temporary folder, and not needed.
     ("unix_socket_directories", ""),
@@ -22,7 +22,6 @@ const SETTINGS: [(&str, &str); 22] = [
     // Not powa: its background worker would take snapshots of its own.
     ("shared_preload_libraries", "pg_stat_statements,pg_stat_kcache,pg_qualstats,pg_wait_sampling"),
     ("pg_qualstats.sample_rate", "1"),
-    ("pg_stat_statements.track", "all"),
     ("compute_query_id", "on"),
     ("track_functions", "all"),
     ("track_io_timing", "on"),

@@ -37,8 +37,7 @@ pub fn demo(generation: &Generation, collector: &Path, seconds: Option<Duration>
     }
     fleet.register()?;
 
-    let folder = tempfile::tempdir().context("making a folder for the configuration")?;
-    let configuration = folder.path().join("powa-collector.conf");
+    let configuration = fleet.repository.folder().join("powa-collector.conf");
     let content = serde_json::json!({
         "repository": { "dsn": fleet.repository_dsn() },
         "use_server_alias": true,
