@@ -1,0 +1,1 @@
+select pg_catalog.now()::text, d.oid::text from pg_catalog.pg_database d where d.datname = pg_catalog.current_database()

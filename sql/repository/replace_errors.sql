@@ -1,0 +1,3 @@
+update {powa}.powa_snapshot_metas
+set errors = $2
+where srvid = $1

@@ -1,0 +1,1 @@
+select {powa}.powa_take_snapshot($1)

@@ -1,0 +1,1 @@
+select extname, version from {powa}.powa_extensions where srvid = $1

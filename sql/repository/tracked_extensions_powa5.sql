@@ -1,0 +1,1 @@
+select extname, version from {powa}.powa_extension_config where srvid = $1

@@ -1,0 +1,52 @@
+//! The command line.
+
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Parser};
+
+use crate::config::Location;
+
+/// Collects PostgreSQL workload snapshots of a fleet into a PoWA repository.
+///
+/// Runs in the foreground until SIGTERM or SIGINT; SIGHUP reloads.
+#[derive(Debug, Parser)]
+#[command(name = "powa-collector", version, disable_help_flag = true)]
+pub struct Arguments {
+    /// Configuration file, instead of the first of the usual places.
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Print help.
+    #[arg(short = 'h', short_alias = '?', long, action = ArgAction::Help, help = "Print help (also -?)")]
+    help: Option<bool>,
+}
+
+impl Arguments {
+    /// Does what was asked for.
+    pub fn execute(self) -> ExitCode {
+        run::run(self.config.map_or(Location::Usual, Location::Given))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn help_has_three_names() {
+        for flag in ["-?", "-h", "--help"] {
+            let error = Arguments::try_parse_from(["powa-collector", flag]).unwrap_err();
+            assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp, "{flag}");
+        }
+    }
+}

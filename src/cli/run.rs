@@ -1,0 +1,28 @@
+//! No subcommand: the daemon, in the foreground.
+
+use std::process::ExitCode;
+
+use crate::config::Location;
+use crate::telemetry::Telemetry;
+use crate::{daemon, settings};
+
+pub(super) fn run(location: Location) -> ExitCode {
+    match start(location) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not by the log: a level that hides errors must not hide this one.
+            eprintln!("powa-collector: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(location: Location) -> Result<(), Box<dyn std::error::Error>> {
+    // What is wrong with the file is better said before anything else happens.
+    settings::check(&location)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(daemon::run(location, Telemetry::start()))?;
+    // A name that is being resolved by a thread of the runtime is not waited for.
+    runtime.shutdown_background();
+    Ok(())
+}

@@ -1,0 +1,206 @@
+//! The configuration: found, read, checked as a whole, and from then on only valid values.
+//!
+//! Reading order: `location` finds the file, `source` reads it and the environment, `schema` knows every key and
+//! checks what was read, and [`Config`] is what the rest of the program sees.
+
+mod location;
+mod schema;
+mod secret;
+mod source;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use location::{Location, NotFound};
+pub use schema::Violation;
+pub use secret::Secret;
+
+/// A whole, valid configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pub repository: Repository,
+    pub debug: bool,
+    pub use_server_alias: bool,
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    pub spool: Spool,
+}
+
+/// Where the history is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repository {
+    pub dsn: Secret,
+}
+
+/// How much happens at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Remote servers being collected at once.
+    pub collects: usize,
+    /// Loads running at once on the repository.
+    pub loads: usize,
+    /// Databases of one remote server being collected at once.
+    pub databases: usize,
+}
+
+/// How long anything may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Opening a connection, authentication included.
+    pub connect: Duration,
+    /// One statement on a remote server.
+    pub query: Duration,
+    /// Collecting all of a server; also loading all of it.
+    pub snapshot: Duration,
+    /// How long a connection to one database of a remote server may lie unused.
+    pub idle: Duration,
+    /// From the request to stop to the end of the program.
+    pub stop: Duration,
+}
+
+/// Where collected rows wait for the load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spool {
+    /// Bytes of one datasource kept in memory; more goes to an unlinked temporary file.
+    pub memory: usize,
+    /// Folder of the temporary files; `None` is the system's.
+    pub directory: Option<PathBuf>,
+}
+
+/// Why there is no configuration. The message names the file, and each key with its value and what is allowed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    NotFound(#[from] NotFound),
+    #[error("could not read configuration file \"{}\"", file.display())]
+    Unreadable { file: PathBuf, source: std::io::Error },
+    #[error("configuration file \"{}\" is not valid JSON: {reason}", file.display())]
+    Syntax { file: PathBuf, reason: String },
+    #[error("configuration file \"{}\" has {} to correct:{}", file.display(), count(violations), list(violations))]
+    Invalid { file: PathBuf, violations: Vec<Violation> },
+}
+
+fn count(violations: &[Violation]) -> String {
+    match violations.len() {
+        1 => "one thing".into(),
+        n => format!("{n} things"),
+    }
+}
+
+fn list(violations: &[Violation]) -> String {
+    violations.iter().map(|violation| format!("\n  - {violation}")).collect()
+}
+
+impl Config {
+    /// Reads `file` and the environment's `POWA_COLLECTOR__...`, and checks all of it.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not JSON, or holds something that is not allowed; then all of it is named at once.
+    pub fn read(file: &Path) -> Result<Self, Error> {
+        let values = source::read(file)?;
+        let checked =
+            schema::check(values).map_err(|violations| Error::Invalid { file: file.to_owned(), violations })?;
+        Ok(Self::from_checked(&checked))
+    }
+
+    fn from_checked(values: &schema::Checked) -> Self {
+        Self {
+            repository: Repository { dsn: Secret::new(values.text("repository.dsn").unwrap_or_default()) },
+            debug: values.boolean("debug"),
+            use_server_alias: values.boolean("use_server_alias"),
+            limits: Limits {
+                collects: values.count("limits.collects"),
+                loads: values.count("limits.loads"),
+                databases: values.count("limits.databases"),
+            },
+            timeouts: Timeouts {
+                connect: values.seconds("timeouts.connect"),
+                query: values.seconds("timeouts.query"),
+                snapshot: values.seconds("timeouts.snapshot"),
+                idle: values.seconds("timeouts.idle"),
+                stop: values.seconds("timeouts.stop"),
+            },
+            spool: Spool {
+                memory: values.count("spool.memory") * 1024,
+                directory: values.text("spool.directory").map(PathBuf::from),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("powa-collector.conf");
+        std::fs::write(&file, text).unwrap();
+        Config::read(&file)
+    }
+
+    #[test]
+    fn the_file_of_the_python_collector_is_taken_as_it_is() {
+        let config = read(
+            r#"{"repository": {"dsn": "postgresql://powa_user@localhost:5432/powa"},
+                "use_server_alias": true, "debug": false}"#,
+        )
+        .unwrap();
+        assert_eq!(config.repository.dsn.reveal(), "postgresql://powa_user@localhost:5432/powa");
+        assert!(config.use_server_alias);
+        assert_eq!(config.limits.loads, 4);
+    }
+
+    #[test]
+    fn the_sample_documents_every_key_with_its_default() {
+        let sample = include_str!("../../powa-collector.conf-dist");
+        for key in schema::KEYS {
+            let name = key.path.rsplit('.').next().unwrap();
+            assert!(sample.contains(&format!("\"{name}\"")), "{} is not in the sample", key.path);
+        }
+        let from_sample = read(sample).unwrap();
+        let from_defaults = read(r#"{"repository": {"dsn": "postgresql://powa@localhost:5432/powa"}}"#).unwrap();
+        assert_eq!(from_sample, from_defaults);
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said_at_once() {
+        let error = read(
+            r#"{"repositori": {}, "debug": "yes", "limits": {"loads": 0, "databases": 2.5},
+                "timeouts": 3, "repository": {"dsn": ["a"], "pool": 3}}"#,
+        )
+        .unwrap_err()
+        .to_string();
+        for expected in [
+            "\"repositori\" is not known; did you mean \"repository\"?",
+            "\"repository.pool\" is not known",
+            "\"debug\" is \"yes\", allowed is true or false",
+            "\"limits.loads\" is 0, allowed is a whole number from 1 to 1000",
+            "\"limits.databases\" is 2.5, allowed is a whole number from 1 to 1000",
+            "\"timeouts\" is 3, allowed is an object",
+            "\"repository.dsn\" is a list, allowed is a text",
+        ] {
+            assert!(error.contains(expected), "{expected} is missing in: {error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_dsn_is_named() {
+        let error = read(r#"{"debug": true}"#).unwrap_err().to_string();
+        assert!(error.contains("\"repository.dsn\" is missing"), "{error}");
+    }
+
+    #[test]
+    fn broken_json_is_refused_with_the_place() {
+        let error = read("{\"debug\": true,\n \"repository\": }").unwrap_err().to_string();
+        assert!(error.contains("line 2"), "{error}");
+        assert!(error.contains("powa-collector.conf"), "{error}");
+        let error = read("[1, 2]").unwrap_err().to_string();
+        assert!(error.contains("not valid JSON"), "{error}");
+    }
+
+    #[test]
+    fn comments_are_allowed() {
+        assert!(read("{ // why\n \"repository\": {\"dsn\": \"host=localhost\"} }").is_ok());
+    }
+}

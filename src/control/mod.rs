@@ -1,0 +1,26 @@
+//! The command channel: what powa-web and psql ask for by NOTIFY, and what they are answered.
+//!
+//! Nothing here touches a worker. A command that is understood and allowed becomes a [`Call`] to the main task.
+
+mod handler;
+mod listener;
+mod protocol;
+
+use std::collections::BTreeMap;
+
+use tokio::sync::oneshot;
+
+pub use listener::Listener;
+
+use crate::server::ServerId;
+use crate::snapshot::CatalogRefresh;
+use crate::supervisor::Refused;
+use crate::worker::{Forced, Status};
+
+/// What the main task is asked, with the way to answer.
+pub enum Call {
+    Reload(oneshot::Sender<Result<(), String>>),
+    Statuses(oneshot::Sender<BTreeMap<ServerId, Status>>),
+    ForceSnapshot(ServerId, oneshot::Sender<Result<Forced, Refused>>),
+    RefreshCatalogs(ServerId, CatalogRefresh, oneshot::Sender<Result<(), Refused>>),
+}

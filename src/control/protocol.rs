@@ -1,0 +1,248 @@
+//! Payloads of notifications, to commands and from answers. Pure.
+//!
+//! A request is `COMMAND RESPONSE_CHANNEL [ARGUMENT ...]`, an answer `COMMAND STATUS DATA`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::server::ServerId;
+use crate::snapshot::CatalogRefresh;
+use crate::worker::Status;
+
+/// `pg_notify()` takes payloads of less than 8,000 bytes.
+const LONGEST_PAYLOAD: usize = 7_999;
+
+/// A payload, taken apart.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Request {
+    /// The first word, for the answer.
+    pub(super) name: String,
+    /// Where the answer goes; `None` if it is not wanted.
+    pub(super) channel: Option<String>,
+    /// What to do, or why it cannot be understood.
+    pub(super) command: Result<Command, String>,
+}
+
+/// What can be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    Reload,
+    WorkersStatus(Which),
+    ForceSnapshot(ServerId),
+    RefreshCatalogs(ServerId, CatalogRefresh),
+}
+
+/// Whose status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    All,
+    /// Those of these there are.
+    Only(Vec<ServerId>),
+}
+
+impl Request {
+    /// Takes any text.
+    pub(super) fn parse(payload: &str) -> Self {
+        let mut words = payload.split(' ');
+        let name = words.next().unwrap_or_default();
+        let channel = words.next().filter(|channel| !channel.is_empty() && *channel != "-");
+        let arguments: Vec<&str> = words.collect();
+        let command = match name {
+            "RELOAD" => Ok(Command::Reload),
+            "WORKERS_STATUS" => workers_status(&arguments),
+            "FORCE_SNAPSHOT" => force_snapshot(&arguments),
+            "REFRESH_DB_CAT" => refresh_catalogs(&arguments),
+            _ => Err(format!("Command \"{name}\" unknown, ignored")),
+        };
+        Self { name: name.into(), channel: channel.map(Into::into), command }
+    }
+
+    /// An answer to this request.
+    pub(super) fn answer(&self, outcome: &Result<String, String>) -> String {
+        let (status, data) = match outcome {
+            Ok(data) => ("OK", data),
+            Err(reason) => ("KO", reason),
+        };
+        let mut text = format!("{} {status} {data}", self.name);
+        text.truncate(text.floor_char_boundary(LONGEST_PAYLOAD));
+        text
+    }
+}
+
+fn workers_status(arguments: &[&str]) -> Result<Command, String> {
+    // powa-web ends its request with a space when it wants all of them.
+    let ids: Vec<&str> = arguments.iter().copied().filter(|argument| !argument.is_empty()).collect();
+    if ids.is_empty() {
+        return Ok(Command::WorkersStatus(Which::All));
+    }
+    let ids: Result<Vec<_>, _> = ids.into_iter().map(parse_id).collect();
+    // A number that no server can have is as unknown as one that no server has.
+    Ok(Command::WorkersStatus(Which::Only(ids?.into_iter().flatten().collect())))
+}
+
+fn force_snapshot(arguments: &[&str]) -> Result<Command, String> {
+    match arguments {
+        [id] => Ok(Command::ForceSnapshot(parse_known_id(id)?)),
+        _ => Err(format!("FORCE_SNAPSHOT takes one server id, found {} arguments", arguments.len())),
+    }
+}
+
+fn refresh_catalogs(arguments: &[&str]) -> Result<Command, String> {
+    let [id, count, names @ ..] = arguments else {
+        return Err(format!(
+            "REFRESH_DB_CAT takes a server id, a number of databases and their names, found {} arguments",
+            arguments.len()
+        ));
+    };
+    let id = parse_known_id(id)?;
+    let count: usize = count.parse().map_err(|_| format!("invalid number of databases {count}"))?;
+    let refresh = match (count, names) {
+        (0, [] | [""]) => CatalogRefresh::All,
+        // The only name may have spaces in it.
+        (1, [_, ..]) => CatalogRefresh::Only([names.join(" ")].into()),
+        (2.., names) if names.len() == count => CatalogRefresh::Only(names.iter().map(ToString::to_string).collect()),
+        _ => return Err(format!("{count} databases were announced, and {} named", names.len())),
+    };
+    Ok(Command::RefreshCatalogs(id, refresh))
+}
+
+/// A number that is too large for an id, or not above zero, is one that no server has: `None`.
+fn parse_id(text: &str) -> Result<Option<ServerId>, String> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("invalid remote server id {text}"));
+    }
+    Ok(text.parse().ok().and_then(ServerId::new))
+}
+
+fn parse_known_id(text: &str) -> Result<ServerId, String> {
+    parse_id(text)?.ok_or_else(|| format!("Server id {text} not found"))
+}
+
+/// The workers' statuses as JSON objects, as many as it takes for each to fit into an answer.
+pub(super) fn status_objects(request: &Request, statuses: &BTreeMap<ServerId, Status>) -> Vec<String> {
+    let room = LONGEST_PAYLOAD - format!("{} OK ", request.name).len();
+    let mut objects = vec![String::from("{")];
+    for (id, status) in statuses {
+        let member = format!("\"{id}\": {}", serde_json::Value::from(status.to_string()));
+        let object = objects.last_mut().expect("there is one from the beginning");
+        // The comma and space before it, and the brace after it.
+        if object.len() + member.len() + 3 > room {
+            object.push('}');
+            objects.push(String::from("{"));
+        }
+        let object = objects.last_mut().expect("there is one from the beginning");
+        let comma = if object.len() > 1 { ", " } else { "" };
+        write!(object, "{comma}{member}").expect("a String takes everything");
+    }
+    objects.last_mut().expect("there is one from the beginning").push('}');
+    objects
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::Side;
+
+    fn id(number: i32) -> ServerId {
+        ServerId::new(number).unwrap()
+    }
+
+    fn only(names: &[&str]) -> CatalogRefresh {
+        CatalogRefresh::Only(names.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn commands_are_understood() {
+        let cases = [
+            ("RELOAD -", Command::Reload),
+            ("RELOAD", Command::Reload),
+            ("RELOAD r12 ", Command::Reload),
+            ("WORKERS_STATUS r12", Command::WorkersStatus(Which::All)),
+            ("WORKERS_STATUS r12 ", Command::WorkersStatus(Which::All)),
+            ("WORKERS_STATUS r12 3", Command::WorkersStatus(Which::Only(vec![id(3)]))),
+            ("WORKERS_STATUS r12 3 4", Command::WorkersStatus(Which::Only(vec![id(3), id(4)]))),
+            ("WORKERS_STATUS r12 99999999999999999999", Command::WorkersStatus(Which::Only(vec![]))),
+            ("WORKERS_STATUS r12 0", Command::WorkersStatus(Which::Only(vec![]))),
+            ("FORCE_SNAPSHOT r12 3", Command::ForceSnapshot(id(3))),
+            ("REFRESH_DB_CAT r12 3 0", Command::RefreshCatalogs(id(3), CatalogRefresh::All)),
+            ("REFRESH_DB_CAT r12 3 0 ", Command::RefreshCatalogs(id(3), CatalogRefresh::All)),
+            ("REFRESH_DB_CAT r12 3 1 app", Command::RefreshCatalogs(id(3), only(&["app"]))),
+            ("REFRESH_DB_CAT r12 3 1 my  app ", Command::RefreshCatalogs(id(3), only(&["my  app "]))),
+            ("REFRESH_DB_CAT r12 3 2 a b", Command::RefreshCatalogs(id(3), only(&["a", "b"]))),
+        ];
+        for (payload, command) in cases {
+            assert_eq!(Request::parse(payload).command, Ok(command), "{payload}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_gets_a_reason() {
+        let cases = [
+            ("", "Command \"\" unknown"),
+            (" ", "Command \"\" unknown"),
+            ("reload -", "Command \"reload\" unknown"),
+            ("RELOAD\n-", "unknown"),
+            ("WORKERS_STATUS r x", "invalid remote server id x"),
+            ("WORKERS_STATUS r -1", "invalid remote server id -1"),
+            ("FORCE_SNAPSHOT r", "found 0 arguments"),
+            ("FORCE_SNAPSHOT r ", "invalid remote server id "),
+            ("FORCE_SNAPSHOT r 1 2", "found 2 arguments"),
+            ("FORCE_SNAPSHOT r 1;drop", "invalid remote server id 1;drop"),
+            ("FORCE_SNAPSHOT r 0", "Server id 0 not found"),
+            ("FORCE_SNAPSHOT r 99999999999", "Server id 99999999999 not found"),
+            ("REFRESH_DB_CAT r 1", "found 1 arguments"),
+            ("REFRESH_DB_CAT r 1 x", "invalid number of databases x"),
+            ("REFRESH_DB_CAT r 1 -1 a", "invalid number of databases -1"),
+            ("REFRESH_DB_CAT r 1 0 a", "0 databases were announced, and 1 named"),
+            ("REFRESH_DB_CAT r 1 1", "1 databases were announced, and 0 named"),
+            ("REFRESH_DB_CAT r 1 3 a b", "3 databases were announced, and 2 named"),
+        ];
+        for (payload, reason) in cases {
+            let found = Request::parse(payload).command.unwrap_err();
+            assert!(found.contains(reason), "{payload}: {found}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_wanted_only_with_a_channel() {
+        for (payload, channel) in [
+            ("RELOAD", None),
+            ("RELOAD ", None),
+            ("RELOAD -", None),
+            ("RELOAD r1", Some("r1")),
+            ("RELOAD \"; drop", Some("\";")),
+            ("X -- a", Some("--")),
+        ] {
+            assert_eq!(Request::parse(payload).channel.as_deref(), channel, "{payload}");
+        }
+    }
+
+    #[test]
+    fn answers_say_the_command_the_status_and_the_data() {
+        let request = Request::parse("RELOAD r1");
+        assert_eq!(request.answer(&Ok("OK".into())), "RELOAD OK OK");
+        assert_eq!(request.answer(&Err("no, \"never\"".into())), "RELOAD KO no, \"never\"");
+        let long = request.answer(&Err("é".repeat(8000)));
+        assert!(long.len() < 8000 && long.len() > 7990, "{}", long.len());
+    }
+
+    #[test]
+    fn statuses_of_any_number_of_workers_fit_into_answers_that_are_valid_each() {
+        let request = Request::parse("WORKERS_STATUS r1");
+        assert_eq!(status_objects(&request, &BTreeMap::new()), ["{}"]);
+        let one = BTreeMap::from([(id(3), Status::Running)]);
+        assert_eq!(status_objects(&request, &one), ["{\"3\": \"running\"}"]);
+
+        let many: BTreeMap<_, _> =
+            (1..=2000).map(|number| (id(number), Status::NoConnection(Side::Repository))).collect();
+        let objects = status_objects(&request, &many);
+        let mut found = 0;
+        for object in &objects {
+            assert!(request.answer(&Ok(object.clone())).len() < 8000);
+            let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(object).unwrap();
+            found += object.len();
+        }
+        assert_eq!(found, 2000);
+        assert!(objects.len() < 20, "{}", objects.len());
+    }
+}

@@ -1,0 +1,183 @@
+//! The main task. It waits for signals, commands, the clock and the workers, and decides what happens next.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::config::Location;
+use crate::control::{Call, Listener};
+use crate::settings::{Error, Look, Settings};
+use crate::signals::{Request, Signals};
+use crate::supervisor::Supervisor;
+use crate::telemetry::Telemetry;
+
+/// How often `powa_servers` is looked at, so that a newly registered server needs no reload.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
+
+/// Calls that may wait for the main task, which never makes them wait long.
+const WAITING_CALLS: usize = 64;
+
+/// Someone who wants to know how a reload went.
+type Waiting = oneshot::Sender<Result<(), String>>;
+
+/// The running daemon.
+struct Daemon {
+    location: Location,
+    telemetry: Telemetry,
+    supervisor: Supervisor,
+    listener: Listener,
+    caller: mpsc::Sender<Call>,
+    looking: Option<Looking>,
+    /// Asked for while a look was under way, for which it may have come too late. Any number of them is one reload.
+    asked_again: Option<Vec<Waiting>>,
+    invalid: Vec<String>,
+}
+
+/// A look that is under way.
+struct Looking {
+    look: Look,
+    waiting: Vec<Waiting>,
+}
+
+/// Runs until it is told to stop.
+///
+/// # Errors
+/// It could not start.
+pub async fn run(location: Location, telemetry: Telemetry) -> Result<(), Error> {
+    let mut signals = Signals::new().map_err(Error::Signals)?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "powa-collector starts");
+    let settings = tokio::select! {
+        settings = Settings::first(&location) => settings?,
+        () = stop_asked(&mut signals) => return Ok(()),
+    };
+    let (caller, calls) = mpsc::channel(WAITING_CALLS);
+    telemetry.set_debug(settings.context.config.debug);
+    let mut daemon = Daemon {
+        location,
+        telemetry,
+        supervisor: Supervisor::new(settings.context.clone()),
+        listener: Listener::start(settings.endpoint, settings.channel, caller.clone()),
+        caller,
+        looking: None,
+        asked_again: None,
+        invalid: Vec::new(),
+    };
+    daemon.serve_only(settings.servers);
+    daemon.turn(&mut signals, calls).await;
+    daemon.stop().await;
+    tracing::info!("powa-collector stopped");
+    Ok(())
+}
+
+async fn stop_asked(signals: &mut Signals) {
+    while signals.next().await != Request::Stop {}
+}
+
+impl Daemon {
+    /// Every branch is safe to be dropped: none takes anything from anywhere before it is dealt with.
+    async fn turn(&mut self, signals: &mut Signals, mut calls: mpsc::Receiver<Call>) {
+        let mut looks = interval_at(Instant::now() + BETWEEN_LOOKS, BETWEEN_LOOKS);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                request = signals.next() => match request {
+                    Request::Stop => break,
+                    Request::Reload => self.reload(vec![]),
+                },
+                Some(call) = calls.recv() => self.answer(call),
+                _ = looks.tick() => self.look_for_servers(),
+                seen = seen(&mut self.looking) => self.take_up(seen).await,
+                () = self.supervisor.tend() => {}
+            }
+        }
+    }
+
+    /// Answers at once, but for a reload.
+    fn answer(&mut self, call: Call) {
+        // Whoever does not wait for the answer any more has no need of it.
+        match call {
+            Call::Reload(reply) => self.reload(vec![reply]),
+            Call::Statuses(reply) => drop(reply.send(self.supervisor.statuses())),
+            Call::ForceSnapshot(id, reply) => drop(reply.send(self.supervisor.force_snapshot(id))),
+            Call::RefreshCatalogs(id, refresh, reply) => {
+                drop(reply.send(self.supervisor.refresh_catalogs(id, refresh)));
+            }
+        }
+    }
+
+    fn reload(&mut self, waiting: Vec<Waiting>) {
+        if self.looking.is_some() {
+            self.asked_again.get_or_insert_default().extend(waiting);
+            return;
+        }
+        tracing::info!("reloading");
+        let look = Look::at_everything(self.location.clone(), self.supervisor.context().clone());
+        self.looking = Some(Looking { look, waiting });
+    }
+
+    fn look_for_servers(&mut self) {
+        if self.looking.is_none() {
+            let look = Look::at_servers(self.supervisor.context().repository.clone());
+            self.looking = Some(Looking { look, waiting: vec![] });
+        }
+    }
+
+    /// Makes what was seen the case.
+    async fn take_up(&mut self, (seen, waiting): (Result<crate::settings::Seen, Error>, Vec<Waiting>)) {
+        let outcome = match seen {
+            Ok(seen) => {
+                let reloaded = seen.reloaded;
+                if let Some(context) = seen.context {
+                    self.telemetry.set_debug(context.config.debug);
+                    self.supervisor.share(context);
+                }
+                self.serve_only(seen.servers);
+                if reloaded {
+                    self.supervisor.check_versions();
+                    tracing::info!("reloaded");
+                }
+                Ok(seen.channel)
+            }
+            Err(error) => {
+                tracing::error!("{error}; what was there before stays");
+                Err(error.to_string())
+            }
+        };
+        for reply in waiting {
+            // Whoever does not wait for the answer any more has no need of it.
+            drop(reply.send(outcome.as_ref().map(|_| ()).map_err(Clone::clone)));
+        }
+        if let Ok(Some((endpoint, channel))) = outcome {
+            let listener = Listener::start(endpoint, channel, self.caller.clone());
+            std::mem::replace(&mut self.listener, listener).stop().await;
+        }
+        if let Some(waiting) = self.asked_again.take() {
+            self.reload(waiting);
+        }
+    }
+
+    fn serve_only(&mut self, list: crate::postgres::ServerList) {
+        let invalid: Vec<String> = list.invalid.iter().map(ToString::to_string).collect();
+        for row in invalid.iter().filter(|row| !self.invalid.contains(row)) {
+            tracing::error!("{row}; the row is ignored");
+        }
+        self.invalid = invalid;
+        self.supervisor.reconcile(list.servers);
+    }
+
+    async fn stop(mut self) {
+        tracing::info!("stopping");
+        let grace = self.supervisor.context().config.timeouts.stop;
+        self.supervisor.stop(grace).await;
+        self.listener.stop().await;
+    }
+}
+
+/// Waits for the look under way, if there is one. It stays where it is until it is done, so this is safe to drop.
+async fn seen(looking: &mut Option<Looking>) -> (Result<crate::settings::Seen, Error>, Vec<Waiting>) {
+    let Some(under_way) = looking else { return std::future::pending().await };
+    let seen = under_way.look.done().await;
+    let waiting = looking.take().map(|looking| looking.waiting);
+    (seen, waiting.unwrap_or_default())
+}

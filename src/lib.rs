@@ -1,0 +1,21 @@
+//! powa-collector: goes to every server of a fleet, reads its statistics, and keeps them in a PoWA repository.
+//!
+//! The modules in reading order, from the top down; each uses only what stands below it.
+
+pub mod cli;
+pub mod daemon;
+pub mod settings;
+
+pub mod signals;
+pub mod telemetry;
+
+pub mod control;
+pub mod supervisor;
+pub mod worker;
+
+pub mod snapshot;
+
+pub mod postgres;
+
+pub mod config;
+pub mod server;

@@ -1,0 +1,128 @@
+//! What the daemon works with: the configuration from its file, and the servers from the repository. A look at them
+//! changes nothing; what was seen is taken up, or not, by the main task.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::config::{self, Config, Location};
+use crate::postgres::{self, Control, Endpoint, InvalidDsn, Notification, Repository, ServerList};
+use crate::worker::Context;
+
+/// Why the daemon could not start, or a reload could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    #[error(transparent)]
+    Dsn(#[from] InvalidDsn),
+    #[error("{}", .0.in_full())]
+    Postgres(#[from] postgres::Error),
+    #[error("the pool of connections to the repository server could not be made: {0}")]
+    Pool(String),
+    #[error("signals could not be taken over: {0}")]
+    Signals(std::io::Error),
+}
+
+/// An open command channel.
+pub type Channel = (Control, mpsc::Receiver<Notification>);
+
+/// All that the daemon starts with.
+pub struct Settings {
+    pub context: Context,
+    pub endpoint: Endpoint,
+    pub channel: Channel,
+    pub servers: ServerList,
+}
+
+impl Settings {
+    /// Reads the configuration, connects to the repository and reads the servers.
+    ///
+    /// # Errors
+    /// Any of it fails.
+    pub async fn first(location: &Location) -> Result<Self, Error> {
+        let config = read(location)?;
+        let (context, endpoint) = context(config)?;
+        let channel = Control::open(&endpoint).await?;
+        let servers = context.repository.servers().await?;
+        Ok(Self { context, endpoint, channel, servers })
+    }
+}
+
+/// What a look has seen.
+pub struct Seen {
+    pub servers: ServerList,
+    /// The configuration was looked at too.
+    pub reloaded: bool,
+    /// `None` if the configuration is as before.
+    pub context: Option<Context>,
+    /// `None` if the repository is where it was before.
+    pub channel: Option<(Endpoint, Channel)>,
+}
+
+/// A look that is under way.
+pub struct Look(BoxFuture<'static, Result<Seen, Error>>);
+
+impl Look {
+    /// At `powa_servers` only.
+    pub fn at_servers(repository: Repository) -> Self {
+        Self(
+            async move {
+                Ok(Seen { servers: repository.servers().await?, reloaded: false, context: None, channel: None })
+            }
+            .boxed(),
+        )
+    }
+
+    /// At the configuration too. It is good only if the repository it names can be worked with.
+    pub fn at_everything(location: Location, before: Context) -> Self {
+        Self(reload(location, before).boxed())
+    }
+
+    /// Waits for it. Safe to drop; not to be called again once it has returned.
+    pub async fn done(&mut self) -> Result<Seen, Error> {
+        (&mut self.0).await
+    }
+}
+
+async fn reload(location: Location, before: Context) -> Result<Seen, Error> {
+    let config = read(&location)?;
+    if config == *before.config {
+        let servers = before.repository.servers().await?;
+        return Ok(Seen { servers, reloaded: true, context: None, channel: None });
+    }
+    let is_elsewhere = config.repository != before.config.repository || config.timeouts != before.config.timeouts;
+    let (context, endpoint) = context(config)?;
+    let channel = if is_elsewhere {
+        let channel = Control::open(&endpoint).await?;
+        Some((endpoint, channel))
+    } else {
+        None
+    };
+    let servers = context.repository.servers().await?;
+    Ok(Seen { servers, reloaded: true, context: Some(context), channel })
+}
+
+/// Whether there is a configuration that could be worked with, as far as can be told without connecting.
+///
+/// # Errors
+/// There is none.
+pub fn check(location: &Location) -> Result<(), Error> {
+    Endpoint::repository(&read(location)?)?;
+    Ok(())
+}
+
+fn read(location: &Location) -> Result<Config, Error> {
+    let file = location.find().map_err(config::Error::from)?;
+    Ok(Config::read(&file)?)
+}
+
+/// The context of workers with this configuration, and the endpoint of the main task.
+fn context(config: Config) -> Result<(Context, Endpoint), Error> {
+    let endpoint = Endpoint::repository(&config)?;
+    let repository = Repository::new(&endpoint, config.limits).map_err(|error| Error::Pool(error.to_string()))?;
+    let collects = Arc::new(Semaphore::new(config.limits.collects));
+    Ok((Context { config: Arc::new(config), repository, collects }, endpoint.for_main_task()))
+}

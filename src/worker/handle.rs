@@ -1,0 +1,260 @@
+//! What others can do with a worker: ask how it is, and leave it word. Nothing here waits for the worker.
+//!
+//! Word that is left twice is the same word: the mailbox has a place for each kind, so it cannot overflow.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, Status};
+use crate::postgres::Side;
+use crate::server::Server;
+use crate::snapshot::CatalogRefresh;
+
+/// A snapshot is not forced this soon after the one before.
+const TOO_SOON: Duration = Duration::from_secs(10);
+
+/// Held by the supervisor; the worker has the other end.
+pub struct Handle {
+    shared: Arc<Shared>,
+    cancel: CancellationToken,
+    server: Server,
+}
+
+/// Between a handle and its worker.
+#[derive(Default)]
+pub(super) struct Shared {
+    mailbox: Mutex<Mailbox>,
+    mail: Notify,
+    /// Snapshots begun so far.
+    begun: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Mailbox {
+    settings: Option<(Server, Context)>,
+    check_versions: bool,
+    forced: bool,
+    refresh: CatalogRefresh,
+    progress: Progress,
+}
+
+#[derive(Default)]
+struct Progress {
+    unreachable: Option<Side>,
+    finished: bool,
+    snapshot_in_progress: bool,
+    last_begun: Option<Instant>,
+}
+
+/// What a worker finds in its mailbox, a forced snapshot aside.
+pub(super) struct Mail {
+    pub(super) settings: Option<(Server, Context)>,
+    pub(super) check_versions: bool,
+}
+
+/// Why no snapshot can be forced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ForceRefused {
+    #[error("A snapshot is already in progress")]
+    InProgress,
+    #[error("A forced snapshot is already scheduled")]
+    Scheduled,
+    #[error("Last snapshot was less than 10s. ago")]
+    TooSoon,
+}
+
+/// Tells when the forced snapshot begins.
+pub struct Forced(watch::Receiver<u64>);
+
+impl Forced {
+    /// Whether it begins within `patience`.
+    pub async fn begins_within(mut self, patience: Duration) -> bool {
+        tokio::time::timeout(patience, self.0.changed()).await.is_ok_and(|changed| changed.is_ok())
+    }
+}
+
+impl Handle {
+    pub(super) fn new(server: Server, cancel: CancellationToken) -> (Self, Arc<Shared>) {
+        let shared = Arc::new(Shared::default());
+        // Until it has connected for the first time.
+        shared.lock().progress.unreachable = Some(Side::Remote);
+        (Self { shared: Arc::clone(&shared), cancel, server }, shared)
+    }
+
+    /// The server, as the worker was last told.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// How the worker is.
+    pub fn status(&self) -> Status {
+        match &self.shared.lock().progress {
+            progress if progress.finished => Status::Stopped,
+            _ if self.cancel.is_cancelled() => Status::Stopping,
+            progress => progress.unreachable.map_or(Status::Running, Status::NoConnection),
+        }
+    }
+
+    /// Gives the worker other settings.
+    pub fn change(&mut self, server: Server, context: Context) {
+        self.server = server.clone();
+        self.shared.lock().settings = Some((server, context));
+        self.shared.mail.notify_one();
+    }
+
+    /// Asks for the stored versions to be compared with the server's.
+    pub fn check_versions(&self) {
+        self.shared.lock().check_versions = true;
+        self.shared.mail.notify_one();
+    }
+
+    /// Asks for a snapshot now.
+    ///
+    /// # Errors
+    /// There is one already, or there was just now.
+    pub fn force_snapshot(&self) -> Result<Forced, ForceRefused> {
+        let mut mailbox = self.shared.lock();
+        if mailbox.progress.snapshot_in_progress {
+            return Err(ForceRefused::InProgress);
+        }
+        if mailbox.forced {
+            return Err(ForceRefused::Scheduled);
+        }
+        if mailbox.progress.last_begun.is_some_and(|begun| begun.elapsed() < TOO_SOON) {
+            return Err(ForceRefused::TooSoon);
+        }
+        mailbox.forced = true;
+        let forced = Forced(self.shared.begun.subscribe());
+        self.shared.mail.notify_one();
+        Ok(forced)
+    }
+
+    /// Registers catalogs to be copied with the next snapshot.
+    pub fn refresh_catalogs(&self, refresh: CatalogRefresh) {
+        self.shared.lock().refresh.add(refresh);
+    }
+
+    /// Asks the worker to end.
+    pub fn stop(&self) {
+        self.cancel.cancel();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Mailbox> {
+        self.mailbox.lock().expect("no panic while holding the lock")
+    }
+
+    /// Waits for mail.
+    pub(super) async fn mail(&self) {
+        self.mail.notified().await;
+    }
+
+    pub(super) fn take_mail(&self) -> Mail {
+        let mut mailbox = self.lock();
+        Mail { settings: mailbox.settings.take(), check_versions: std::mem::take(&mut mailbox.check_versions) }
+    }
+
+    pub(super) fn is_forced(&self) -> bool {
+        self.lock().forced
+    }
+
+    /// A snapshot begins, forced or not; the catalogs it has to refresh are returned.
+    pub(super) fn begin_snapshot(&self) -> CatalogRefresh {
+        let refresh = {
+            let mut mailbox = self.lock();
+            mailbox.forced = false;
+            mailbox.progress.snapshot_in_progress = true;
+            mailbox.progress.last_begun = Some(Instant::now());
+            mailbox.refresh.clone()
+        };
+        self.begun.send_modify(|begun| *begun += 1);
+        refresh
+    }
+
+    /// The snapshot has ended; `refreshed` is what it has used up.
+    pub(super) fn end_snapshot(&self, refreshed: &CatalogRefresh) {
+        let mut mailbox = self.lock();
+        mailbox.progress.snapshot_in_progress = false;
+        mailbox.refresh.remove(refreshed);
+    }
+
+    /// Which side cannot be reached, if any.
+    pub(super) fn set_unreachable(&self, side: Option<Side>) {
+        self.lock().progress.unreachable = side;
+    }
+
+    pub(super) fn finish(&self) {
+        self.lock().progress.finished = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::ServerRow;
+
+    fn handle() -> (Handle, Arc<Shared>) {
+        let row = ServerRow {
+            id: 1,
+            host: "h".into(),
+            port: 1,
+            user: "u".into(),
+            password: None,
+            dbname: "d".into(),
+            frequency: 5,
+            alias: None,
+        };
+        Handle::new(Server::parse(row).unwrap(), CancellationToken::new())
+    }
+
+    #[test]
+    fn a_snapshot_is_forced_once_and_not_too_soon() {
+        let (handle, worker) = handle();
+        assert!(handle.force_snapshot().is_ok());
+        assert_eq!(handle.force_snapshot().err(), Some(ForceRefused::Scheduled));
+        worker.begin_snapshot();
+        assert_eq!(handle.force_snapshot().err(), Some(ForceRefused::InProgress));
+        worker.end_snapshot(&CatalogRefresh::None);
+        assert_eq!(handle.force_snapshot().err(), Some(ForceRefused::TooSoon));
+    }
+
+    #[tokio::test]
+    async fn the_one_who_forces_learns_whether_it_begins() {
+        let (handle, worker) = handle();
+        let forced = handle.force_snapshot().unwrap();
+        worker.begin_snapshot();
+        assert!(forced.begins_within(Duration::from_secs(10)).await);
+        worker.end_snapshot(&CatalogRefresh::None);
+        worker.lock().progress.last_begun = None;
+        let forced = handle.force_snapshot().unwrap();
+        assert!(!forced.begins_within(Duration::from_millis(1)).await);
+    }
+
+    #[test]
+    fn a_refresh_stays_registered_until_a_snapshot_has_used_it_up() {
+        let (handle, worker) = handle();
+        handle.refresh_catalogs(CatalogRefresh::All);
+        assert_eq!(worker.begin_snapshot(), CatalogRefresh::All);
+        worker.end_snapshot(&CatalogRefresh::None);
+        let again = worker.begin_snapshot();
+        assert_eq!(again, CatalogRefresh::All);
+        worker.end_snapshot(&again);
+        assert_eq!(worker.begin_snapshot(), CatalogRefresh::None);
+    }
+
+    #[test]
+    fn the_status_tells_stopping_from_stopped() {
+        let (handle, worker) = handle();
+        assert_eq!(handle.status(), Status::NoConnection(Side::Remote));
+        worker.set_unreachable(None);
+        assert_eq!(handle.status(), Status::Running);
+        handle.stop();
+        assert_eq!(handle.status(), Status::Stopping);
+        worker.finish();
+        assert_eq!(handle.status(), Status::Stopped);
+    }
+}
