@@ -112,7 +112,7 @@ mod tests {
         for age in [None, Some(60), Some(61), Some(1_000_000)] {
             assert_eq!(grid.resume(age.map(Duration::from_secs), at(7.0)), Last::Overdue, "{age:?}");
         }
-        assert_eq!(grid.resume(Some(Duration::from_secs(20)), at(7.0)), Last::At(at(-13.0)));
+        assert_eq!(grid.resume(Some(Duration::from_secs(20)), at(27.0)), Last::At(at(7.0)));
     }
 
     #[test]
