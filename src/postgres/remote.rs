@@ -12,7 +12,7 @@ use tokio_postgres::{Client, NoTls, Row, Statement};
 
 use super::connect::Driver;
 use super::session::{self, extensions_of};
-use super::{Endpoint, Error, Extensions, Side};
+use super::{Endpoint, Error, Extensions, PowaVersion, Side};
 use crate::config::Timeouts;
 
 /// A session in one database of a remote server.
@@ -21,6 +21,7 @@ pub struct RemoteSession {
     driver: Driver,
     dbname: String,
     version_num: i32,
+    powa: Option<PowaVersion>,
     timeouts: Timeouts,
     own: Statements,
     /// What was prepared in this session, by its text, until a plan does without it.
@@ -86,14 +87,15 @@ impl RemoteSession {
             let own = Statements { now, extensions, databases, version };
             let (installed, version) =
                 tokio::try_join!(client.query(&own.extensions, &[]), client.query_one(&own.version, &[]))?;
-            session::load_powa(&client, &extensions_of(&installed)).await?;
-            Ok((own, version.get(0)))
+            let powa = extensions_of(&installed).powa();
+            session::load_powa(&client, powa.as_ref()).await?;
+            Ok((own, version.get(0), powa))
         };
         let dbname = endpoint.dbname().to_owned();
         let (own, version_num) =
             endpoint.briefly(format!("set up a session in database \"{dbname}\""), setting_up).await?;
         let timeouts = endpoint.timeouts();
-        Ok(Self { client, driver, dbname, version_num, timeouts, own, prepared: Mutex::default() })
+        Ok(Self { client, driver, dbname, version_num, powa, timeouts, own, prepared: Mutex::default() })
     }
 
     /// Whether the connection has ended.
@@ -109,6 +111,11 @@ impl RemoteSession {
     /// `server_version_num` of the server.
     pub fn version_num(&self) -> i32 {
         self.version_num
+    }
+
+    /// Whether the PoWA among these extensions is the one that the session was set up for.
+    pub fn is_set_up_for(&self, extensions: &Extensions) -> bool {
+        self.powa == extensions.powa()
     }
 
     /// Begins the transaction of a snapshot in the database that has PoWA.

@@ -140,7 +140,7 @@ impl Repository {
             Box::pin(async move {
                 session::pin(client, Side::Repository, timeouts).await.map_err(HookError::Backend)?;
                 let extensions = session::extensions(client).await.map_err(HookError::Backend)?;
-                session::load_powa(client, &extensions).await.map_err(HookError::Backend)
+                session::load_powa(client, extensions.powa().as_ref()).await.map_err(HookError::Backend)
             })
         });
         let pool = Pool::builder(manager)

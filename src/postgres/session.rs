@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::connect::{Driver, drive};
-use super::{Endpoint, Error, Extensions, Side};
+use super::{Endpoint, Error, Extensions, PowaVersion, Side};
 use crate::config::Timeouts;
 
 /// Pins what the sessions' work depends on; see `sql/session.sql`. PoWA 4.0 also wants its library loaded, or its
@@ -24,8 +24,8 @@ pub(super) async fn pin(client: &Client, side: Side, timeouts: Timeouts) -> Resu
 }
 
 /// PoWA 4.0 knows its settings only once its library is loaded; from 4.1 on that is not needed.
-pub(super) async fn load_powa(client: &Client, extensions: &Extensions) -> Result<(), tokio_postgres::Error> {
-    if extensions.powa().is_some_and(|version| version.is_4_0()) {
+pub(super) async fn load_powa(client: &Client, powa: Option<&PowaVersion>) -> Result<(), tokio_postgres::Error> {
+    if powa.is_some_and(PowaVersion::is_4_0) {
         client.batch_execute("load 'powa'").await?;
     }
     Ok(())

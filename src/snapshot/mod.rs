@@ -73,9 +73,9 @@ impl Snapshot<'_> {
         refresh: &CatalogRefresh,
     ) -> Result<Collected, Error> {
         let started = Instant::now();
-        let session = sessions.main().await?;
-        let sources = self.sources(session.version_num(), known).await?;
-        let server = session.begin_server().await?;
+        let version_num = sessions.main().await?.version_num();
+        let sources = self.sources(version_num, known).await?;
+        let (session, server) = sessions.begin().await?;
         let remote = server.extensions.usable_powa().map_err(|unusable| Error::Unusable(unusable.to_string()))?;
         if !sources.powa.fits(&remote) {
             return Err(Error::Incompatible { repository: sources.powa, remote });

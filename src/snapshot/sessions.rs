@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
 
-use crate::postgres::{Endpoint, Error, RemoteSession};
+use crate::postgres::{Endpoint, Error, RemoteServerInfo, RemoteSession};
 
 /// Opens connections when they are needed, and keeps them until told otherwise.
 pub struct Sessions {
@@ -33,6 +33,24 @@ impl Sessions {
                 Ok(session)
             }
         }
+    }
+
+    /// Begins the transaction of a snapshot.
+    ///
+    /// A session is set up for the PoWA it finds. If that was updated meanwhile, another session is opened.
+    ///
+    /// # Errors
+    /// No connection could be made, or the server does not answer as expected.
+    pub(super) async fn begin(&mut self) -> Result<(Arc<RemoteSession>, RemoteServerInfo), Error> {
+        let session = self.main().await?;
+        let server = session.begin_server().await?;
+        if session.is_set_up_for(&server.extensions) {
+            return Ok((session, server));
+        }
+        self.close();
+        let session = self.main().await?;
+        let server = session.begin_server().await?;
+        Ok((session, server))
     }
 
     /// A session in any database, opened if need be.

@@ -1,0 +1,66 @@
+//! The collector against real PostgreSQL with real PoWA: every test, with every generation that this machine has.
+//!
+//! Each test has a repository database of its own, as commands are heard by whoever listens in the same database. The
+//! servers are shared by all tests of a generation, and made when the first of them begins.
+
+mod commands;
+mod configuration;
+mod permissions;
+mod reload;
+mod sessions;
+mod shutdown;
+mod snapshot;
+mod support;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use lab::Generation;
+use libtest_mimic::{Arguments, Trial};
+use support::{Bench, Scene, Test};
+
+/// Without these, the suite has not shown what it should.
+const REQUIRED: [&str; 2] = ["4.1", "5.0"];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let generations = Generation::available().expect("the folders of PostgreSQL's packages can be read");
+    let benches: Vec<_> = generations.into_iter().map(|generation| Arc::new(Bench::of(generation))).collect();
+    let trials = benches.iter().flat_map(trials_on).chain(missing(&benches)).collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(benches);
+    conclusion.exit_code()
+}
+
+fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
+    let areas: [(&str, &[Test]); 7] = [
+        ("commands", commands::TESTS),
+        ("configuration", configuration::TESTS),
+        ("permissions", permissions::TESTS),
+        ("reload", reload::TESTS),
+        ("sessions", sessions::TESTS),
+        ("shutdown", shutdown::TESTS),
+        ("snapshot", snapshot::TESTS),
+    ];
+    let tests = areas.into_iter().flat_map(|(area, tests)| tests.iter().map(move |test| (area, test)));
+    tests.filter(|(_, test)| test.is_for(bench.generation())).map(|(area, test)| {
+        let (name, bench, run) = (test.name(), Arc::clone(bench), test.run);
+        Trial::test(format!("{}::{area}::{name}", bench.generation().label()), move || {
+            run(&Scene::on(&bench));
+            Ok(())
+        })
+    })
+}
+
+/// A generation that should be here and is not, is a test that fails.
+fn missing(benches: &[Arc<Bench>]) -> Vec<Trial> {
+    let is_here = |version: &str| benches.iter().any(|bench| bench.generation().powa_version().starts_with(version));
+    let absent = REQUIRED.into_iter().filter(|version| !is_here(version));
+    absent
+        .map(|version| {
+            Trial::test(format!("powa-{version}"), move || {
+                Err(format!("PoWA {version} is not on this machine: scripts/install-dependencies test").into())
+            })
+        })
+        .collect()
+}

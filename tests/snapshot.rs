@@ -1,0 +1,407 @@
+//! What arrives in the repository, and what becomes of what fails.
+
+use lab::{Cluster, Registration};
+use serde_json::json;
+
+use crate::support::{Scene, tests, wait_until};
+
+tests![
+    a_statement_of_the_remote_server_arrives_in_the_history,
+    extensions_in_schemas_of_their_own_are_found_on_both_sides,
+    a_failing_datasource_does_not_lose_the_others,
+    rows_that_a_table_refuses_cost_their_datasource_only,
+    an_error_goes_with_the_next_good_snapshot,
+    a_missing_extension_is_named_with_its_side,
+    a_null_queryid_says_what_to_grant,
+    a_library_that_is_not_loaded_says_what_to_set,
+    what_pg_qualstats_saw_arrives,
+    qualstats_are_cleaned_up_also_when_they_cannot_be_read,
+    nothing_is_added_to_the_remote_servers_statements_once_warm,
+    versions_that_do_not_fit_are_an_error_that_heals,
+    versions_of_the_server_and_its_extensions_are_saved,
+    rows_beyond_the_bound_of_memory_arrive_by_way_of_a_file,
+    a_server_that_is_not_registered_properly_says_so;
+    since 5:
+    database_modules_and_catalogs_of_every_database_arrive,
+    a_database_module_goes_only_where_it_is_for,
+    a_database_module_that_is_disabled_is_left_out,
+    a_database_that_refuses_connections_costs_itself_only,
+];
+
+fn a_statement_of_the_remote_server_arrives_in_the_history(scene: &Scene) {
+    let mut remote = scene.remote("my app");
+    remote.batch_execute("select 'a row to be followed' as followed_to_the_repository").unwrap();
+    let server = scene.register();
+    let _collector = scene.collector();
+    // The second snapshot of PoWA 4 is the first with something to compare to.
+    scene.wait_for_snapshots(server, 1);
+    let sql = "select count(*) from powa_statements s
+        join powa_statements_history_current h using (srvid, queryid, dbid, userid)
+        join powa_databases d on d.srvid = s.srvid and d.oid = s.dbid
+        where d.datname = 'my app' and s.query like '%followed_to_the_repository%' and (h.record).calls >= 1";
+    assert!(scene.count(sql) >= 1, "{:?}", scene.errors(server));
+    assert_eq!(scene.errors(server), [""; 0]);
+}
+
+fn extensions_in_schemas_of_their_own_are_found_on_both_sides(scene: &Scene) {
+    let remote = scene.own_remote();
+    let moved = "create schema tracked; drop extension pg_track_settings;
+        create extension pg_track_settings schema tracked";
+    remote.connect().batch_execute(moved).unwrap();
+    scene
+        .repository()
+        .batch_execute(
+            "create schema \"Kept here\"; drop extension pg_track_settings;
+        create extension pg_track_settings schema \"Kept here\"",
+        )
+        .unwrap();
+    if scene.generation().powa_major() >= 5 {
+        let moved = "create schema \"{Quals} & 100 %\"; drop extension pg_qualstats;
+            create extension pg_qualstats schema \"{Quals} & 100 %\"";
+        remote.connect().batch_execute(moved).unwrap();
+    }
+    let name = &remote.name;
+    // PoWA 4 does not qualify its names: there, the search path has to know.
+    let sides = [(scene.remote("postgres"), name), (scene.repository(), &scene.database)];
+    for (mut client, database) in sides {
+        let database = database.replace('"', "\"\"");
+        client
+            .batch_execute(&format!("alter database \"{database}\" set search_path to public, tracked, \"Kept here\""))
+            .unwrap();
+    }
+    let server = scene.register_as(remote.registration());
+    let _collector = scene.collector();
+    scene.wait_for_snapshots(server, 1);
+    assert_eq!(scene.errors(server), [""; 0]);
+    assert!(scene.count("select count(*) from \"Kept here\".pg_track_settings_history where srvid > 0") > 100);
+}
+
+fn a_failing_datasource_does_not_lose_the_others(scene: &Scene) {
+    let remote = scene.own_remote();
+    remote.connect().batch_execute(&raising("powa_statements_src", "the dog ate it")).unwrap();
+    let server = scene.register_as(remote.registration());
+    let collector = scene.collector();
+    scene.wait_for_snapshots(server, 1);
+    let error = scene.wait_for_error(server, "the dog ate it");
+    for part in ["pg_stat_statements (powa_statements_src)", "remote server", "ERROR: the dog ate it", "P0001"] {
+        assert!(error.contains(part), "{part} is missing in: {error}");
+    }
+    assert_eq!(scene.errors(server).len(), 1);
+    assert!(scene.count("select count(*) from powa_databases where srvid > 0") >= 4);
+    assert!(collector.wait_to_say("snapshot taken").contains("errors=1"));
+    assert_eq!(collector.said("the dog ate it").len(), 1, "once, not at every snapshot");
+}
+
+/// Replaces a source function by one that fails.
+fn raising(function: &str, message: &str) -> String {
+    format!(
+        "do $replace$ declare f record; begin
+            select oid::regprocedure::text as signature, pg_get_functiondef(oid) as definition
+            into f from pg_proc where proname = '{function}';
+            execute regexp_replace(f.definition, 'AS \\$.*', '') || ' AS $body$ begin raise ''{message}''; end $body$';
+        end $replace$"
+    )
+}
+
+fn rows_that_a_table_refuses_cost_their_datasource_only(scene: &Scene) {
+    scene.repository().batch_execute("alter table powa_statements_src_tmp add column unexpected int").unwrap();
+    let server = scene.register();
+    let _collector = scene.collector();
+    scene.wait_for_snapshots(server, 1);
+    let error = scene.wait_for_error(server, "powa_statements_src_tmp");
+    for part in ["pg_stat_statements (powa_statements_src)", "repository server", "missing data for column"] {
+        assert!(error.contains(part), "{part} is missing in: {error}");
+    }
+    assert!(scene.count("select count(*) from powa_databases where srvid > 0") >= 4);
+}
+
+fn an_error_goes_with_the_next_good_snapshot(scene: &Scene) {
+    let mut repository = scene.repository();
+    repository.batch_execute("alter table powa_statements_src_tmp add column unexpected int").unwrap();
+    let server = scene.register();
+    let _collector = scene.collector();
+    scene.wait_for_error(server, "powa_statements_src_tmp");
+    repository.batch_execute("alter table powa_statements_src_tmp drop column unexpected").unwrap();
+    wait_until("the error to be gone", || scene.errors(server).is_empty());
+    assert!(scene.count("select count(*) from powa_statements where srvid > 0") > 0);
+}
+
+fn a_missing_extension_is_named_with_its_side(scene: &Scene) {
+    let remote = scene.own_remote();
+    remote.connect().batch_execute("drop extension pg_track_settings").unwrap();
+    let server = scene.register_as(remote.registration());
+    let _collector = scene.collector();
+    let error = scene.wait_for_error(server, "pg_track_settings");
+    assert!(error.contains("extension \"pg_track_settings\" is not installed (remote server)"), "{error}");
+    assert!(scene.count("select count(*) from powa_statements where srvid > 0") > 0);
+}
+
+fn a_null_queryid_says_what_to_grant(scene: &Scene) {
+    let remote = scene.own_remote();
+    let role = format!("poor_{}", remote.name.replace(' ', "_"));
+    let mut client = remote.connect();
+    client.batch_execute(&format!("create role {role} login")).unwrap();
+    if scene.generation().powa_major() >= 5 {
+        client.batch_execute(&format!("grant usage on schema powa to {role}")).ok();
+    }
+    let server = scene.register_as(Registration { username: &role, ..remote.registration() });
+    let _collector = scene.collector();
+    let error = scene.wait_for_error(server, "queryid");
+    assert!(error.contains("grant pg_read_all_stats"), "{error}");
+    scene.wait_for_snapshots(server, 1);
+    drop(_collector);
+    scene.remote("postgres").batch_execute(&format!("drop owned by {role}")).ok();
+}
+
+fn a_library_that_is_not_loaded_says_what_to_set(scene: &Scene) {
+    let cluster = Cluster::start(scene.generation(), "bare").unwrap();
+    cluster.create_powa_database("powa").unwrap();
+    cluster
+        .connect("powa")
+        .unwrap()
+        .batch_execute("alter system set shared_preload_libraries = 'auto_explain'")
+        .unwrap();
+    cluster.stop().unwrap();
+    cluster.start_again().unwrap();
+    let server = scene.register_as(Registration::of(&cluster));
+    let _collector = scene.collector();
+    scene.wait_for_snapshots(server, 1);
+    let error = scene.wait_for_error(server, "must be loaded");
+    assert!(error.contains("shared_preload_libraries of that server"), "{error}");
+}
+
+fn what_pg_qualstats_saw_arrives(scene: &Scene) {
+    let mut remote = scene.remote("shop");
+    remote.batch_execute("create table if not exists measured (n int)").unwrap();
+    scene.register();
+    let _collector = scene.collector();
+    // Whoever collects from that server empties it, and other tests do too: it takes as long as it takes.
+    wait_until("a predicate to arrive", || {
+        remote.batch_execute("select count(*) from measured where n = 424242").unwrap();
+        scene.count("select count(*) from powa_qualstats_quals where srvid > 0") > 0
+    });
+}
+
+fn qualstats_are_cleaned_up_also_when_they_cannot_be_read(scene: &Scene) {
+    let remote = scene.own_remote();
+    let mut client = remote.connect();
+    client.batch_execute(&raising("powa_qualstats_src", "not today")).unwrap();
+    // A clean-up that leaves a trace in spite of the read-only transaction and the roll-back: a notice in the log.
+    let traced = "create function public.traced_reset() returns void language plpgsql as
+        $$ begin raise log 'traced clean-up'; end $$";
+    client.batch_execute(traced).unwrap();
+    let table = if scene.generation().powa_major() >= 5 { "powa_extension_functions" } else { "powa_functions" };
+    let server = scene.register_as(remote.registration());
+    scene
+        .repository()
+        .execute(
+            &format!(
+                "update {table} set query_cleanup = 'select public.traced_reset()'
+                where query_source = 'powa_qualstats_src'"
+            ),
+            &[],
+        )
+        .unwrap();
+    let _collector = scene.collector();
+    scene.wait_for_error(server, "not today");
+    let log = std::fs::read_to_string(scene.remote_server().log()).unwrap();
+    assert!(log.contains("traced clean-up"));
+}
+
+fn nothing_is_added_to_the_remote_servers_statements_once_warm(scene: &Scene) {
+    let remote = scene.own_remote();
+    let role = format!("counted_{}", remote.name.replace(' ', "_"));
+    remote.connect().batch_execute(&format!("create role {role} superuser login")).unwrap();
+    let server = scene.register_as(Registration { username: &role, ..remote.registration() });
+    let _collector = scene.collector();
+    let own = || -> i64 {
+        let sql = "select count(*) from pg_stat_statements s join pg_roles r on r.oid = s.userid where rolname = $1";
+        remote.connect().query_one(sql, &[&role]).unwrap().get(0)
+    };
+    // The first copies catalogs that the others do not.
+    scene.wait_for_snapshots(server, 2);
+    let warm = own();
+    assert!(warm > 0);
+    scene.wait_for_snapshots(server, 4);
+    assert_eq!(own(), warm);
+}
+
+fn versions_that_do_not_fit_are_an_error_that_heals(scene: &Scene) {
+    let remote = scene.own_remote();
+    let mut client = remote.connect();
+    let version: String =
+        client.query_one("select extversion from pg_extension where extname = 'powa'", &[]).unwrap().get(0);
+    let mut pretend = |version: &str| {
+        client.execute("update pg_extension set extversion = $1 where extname = 'powa'", &[&version]).unwrap();
+    };
+    pretend("9.9.0");
+    let server = scene.register_as(remote.registration());
+    let _collector = scene.collector();
+    let error = scene.wait_for_error(server, "incompatible PoWA versions");
+    assert!(error.contains("9.9.0") && error.contains(&version), "{error}");
+    assert_eq!(scene.snapshots(server), 0);
+    pretend(&version);
+    scene.wait_for_snapshots(server, 1);
+    assert_eq!(scene.errors(server), [""; 0]);
+}
+
+fn versions_of_the_server_and_its_extensions_are_saved(scene: &Scene) {
+    let server = scene.register();
+    let _collector = scene.collector();
+    scene.wait_for_snapshots(server, 1);
+    let saved: String =
+        scene.repository().query_one("select version from powa_servers where id = $1", &[&server]).unwrap().get(0);
+    let actual: String = scene.remote("powa").query_one("show server_version", &[]).unwrap().get(0);
+    assert_eq!(saved, actual);
+    let table = if scene.generation().powa_major() >= 5 { "powa_extension_config" } else { "powa_extensions" };
+    let mut repository = scene.repository();
+    let version_of = |repository: &mut postgres::Client, name: &str| -> Option<String> {
+        let sql = format!("select version from {table} where srvid = $1 and extname = $2");
+        repository.query_opt(&sql, &[&server, &name]).unwrap().and_then(|row| row.get(0))
+    };
+    for name in ["pg_stat_statements", "pg_qualstats", "pg_stat_kcache"] {
+        let sql = "select extversion from pg_extension where extname = $1";
+        let actual: String = scene.remote("powa").query_one(sql, &[&name]).unwrap().get(0);
+        assert_eq!(version_of(&mut repository, name), Some(actual), "{name}");
+    }
+    // hypopg counts when it could be installed.
+    assert!(version_of(&mut repository, "hypopg").is_some());
+
+    repository
+        .batch_execute(&format!(
+            "update powa_servers set version = 'old' where id = {server};
+            update {table} set version = 'old' where srvid = {server};"
+        ))
+        .unwrap();
+    assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
+    wait_until("the versions to be refreshed", || {
+        let old: i64 = repository
+            .query_one(
+                &format!(
+                    "select (select count(*) from powa_servers where version = 'old')
+                    + (select count(*) from {table} where version = 'old')"
+                ),
+                &[],
+            )
+            .unwrap()
+            .get(0);
+        old == 0
+    });
+}
+
+fn rows_beyond_the_bound_of_memory_arrive_by_way_of_a_file(scene: &Scene) {
+    let marker = format!("/* {} */", "long ".repeat(100_000));
+    scene.remote("shop").batch_execute(&format!("select 1 as spooled {marker}")).unwrap();
+    let server = scene.register();
+    let folder = scene.folder();
+    let _collector = scene.collector_with(json!({"spool": {"memory": 1, "directory": folder.to_str().unwrap()}}));
+    scene.wait_for_snapshots(server, 1);
+    let sql = "select max(length(query)) from powa_statements where query like '%spooled%long%'";
+    let length: i32 = scene.repository().query_one(sql, &[]).unwrap().get(0);
+    assert!(length > 400_000, "{length}");
+    assert_eq!(scene.errors(server), [""; 0]);
+    // The file has no name.
+    let names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["powa-collector.conf"]);
+}
+
+fn a_server_that_is_not_registered_properly_says_so(scene: &Scene) {
+    let server = scene.register();
+    scene.repository().execute("delete from powa_snapshot_metas where srvid = $1", &[&server]).unwrap();
+    let collector = scene.collector();
+    collector.wait_to_say("register it with powa_register_server()");
+}
+
+fn database_modules_and_catalogs_of_every_database_arrive(scene: &Scene) {
+    let server = scene.register();
+    let _collector = scene.collector();
+    scene.wait_for_snapshots(server, 1);
+    for database in ["my app", "shop"] {
+        for table in ["powa_all_tables_history_current", "powa_all_indexes_history_current", "powa_catalog_class"] {
+            let sql = format!(
+                "select count(*) from {table} t join powa_databases d on d.srvid = t.srvid and d.oid = t.dbid
+                where d.datname = '{database}'"
+            );
+            assert!(scene.count(&sql) > 0, "{table} of {database}: {:?}", scene.errors(server));
+        }
+    }
+    assert_eq!(scene.errors(server), [""; 0]);
+    // All rows of a snapshot carry one time.
+    let times = "select count(distinct (record).ts) from powa_all_tables_history_current";
+    assert_eq!(scene.count(times), scene.snapshots(server));
+    // What was copied a moment ago is not copied again.
+    let refreshed = "select count(distinct last_refresh) from powa_catalog_databases where last_refresh is not null";
+    assert_eq!(scene.count(refreshed), 1);
+    scene.wait_for_snapshots(server, 2);
+    assert_eq!(scene.count(refreshed), 1);
+}
+
+fn a_database_module_goes_only_where_it_is_for(scene: &Scene) {
+    let server = scene.register();
+    scene
+        .repository()
+        .execute(
+            "update powa_db_module_config set dbnames = '{shop}' where srvid = $1 and db_module = 'pg_stat_all_tables'",
+            &[&server],
+        )
+        .unwrap();
+    let _collector = scene.collector();
+    scene.wait_for_snapshots(server, 1);
+    let names: Vec<String> = scene
+        .repository()
+        .query(
+            "select distinct d.datname::text from powa_all_tables_history_current t
+            join powa_databases d on d.srvid = t.srvid and d.oid = t.dbid",
+            &[],
+        )
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    assert_eq!(names, ["shop"]);
+}
+
+fn a_database_module_that_is_disabled_is_left_out(scene: &Scene) {
+    let server = scene.register();
+    scene
+        .repository()
+        .execute(
+            "update powa_db_module_config set enabled = false where srvid = $1 and db_module = 'pg_stat_all_tables'",
+            &[&server],
+        )
+        .unwrap();
+    let _collector = scene.collector();
+    scene.wait_for_snapshots(server, 1);
+    assert_eq!(scene.count("select count(*) from powa_all_tables_src_tmp"), 0);
+    assert_eq!(scene.count("select count(*) from powa_all_tables_history_current"), 0);
+    assert!(scene.count("select count(*) from powa_all_indexes_history_current") > 0);
+}
+
+fn a_database_that_refuses_connections_costs_itself_only(scene: &Scene) {
+    let remote = scene.own_remote();
+    let role = format!("barred_{}", remote.name.replace(' ', "_"));
+    let mut client = remote.connect();
+    client.batch_execute(&format!("create database \"closed to {role}\"")).unwrap();
+    client
+        .batch_execute(&format!(
+            "create role {role} login; grant pg_monitor to {role};
+            revoke connect on database \"closed to {role}\" from public;
+            grant all on schema {schema} to {role}; grant all on all tables in schema {schema} to {role}",
+            schema = client_schema(scene)
+        ))
+        .unwrap();
+    let server = scene.register_as(Registration { username: &role, ..remote.registration() });
+    let collector = scene.collector();
+    scene.wait_for_snapshots(server, 1);
+    let error = scene.wait_for_error(server, "closed to");
+    assert!(error.contains("remote server") && error.contains("permission denied for database"), "{error}");
+    assert!(scene.count("select count(*) from powa_all_tables_history_current") > 0);
+    collector.stop();
+    client.batch_execute(&format!("drop database \"closed to {role}\"")).unwrap();
+}
+
+fn client_schema(scene: &Scene) -> String {
+    let sql = "select quote_ident(nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace
+        where extname = 'powa'";
+    scene.remote("powa").query_one(sql, &[]).unwrap().get(0)
+}

@@ -1,0 +1,101 @@
+//! The real program, as a child process whose log can be read.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{wait_for, wait_until};
+
+/// The program under test, with nothing of the tester's own configuration in its environment.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_powa-collector"));
+    command.env_remove("RUST_LOG").stdin(Stdio::null());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PG") || name.starts_with("POWA_COLLECTOR")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A running collector. It is ended with the test.
+pub struct Collector {
+    child: Mutex<Child>,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Collector {
+    pub fn start(config: &Path) -> Self {
+        let mut child = program().arg("-c").arg(config).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = Arc::<Mutex<Vec<String>>>::default();
+        let written = Arc::clone(&log);
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| written.lock().unwrap().push(line)));
+        Self { child: Mutex::new(child), log }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.lock().unwrap().id()).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+    }
+
+    /// All lines so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// The lines so far that hold a text.
+    pub fn said(&self, text: &str) -> Vec<String> {
+        self.log().into_iter().filter(|line| line.contains(text)).collect()
+    }
+
+    pub fn wait_to_say(&self, text: &str) -> String {
+        let mut said = Vec::new();
+        let line = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            wait_for(text, || {
+                said = self.said(text);
+                said.first().cloned()
+            })
+        }));
+        line.unwrap_or_else(|_| panic!("the collector did not say {text:?}, but:\n{}", self.log().join("\n")))
+    }
+
+    /// Says it once more than it has.
+    pub fn wait_to_say_again(&self, text: &str, before: usize) {
+        wait_until(text, || self.said(text).len() > before);
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.child.lock().unwrap().try_wait().unwrap().is_none()
+    }
+
+    /// Waits for the end, and tells how long it took.
+    pub fn wait(&self) -> (ExitStatus, Duration) {
+        let started = Instant::now();
+        let status = wait_for("the collector's end", || self.child.lock().unwrap().try_wait().unwrap());
+        (status, started.elapsed())
+    }
+
+    /// Asks it to stop, and makes sure that it does so in good order.
+    pub fn stop(&self) {
+        self.signal(Signal::TERM);
+        let (status, _) = self.wait();
+        assert!(status.success(), "{status}, after:\n{}", self.log().join("\n"));
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        let child = self.child.get_mut().unwrap();
+        if child.try_wait().unwrap().is_none() {
+            // Also one that is stopped by a signal.
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        if std::thread::panicking() {
+            eprintln!("the collector's log:\n{}", self.log.lock().unwrap().join("\n"));
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! One test's world: a repository database of its own, the remote server, and a folder.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use lab::{Cluster, Generation, Registration};
+use postgres::fallible_iterator::FallibleIterator;
+use postgres::{Client, NoTls};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Bench, Collector, wait_for, wait_until};
+
+pub struct Scene<'a> {
+    bench: &'a Bench,
+    /// The repository's database.
+    pub database: String,
+    folder: TempDir,
+}
+
+static SCENES: AtomicU32 = AtomicU32::new(0);
+
+impl<'a> Scene<'a> {
+    pub fn on(bench: &'a Bench) -> Self {
+        let database = format!("powa \"{}\"", SCENES.fetch_add(1, Ordering::Relaxed));
+        bench.repository().create_powa_database(&database).unwrap();
+        Self { bench, database, folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn generation(&self) -> &Generation {
+        self.bench.generation()
+    }
+
+    pub fn repository_server(&self) -> &'a Cluster {
+        self.bench.repository()
+    }
+
+    pub fn remote_server(&self) -> &'a Cluster {
+        self.bench.remote()
+    }
+
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// The superuser in the repository, with PoWA in the search path.
+    pub fn repository(&self) -> Client {
+        with_powa(self.bench.repository().connect(&self.database).unwrap())
+    }
+
+    /// The superuser in a database of the remote server, with PoWA in the search path if it has it.
+    pub fn remote(&self, database: &str) -> Client {
+        with_powa(self.bench.remote().connect(database).unwrap())
+    }
+
+    /// Another database with PoWA on the remote server, for a test that spoils it. It is dropped with the guard.
+    pub fn own_remote(&self) -> OwnRemote<'a> {
+        let name = format!("remote {}", SCENES.fetch_add(1, Ordering::Relaxed));
+        self.bench.remote().create_powa_database(&name).unwrap();
+        OwnRemote { cluster: self.bench.remote(), name }
+    }
+
+    /// Registers the remote server, with a snapshot every five seconds.
+    pub fn register(&self) -> i32 {
+        self.register_as(Registration::of(self.bench.remote()))
+    }
+
+    pub fn register_as(&self, registration: Registration) -> i32 {
+        registration.register(self.bench.repository(), &self.database).unwrap()
+    }
+
+    /// A connection string for the repository; the name of its database needs to be escaped in one.
+    pub fn dsn(&self, user: &str) -> String {
+        let server = self.bench.repository();
+        let database = self.database.replace('\'', "\\'");
+        format!("host={} port={} user={user} dbname='{database}'", server.host(), server.port())
+    }
+
+    pub fn config(&self, more: Value) -> PathBuf {
+        let mut config = json!({"repository": {"dsn": self.dsn("postgres")}});
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        self.config_file(&config.to_string())
+    }
+
+    pub fn config_file(&self, text: &str) -> PathBuf {
+        let file = self.folder.path().join("powa-collector.conf");
+        std::fs::write(&file, text).unwrap();
+        file
+    }
+
+    /// Starts a collector and waits until it listens.
+    pub fn collector(&self) -> Collector {
+        self.collector_with(json!({}))
+    }
+
+    pub fn collector_with(&self, more: Value) -> Collector {
+        let collector = Collector::start(&self.config(more));
+        self.wait_until_listening(&collector);
+        collector
+    }
+
+    pub fn wait_until_listening(&self, collector: &Collector) {
+        let mut client = self.repository();
+        wait_until("the collector to listen", || {
+            assert!(collector.is_running(), "the collector ended:\n{}", collector.log().join("\n"));
+            self.sessions_of(&mut client, "main thread%") == 1
+        });
+    }
+
+    /// Sessions of the collector in this test's repository whose role is like a pattern.
+    pub fn sessions_of(&self, client: &mut Client, role: &str) -> i64 {
+        let sql = "select count(*) from pg_stat_activity
+            where datname = current_database() and application_name like 'PoWA collector - ' || $1";
+        client.query_one(sql, &[&role]).unwrap().get(0)
+    }
+
+    /// Snapshots of a server so far.
+    pub fn snapshots(&self, server: i32) -> i64 {
+        let sql = "select coalesce_seq - 1 from powa_snapshot_metas where srvid = $1";
+        self.repository().query_one(sql, &[&server]).unwrap().get(0)
+    }
+
+    pub fn wait_for_snapshots(&self, server: i32, number: i64) {
+        wait_until(&format!("snapshot {number} of server {server}"), || self.snapshots(server) >= number);
+    }
+
+    /// The errors of the last snapshot.
+    pub fn errors(&self, server: i32) -> Vec<String> {
+        let sql = "select coalesce(errors, '{}') from powa_snapshot_metas where srvid = $1";
+        self.repository().query_one(sql, &[&server]).unwrap().get(0)
+    }
+
+    pub fn wait_for_error(&self, server: i32, text: &str) -> String {
+        wait_for(&format!("the error {text:?}"), || self.errors(server).into_iter().find(|error| error.contains(text)))
+    }
+
+    pub fn count(&self, sql: &str) -> i64 {
+        self.repository().query_one(sql, &[]).unwrap().get(0)
+    }
+
+    /// Sends a command as superuser, and gives the answer.
+    pub fn ask(&self, command: &str, arguments: &str) -> String {
+        Listening::on(self.repository(), "answers").ask(command, arguments)
+    }
+
+    pub fn wait_for_status(&self, server: i32, status: &str) {
+        let expected = format!("WORKERS_STATUS OK {{\"{server}\": \"{status}\"}}");
+        let mut listening = Listening::on(self.repository(), "answers");
+        wait_until(&expected, || listening.ask("WORKERS_STATUS", &server.to_string()) == expected);
+    }
+}
+
+impl Drop for Scene<'_> {
+    fn drop(&mut self) {
+        // What cannot be dropped now goes with the cluster.
+        drop(self.bench.repository().drop_database(&self.database));
+    }
+}
+
+/// A database with PoWA that is one test's.
+pub struct OwnRemote<'a> {
+    cluster: &'a Cluster,
+    pub name: String,
+}
+
+impl<'a> OwnRemote<'a> {
+    pub fn connect(&self) -> Client {
+        with_powa(self.cluster.connect(&self.name).unwrap())
+    }
+
+    pub fn registration(&self) -> Registration<'_> {
+        Registration { dbname: &self.name, ..Registration::of(self.cluster) }
+    }
+}
+
+impl Drop for OwnRemote<'_> {
+    fn drop(&mut self) {
+        drop(self.cluster.drop_database(&self.name));
+    }
+}
+
+fn with_powa(mut client: Client) -> Client {
+    let sql = "select set_config('search_path', string_agg(distinct quote_ident(nspname), ', ') || ', public', false)
+        from pg_extension e join pg_namespace n on n.oid = e.extnamespace where extname = 'powa' having count(*) > 0";
+    client.query(sql, &[]).unwrap();
+    client
+}
+
+/// A session that sends commands and hears the answers.
+pub struct Listening {
+    client: Client,
+    channel: String,
+}
+
+impl Listening {
+    pub fn on(mut client: Client, channel: &str) -> Self {
+        client.batch_execute(&format!("listen \"{channel}\"")).unwrap();
+        Self { client, channel: channel.into() }
+    }
+
+    /// Any role.
+    pub fn as_role(scene: &Scene, role: &str) -> Self {
+        Self::on(Client::connect(&scene.dsn(role), NoTls).unwrap(), "answers")
+    }
+
+    pub fn send(&mut self, payload: &str) {
+        self.client.execute("select pg_notify('powa_collector', $1)", &[&payload]).unwrap();
+    }
+
+    /// What is heard within a time.
+    pub fn hear(&mut self, patience: Duration) -> Option<String> {
+        self.client.notifications().timeout_iter(patience).next().unwrap().map(|heard| heard.payload().to_owned())
+    }
+
+    /// Sends a command with this channel, and gives the answer.
+    pub fn ask(&mut self, command: &str, arguments: &str) -> String {
+        let space = if arguments.is_empty() { "" } else { " " };
+        self.send(&format!("{command} {}{space}{arguments}", self.channel));
+        self.hear(Duration::from_secs(20)).unwrap_or_else(|| panic!("no answer to {command} {arguments}"))
+    }
+}
