@@ -92,7 +92,7 @@ impl RemoteSession {
             Ok((own, version.get(0), powa))
         };
         let dbname = endpoint.dbname().to_owned();
-        let (own, version_num) =
+        let (own, version_num, powa) =
             endpoint.briefly(format!("set up a session in database \"{dbname}\""), setting_up).await?;
         let timeouts = endpoint.timeouts();
         Ok(Self { client, driver, dbname, version_num, powa, timeouts, own, prepared: Mutex::default() })
