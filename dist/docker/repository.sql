@@ -1,0 +1,39 @@
+-- The database that holds PoWA's history, the roles that use it, and the servers to collect.
+-- The passwords come from docker-compose.yml.
+\getenv collector_password COLLECTOR_PASSWORD
+\getenv web_password WEB_PASSWORD
+\getenv remote_password REMOTE_PASSWORD
+
+create database powa;
+\connect powa
+-- Makes the roles powa_snapshot, powa_read_all_data and others, too.
+create extension powa cascade;
+create extension pg_track_settings;
+
+create role powa_collector login password :'collector_password' in role powa_snapshot;
+-- The collector keeps the versions of PostgreSQL and of the extensions up to date, hypopg's also where nobody added it.
+grant update (version) on powa_servers, powa_extension_config to powa_collector;
+grant insert, delete on powa_extension_config to powa_collector;
+-- pg_track_settings is no part of PoWA: powa_snapshot may not write its tables.
+grant select, insert, update, delete on
+    pg_track_settings_settings_src_tmp, pg_track_settings_list, pg_track_settings_history,
+    pg_track_settings_rds_src_tmp, pg_track_db_role_settings_list, pg_track_db_role_settings_history,
+    pg_track_settings_reboot_src_tmp, pg_reboot
+    to powa_collector;
+
+-- Whoever logs in to powa-web: reads the history, commands the collector, and sees whether it is there.
+create role powa_web login password :'web_password' in role powa_read_all_data, powa_signal_backend, pg_read_all_stats;
+grant select on
+    pg_track_settings_list, pg_track_settings_history,
+    pg_track_db_role_settings_list, pg_track_db_role_settings_history, pg_reboot
+    to powa_web;
+
+select powa_register_server(
+    hostname => host,
+    alias => host,
+    username => 'powa',
+    password => :'remote_password',
+    dbname => 'powa',
+    frequency => 10,
+    extensions => '{pg_qualstats,pg_stat_kcache,pg_track_settings,pg_wait_sampling}')
+from (values ('remote1'), ('remote2')) as remote (host);

@@ -1,0 +1,12 @@
+#!/bin/sh
+# workload.sh HOST...: keeps the applications' databases of these servers a little busy.
+set -eu
+
+for host in "$@"; do
+    for database in library shop; do
+        pgbench --host="$host" --username=application --initialize --quiet "$database"
+    done
+    pgbench --host="$host" --username=application --builtin=select-only --rate=5 --time=2000000 library &
+    pgbench --host="$host" --username=application --client=4 --rate=10 --time=2000000 shop &
+done
+wait
