@@ -47,9 +47,10 @@ struct Looking {
 pub async fn run(location: Location, telemetry: Telemetry) -> Result<(), Error> {
     let mut signals = Signals::new().map_err(Error::Signals)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "powa-collector starts");
+    let mut reload_asked = false;
     let settings = tokio::select! {
         settings = Settings::first(&location) => settings?,
-        () = stop_asked(&mut signals) => return Ok(()),
+        () = stop_asked(&mut signals, &mut reload_asked) => return Ok(()),
     };
     let (caller, calls) = mpsc::channel(WAITING_CALLS);
     telemetry.set_debug(settings.context.config.debug);
@@ -64,14 +65,21 @@ pub async fn run(location: Location, telemetry: Telemetry) -> Result<(), Error> 
         invalid: Vec::new(),
     };
     daemon.serve_only(settings.servers);
+    tracing::info!(servers = daemon.supervisor.statuses().len(), "ready");
+    if reload_asked {
+        daemon.reload(vec![]);
+    }
     daemon.turn(&mut signals, calls).await;
     daemon.stop().await;
     tracing::info!("powa-collector stopped");
     Ok(())
 }
 
-async fn stop_asked(signals: &mut Signals) {
-    while signals.next().await != Request::Stop {}
+/// A reload that is asked for meanwhile may come too late for the file that is being read.
+async fn stop_asked(signals: &mut Signals, reload_asked: &mut bool) {
+    while signals.next().await != Request::Stop {
+        *reload_asked = true;
+    }
 }
 
 impl Daemon {

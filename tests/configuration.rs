@@ -1,5 +1,97 @@
-//! .
+//! The command line and the configuration file, from outside.
 
-use crate::support::tests;
+use std::process::Output;
 
-tests![];
+use crate::support::{Collector, Scene, program, tests};
+
+tests![
+    help_and_version_go_to_standard_output,
+    without_a_file_it_says_where_it_looked,
+    a_broken_file_is_named_with_all_that_is_wrong,
+    a_file_in_the_home_folder_is_found,
+    the_environment_overrides_the_file,
+    a_repository_that_cannot_be_reached_is_said,
+    a_repository_without_powa_is_refused,
+    a_repository_with_a_powa_too_old_is_refused,
+];
+
+fn run(arguments: &[&str], scene: &Scene) -> Output {
+    program().args(arguments).env("HOME", scene.folder()).current_dir(scene.folder()).output().unwrap()
+}
+
+fn refusal(output: &Output) -> String {
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    said
+}
+
+fn help_and_version_go_to_standard_output(scene: &Scene) {
+    for flag in ["-?", "-h", "--help", "-V", "--version"] {
+        let output = run(&[flag], scene);
+        assert!(output.status.success(), "{flag}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        let expected = if flag.contains('V') || flag.contains("version") { "powa-collector 0" } else { "--config" };
+        assert!(said.contains(expected), "{flag}: {said}");
+    }
+}
+
+fn without_a_file_it_says_where_it_looked(scene: &Scene) {
+    let said = refusal(&run(&[], scene));
+    let home = scene.folder();
+    for place in [
+        "/etc/powa-collector.conf",
+        home.join(".config/powa-collector.conf").to_str().unwrap(),
+        home.join(".powa-collector.conf").to_str().unwrap(),
+        "./powa-collector.conf",
+        "\"dsn\": \"postgresql://",
+    ] {
+        assert!(said.contains(place), "{place} is missing in: {said}");
+    }
+}
+
+fn a_broken_file_is_named_with_all_that_is_wrong(scene: &Scene) {
+    let file = scene.config_file(r#"{"repositry": {}, "debug": 3}"#);
+    let said = refusal(&run(&["-c", file.to_str().unwrap()], scene));
+    for part in
+        ["powa-collector.conf", "\"repositry\"", "did you mean \"repository\"", "\"debug\" is 3", "true or false"]
+    {
+        assert!(said.contains(part), "{part} is missing in: {said}");
+    }
+    let said = refusal(&run(&["--config", "/nowhere/at/all"], scene));
+    assert!(said.contains("/nowhere/at/all"), "{said}");
+}
+
+fn a_file_in_the_home_folder_is_found(scene: &Scene) {
+    std::fs::create_dir(scene.folder().join(".config")).unwrap();
+    std::fs::write(scene.folder().join(".config/powa-collector.conf"), "{}").unwrap();
+    let said = refusal(&run(&[], scene));
+    assert!(said.contains(".config/powa-collector.conf") && said.contains("repository.dsn"), "{said}");
+}
+
+fn the_environment_overrides_the_file(scene: &Scene) {
+    let file = scene.config_file(r#"{"repository": {"dsn": "host=127.0.0.1 port=1"}}"#);
+    let mut command = program();
+    command.arg("-c").arg(file).env("POWA_COLLECTOR__REPOSITORY__DSN", scene.dsn("postgres"));
+    let collector = Collector::run(command);
+    scene.wait_until_listening(&collector);
+}
+
+fn a_repository_that_cannot_be_reached_is_said(scene: &Scene) {
+    let file = scene.config_file(r#"{"repository": {"dsn": "host=127.0.0.1 port=1 user=u password=s3cret"}}"#);
+    let said = refusal(&run(&["-c", file.to_str().unwrap()], scene));
+    assert!(said.contains("could not connect to 127.0.0.1:1") && said.contains("repository server"), "{said}");
+    assert!(!said.contains("s3cret"), "{said}");
+}
+
+fn a_repository_without_powa_is_refused(scene: &Scene) {
+    scene.repository().batch_execute("drop extension powa cascade").unwrap();
+    let said = refusal(&run(&["-c", scene.config(serde_json::json!({})).to_str().unwrap()], scene));
+    assert!(said.contains("extension \"powa\" is not installed") && said.contains(&scene.database), "{said}");
+}
+
+fn a_repository_with_a_powa_too_old_is_refused(scene: &Scene) {
+    let pretend = "update pg_extension set extversion = '3.2.0' where extname = 'powa'";
+    scene.repository().batch_execute(pretend).unwrap();
+    let said = refusal(&run(&["-c", scene.config(serde_json::json!({})).to_str().unwrap()], scene));
+    assert!(said.contains("PoWA 3.2.0 is too old: 4.0 or newer is needed"), "{said}");
+}

@@ -6,6 +6,7 @@
 mod commands;
 mod configuration;
 mod permissions;
+mod powa_web;
 mod reload;
 mod sessions;
 mod shutdown;
@@ -33,10 +34,11 @@ fn main() -> ExitCode {
 }
 
 fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
-    let areas: [(&str, &[Test]); 7] = [
+    let areas: [(&str, &[Test]); 8] = [
         ("commands", commands::TESTS),
         ("configuration", configuration::TESTS),
         ("permissions", permissions::TESTS),
+        ("powa_web", powa_web::TESTS),
         ("reload", reload::TESTS),
         ("sessions", sessions::TESTS),
         ("shutdown", shutdown::TESTS),

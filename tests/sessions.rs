@@ -1,5 +1,39 @@
-//! .
+//! What the collector's sessions are called, how many there are, and what they look like from the servers.
 
-use crate::support::tests;
+use lab::Registration;
+use serde_json::json;
 
-tests![];
+use crate::support::{Scene, tests, wait_until};
+
+tests![sessions_are_called_what_powa_web_looks_for, databases_are_visited_by_sessions_that_close_when_idle];
+
+fn sessions_are_called_what_powa_web_looks_for(scene: &Scene) {
+    let alias = format!("Server \"{}\"", scene.database);
+    let server = scene.register_as(Registration { alias: Some(&alias), ..Registration::of(scene.remote_server()) });
+    let _collector = scene.collector_with(json!({"use_server_alias": true}));
+    scene.wait_for_snapshots(server, 1);
+    let mut repository = scene.repository();
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(scene.sessions_of(&mut repository, &format!("main thread ({version})")), 1);
+    // powa_take_snapshot() renames the session; it has its name back.
+    assert_eq!(scene.sessions_of(&mut repository, &format!("repo\\_conn for worker {alias}")), 1);
+    let sql = "select count(*) from pg_stat_activity where application_name = $1 and datname = 'powa'";
+    let name = format!("PoWA collector - worker {alias}");
+    let sessions: i64 = scene.remote("powa").query_one(sql, &[&name]).unwrap().get(0);
+    assert_eq!(sessions, 1);
+}
+
+fn databases_are_visited_by_sessions_that_close_when_idle(scene: &Scene) {
+    let alias = format!("idle {}", scene.database);
+    let registration = Registration { alias: Some(&alias), frequency: 60, ..Registration::of(scene.remote_server()) };
+    let server = scene.register_as(registration);
+    let config = json!({"use_server_alias": true, "timeouts": {"idle": 1}});
+    let _collector = scene.collector_with(config);
+    scene.wait_for_snapshots(server, 1);
+    let mut remote = scene.remote("powa");
+    let sql = "select array_agg(datname::text) from pg_stat_activity where application_name = $1";
+    let name = format!("PoWA collector - worker {alias}");
+    wait_until("only the session with PoWA to be left", || {
+        remote.query_one(sql, &[&name]).unwrap().get::<_, Option<Vec<String>>>(0) == Some(vec!["powa".into()])
+    });
+}

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{wait_for, wait_until};
+use super::wait_for;
 
 /// The program under test, with nothing of the tester's own configuration in its environment.
 pub fn program() -> Command {
@@ -28,7 +28,13 @@ pub struct Collector {
 
 impl Collector {
     pub fn start(config: &Path) -> Self {
-        let mut child = program().arg("-c").arg(config).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = program();
+        command.arg("-c").arg(config);
+        Self::run(command)
+    }
+
+    pub fn run(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log = Arc::<Mutex<Vec<String>>>::default();
         let written = Arc::clone(&log);
@@ -52,19 +58,10 @@ impl Collector {
     }
 
     pub fn wait_to_say(&self, text: &str) -> String {
-        let mut said = Vec::new();
-        let line = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            wait_for(text, || {
-                said = self.said(text);
-                said.first().cloned()
-            })
-        }));
-        line.unwrap_or_else(|_| panic!("the collector did not say {text:?}, but:\n{}", self.log().join("\n")))
-    }
-
-    /// Says it once more than it has.
-    pub fn wait_to_say_again(&self, text: &str, before: usize) {
-        wait_until(text, || self.said(text).len() > before);
+        wait_for(&format!("the collector to say {text:?}"), || {
+            assert!(self.is_running(), "the collector ended:\n{}", self.log().join("\n"));
+            self.said(text).into_iter().next()
+        })
     }
 
     pub fn is_running(&self) -> bool {

@@ -2,12 +2,14 @@
 
 mod bench;
 mod collector;
+mod powa_web;
 mod scene;
 
 use std::time::{Duration, Instant};
 
 pub use bench::Bench;
 pub use collector::{Collector, program};
+pub use powa_web::PowaWeb;
 pub use scene::{Listening, Scene};
 
 use lab::Generation;

@@ -32,10 +32,6 @@ impl<'a> Scene<'a> {
         self.bench.generation()
     }
 
-    pub fn repository_server(&self) -> &'a Cluster {
-        self.bench.repository()
-    }
-
     pub fn remote_server(&self) -> &'a Cluster {
         self.bench.remote()
     }
@@ -100,12 +96,10 @@ impl<'a> Scene<'a> {
         collector
     }
 
+    /// The name of its session appears before it listens.
     pub fn wait_until_listening(&self, collector: &Collector) {
-        let mut client = self.repository();
-        wait_until("the collector to listen", || {
-            assert!(collector.is_running(), "the collector ended:\n{}", collector.log().join("\n"));
-            self.sessions_of(&mut client, "main thread%") == 1
-        });
+        collector.wait_to_say("ready");
+        assert_eq!(self.sessions_of(&mut self.repository(), "main thread%"), 1);
     }
 
     /// Sessions of the collector in this test's repository whose role is like a pattern.
@@ -195,7 +189,7 @@ pub struct Listening {
 
 impl Listening {
     pub fn on(mut client: Client, channel: &str) -> Self {
-        client.batch_execute(&format!("listen \"{channel}\"")).unwrap();
+        client.batch_execute(&format!("listen \"{}\"", channel.replace('"', "\"\""))).unwrap();
         Self { client, channel: channel.into() }
     }
 
