@@ -11,9 +11,16 @@ create extension pg_stat_kcache;
 create extension pg_track_settings;
 create extension pg_wait_sampling;
 
-create role powa login password :'remote_password' in role pg_read_all_stats;
+-- Without these two, the texts of other roles' statements and some settings would be missing, and nothing would say so.
+create role powa login password :'remote_password' in role pg_read_all_stats, pg_read_all_settings;
+-- PoWA's own functions look into these tables, also where nothing is stored.
+grant select on powa_databases, powa_statements to powa;
+-- Each snapshot empties what pg_qualstats has gathered.
 grant execute on function pg_qualstats_reset() to powa;
 
 create role application login password :'application_password';
 create database library owner application;
 create database shop owner application;
+-- Here and not by the workload, so that the tables are there before the collector reads the catalogs.
+\! PGOPTIONS='-c role=application' pgbench --initialize --quiet library
+\! PGOPTIONS='-c role=application' pgbench --initialize --quiet shop

@@ -15,10 +15,12 @@ create role powa_collector login password :'collector_password' in role powa_sna
 grant update (version) on powa_servers, powa_extension_config to powa_collector;
 grant insert, delete on powa_extension_config to powa_collector;
 -- pg_track_settings is no part of PoWA: powa_snapshot may not write its tables.
-grant select, insert, update, delete on
-    pg_track_settings_settings_src_tmp, pg_track_settings_list, pg_track_settings_history,
-    pg_track_settings_rds_src_tmp, pg_track_db_role_settings_list, pg_track_db_role_settings_history,
-    pg_track_settings_reboot_src_tmp, pg_reboot
+grant select, insert on
+    pg_reboot, pg_track_settings_history, pg_track_db_role_settings_history
+    to powa_collector;
+grant select, insert, delete on
+    pg_track_settings_list, pg_track_db_role_settings_list, pg_track_settings_settings_src_tmp,
+    pg_track_settings_rds_src_tmp, pg_track_settings_reboot_src_tmp
     to powa_collector;
 
 -- Whoever logs in to powa-web: reads the history, commands the collector, and sees whether it is there.

@@ -3,10 +3,7 @@
 set -eu
 
 for host in "$@"; do
-    for database in library shop; do
-        pgbench --host="$host" --username=application --initialize --quiet "$database"
-    done
-    pgbench --host="$host" --username=application --builtin=select-only --rate=5 --time=2000000 library &
-    pgbench --host="$host" --username=application --client=4 --rate=10 --time=2000000 shop &
+    pgbench --host="$host" --username=application --no-vacuum --builtin=select-only --rate=5 --time=2000000 library &
+    pgbench --host="$host" --username=application --no-vacuum --client=4 --rate=10 --time=2000000 shop &
 done
 wait
