@@ -34,7 +34,7 @@ impl PowaWeb {
     pub fn start_for(scene: &Scene, user: &str) -> Self {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
-            // Not even where the environment names one.
+            // One that the environment names would not know this machine's 127.0.0.1.
             .proxy(None)
             .max_redirects(0)
             .timeout_global(Some(Duration::from_secs(30)))
