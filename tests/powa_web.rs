@@ -2,7 +2,7 @@
 //!
 //! Forcing a snapshot and refreshing catalogs came with powa-web 5.
 
-use lab::Registration;
+use lab::{Registration, Workload};
 use serde_json::{Value, json};
 
 use crate::support::{PowaWeb, Scene, tests, wait_until};
@@ -15,6 +15,7 @@ tests![
     powa_web_shows_the_errors_of_a_snapshot,
     who_may_not_command_the_collector_may_not_with_powa_web;
     since 5:
+    every_page_of_powa_web_has_something_to_show,
     powa_web_forces_a_snapshot_unless_the_last_is_too_young,
     powa_web_says_why_it_could_not_force_a_snapshot,
     powa_web_refreshes_the_catalogs_of_all_databases,
@@ -98,6 +99,29 @@ fn powa_web_shows_what_was_collected(scene: &Scene) {
     let version: String = scene.remote("powa").query_one("show server_version", &[]).unwrap().get(0);
     let mut rows = servers["data"].as_array().unwrap().iter();
     assert_eq!(rows.find(|row| row["srvid"] == server).unwrap()["version"], version);
+}
+
+fn every_page_of_powa_web_has_something_to_show(scene: &Scene) {
+    let server = scene.register();
+    let _collector = scene.collector();
+    let web = PowaWeb::start(scene);
+    let _workload = Workload::start(scene.remote_server(), &["my app"]).unwrap();
+    let mut remote = scene.remote("my app");
+    // There is no replication, and the wizard's data come when it is asked for suggestions.
+    let empty = ["wal_receiver", "subscriptions", "wizard"];
+    for page in ["/server/{}/overview/", "/server/{}/database/my%20app/overview/"] {
+        let page = web.dashboard(&page.replace("{}", &server.to_string()));
+        let sources = page["datasources"].as_array().unwrap();
+        assert!(sources.len() > 5, "{page}");
+        for source in sources.iter().filter(|source| empty.iter().all(|name| source["name"] != *name)) {
+            let path = source["data_url"].as_str().unwrap();
+            wait_until(path, || {
+                remote.batch_execute("select pg_sleep(0.1) as waited_for").unwrap();
+                !web.data(scene, path).is_empty()
+            });
+        }
+    }
+    assert_eq!(scene.errors(server), [""; 0]);
 }
 
 fn powa_web_shows_the_errors_of_a_snapshot(scene: &Scene) {

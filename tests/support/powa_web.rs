@@ -64,20 +64,25 @@ impl PowaWeb {
         Self { process, agent, address, cookies }
     }
 
-    /// What a page shows that is not JSON.
+    /// What a page shows, be it JSON or not.
     pub fn page(&self, path: &str) -> String {
         self.body(path, self.agent.get(self.url(path)).header("cookie", &self.cookies).call())
     }
 
     pub fn get(&self, path: &str) -> Value {
-        let body = self.page(path);
-        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
+        parse(path, &self.page(path))
     }
 
     pub fn post(&self, path: &str, value: &Value) -> Value {
         let request = self.agent.post(self.url(path)).header("cookie", &self.cookies);
-        let body = self.body(path, request.content_type("application/json; charset=UTF-8").send(value.to_string()));
-        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
+        let answer = request.content_type("application/json; charset=UTF-8").send(value.to_string());
+        parse(path, &self.body(path, answer))
+    }
+
+    /// What a page of powa-web 5 is made of.
+    pub fn dashboard(&self, path: &str) -> Value {
+        let request = self.agent.get(self.url(path)).header("cookie", &self.cookies);
+        parse(path, &self.body(path, request.header("content-type", "application/json").call()))
     }
 
     /// The rows of one of the tables and graphs, which are about a time: the hour around now.
@@ -87,9 +92,10 @@ impl PowaWeb {
         let row = scene.repository().query_one(hour, &[]).unwrap();
         let request = self.agent.get(self.url(path)).header("cookie", &self.cookies);
         let request = request.query("from", row.get::<_, &str>(0)).query("to", row.get::<_, &str>(1));
-        let mut answer: Value = serde_json::from_str(&self.body(path, request.call())).unwrap();
-        let Value::Array(rows) = answer["data"].take() else { panic!("{path}: {answer}") };
-        rows
+        match parse(path, &self.body(path, request.call()))["data"].take() {
+            Value::Array(rows) => rows,
+            other => panic!("{path}: {other}"),
+        }
     }
 
     fn url(&self, path: &str) -> String {
@@ -102,6 +108,10 @@ impl PowaWeb {
         assert_eq!(answer.status(), 200, "{path}: {body}\n{}", self.process.log());
         body
     }
+}
+
+fn parse(path: &str, body: &str) -> Value {
+    serde_json::from_str(body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
 }
 
 impl Process {
