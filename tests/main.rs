@@ -3,6 +3,8 @@
 //! Each test has a repository database of its own, as commands are heard by whoever listens in the same database. The
 //! servers are shared by all tests of a generation, and made when the first of them begins.
 
+#![allow(clippy::unwrap_used, reason = "the tests' own harness is not known to clippy as one")]
+
 mod commands;
 mod configuration;
 mod permissions;

@@ -1,5 +1,87 @@
-//! .
+//! The README's GRANTs, to the letter: with them, and no more, everything is collected.
 
-use crate::support::tests;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-tests![];
+use lab::Registration;
+use serde_json::json;
+
+use crate::support::{Scene, tests, wait_until};
+
+tests![the_grants_of_the_readme_are_enough, without_pg_read_all_stats_the_readmes_cure_is_named];
+
+/// What the README says for a side, with roles of this test's own.
+fn grants(scene: &Scene, side: &str) -> (String, String, String) {
+    let readme = include_str!("../README.md");
+    let title = format!("<!-- grants: {side}, PoWA {} -->\n```sql\n", scene.generation().powa_major());
+    let from = readme.find(&title).unwrap_or_else(|| panic!("the README has no {title}")) + title.len();
+    let sql = &readme[from..from + readme[from..].find("```").unwrap()];
+    let own = scene.database.replace(|c: char| !c.is_ascii_digit(), "");
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    let (collector, reader) = (format!("collector_{own}_{since}"), format!("reader_{own}_{since}"));
+    let sql = sql.replace("powa_collector", &collector).replace("powa_reader", &reader);
+    (sql, collector, reader)
+}
+
+fn the_grants_of_the_readme_are_enough(scene: &Scene) {
+    let remote = scene.own_remote();
+    let (sql, _, reader) = grants(scene, "remote");
+    remote.connect().batch_execute(&sql).unwrap();
+
+    let mut repository = scene.repository();
+    let (sql, collector, _) = grants(scene, "repository");
+    if scene.generation().powa_major() >= 5 {
+        let own = scene.powa_roles(&mut repository);
+        repository.batch_execute(&sql.replace("powa_snapshot", &own)).unwrap();
+    } else {
+        repository.batch_execute(&sql).unwrap();
+    }
+    repository.batch_execute(&format!("alter role {collector} password 's3cret'")).unwrap();
+    repository.batch_execute(&format!("grant password_required to {collector}")).unwrap();
+
+    // Coalesced and purged soon, so that these functions run too.
+    let server = scene.register_as(Registration { username: &reader, ..remote.registration() });
+    repository
+        .execute("update powa_servers set powa_coalesce = 5, retention = '1 second' where id = $1", &[&server])
+        .unwrap();
+    let dsn = format!("{} password=s3cret", scene.dsn(&collector));
+    let running = scene.collector_with(json!({"repository": {"dsn": dsn}}));
+    scene.wait_for_snapshots(server, 6);
+    assert_eq!(scene.errors(server), [""; 0]);
+    assert_eq!(running.said("WARN"), [""; 0]);
+    assert_eq!(running.said("ERROR"), [""; 0]);
+    let hidden = "select count(*) from powa_statements where query = '<insufficient privilege>'";
+    assert_eq!(scene.count(hidden), 0);
+    let saved = "select count(*) from powa_servers where id > 0 and version is not null";
+    assert_eq!(scene.count(saved), 1);
+    assert!(running.log().iter().all(|line| !line.contains("s3cret")));
+}
+
+fn without_pg_read_all_stats_the_readmes_cure_is_named(scene: &Scene) {
+    let remote = scene.own_remote();
+    let (sql, _, reader) = grants(scene, "remote");
+    let mut client = remote.connect();
+    client.batch_execute(&sql).unwrap();
+    client.batch_execute(&format!("revoke pg_read_all_stats from {reader}")).unwrap();
+    let server = scene.register_as(Registration { username: &reader, ..remote.registration() });
+    let _collector = scene.collector();
+    let mut found = vec![];
+    wait_until("an error", || {
+        found = scene.errors(server);
+        scene.snapshots(server) > 0
+    });
+    assert!(found.iter().any(|error| error.contains("pg_read_all_stats")), "{found:?}");
+}
+
+impl Scene<'_> {
+    /// Makes roles for PoWA 5 to know, and gives the name of the one that may take snapshots.
+    fn powa_roles(&self, repository: &mut postgres::Client) -> String {
+        let own = self.database.replace(|c: char| !c.is_ascii_digit(), "");
+        let names = ["admin", "read_all_data", "read_all_metrics", "write_all_data", "snapshot", "signal_backend"]
+            .map(|role| (format!("powa_{role}"), self.create_role(&format!("{role}_{own}"), "")));
+        for (role, name) in &names {
+            repository.execute("update powa_roles set rolname = $1 where powa_role = $2", &[name, role]).unwrap();
+        }
+        repository.batch_execute("select powa_grant()").unwrap();
+        names[4].1.clone()
+    }
+}

@@ -5,7 +5,11 @@ use serde_json::json;
 
 use crate::support::{Scene, tests, wait_until};
 
-tests![sessions_are_called_what_powa_web_looks_for, databases_are_visited_by_sessions_that_close_when_idle];
+tests![
+    sessions_are_called_what_powa_web_looks_for,
+    databases_are_visited_by_sessions_that_close_when_idle,
+    databases_can_be_made_and_dropped_while_the_collector_runs,
+];
 
 fn sessions_are_called_what_powa_web_looks_for(scene: &Scene) {
     let alias = format!("Server \"{}\"", scene.database);
@@ -21,6 +25,20 @@ fn sessions_are_called_what_powa_web_looks_for(scene: &Scene) {
     let name = format!("PoWA collector - worker {alias}");
     let sessions: i64 = scene.remote("powa").query_one(sql, &[&name]).unwrap().get(0);
     assert_eq!(sessions, 1);
+}
+
+fn databases_can_be_made_and_dropped_while_the_collector_runs(scene: &Scene) {
+    let server = scene.register();
+    let _collector = scene.collector();
+    scene.wait_for_snapshots(server, 1);
+    let mut remote = scene.remote("postgres");
+    let name = format!("short-lived {}", scene.database.replace('"', ""));
+    // A session in the template would be in the way for as long as it lives; a visit is, for a moment.
+    let mut in_time = |sql: String| wait_until(&sql, || remote.batch_execute(&sql).is_ok());
+    in_time(format!("create database \"{name}\""));
+    scene.wait_for_snapshots(server, scene.snapshots(server) + 1);
+    in_time(format!("alter database \"{name}\" allow_connections false"));
+    in_time(format!("drop database \"{name}\""));
 }
 
 fn databases_are_visited_by_sessions_that_close_when_idle(scene: &Scene) {

@@ -1,1 +1,3 @@
-select pg_catalog.now()::text, d.oid::text from pg_catalog.pg_database d where d.datname = pg_catalog.current_database()
+select pg_catalog.now()::text, d.oid::text, d.datname::text
+from pg_catalog.pg_database d
+where d.datname = pg_catalog.current_database()

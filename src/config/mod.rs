@@ -152,11 +152,13 @@ mod tests {
     }
 
     #[test]
-    fn the_sample_documents_every_key_with_its_default() {
+    fn the_sample_and_the_readme_document_every_key() {
         let sample = include_str!("../../powa-collector.conf-dist");
+        let readme = include_str!("../../README.md");
         for key in schema::KEYS {
             let name = key.path.rsplit('.').next().unwrap();
             assert!(sample.contains(&format!("\"{name}\"")), "{} is not in the sample", key.path);
+            assert!(readme.contains(&format!("| `{}` |", key.path)), "{} is not in the README's table", key.path);
         }
         let from_sample = read(sample).unwrap();
         let from_defaults = read(r#"{"repository": {"dsn": "postgresql://powa@localhost:5432/powa"}}"#).unwrap();

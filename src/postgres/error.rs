@@ -93,6 +93,11 @@ impl Error {
         }
     }
 
+    /// The database is not there, or not any more.
+    pub fn is_missing_database(&self) -> bool {
+        self.db_error().is_some_and(|error| *error.code() == SqlState::INVALID_CATALOG_NAME)
+    }
+
     /// What the one who reads the message can do about it, where the cause is known.
     pub fn cure(&self) -> Option<&'static str> {
         let error = self.db_error()?;

@@ -15,7 +15,7 @@ pub use control::{Control, Notification, Sender};
 pub use error::{Error, Side};
 pub use extensions::{Extensions, PowaVersion};
 pub use identifier::QuotedIdent;
-pub use remote::{DatabaseInfo, RemoteServerInfo, RemoteSession, RemoteVersions, in_order};
+pub use remote::{DatabaseInfo, RemoteDatabase, RemoteServerInfo, RemoteSession, RemoteVersions, in_order};
 pub use repository::{
     Catalog, DatabaseModule, Load, LoadTurn, Loaded, Module, Piece, Registration, Repository, ServerList, Sources,
 };

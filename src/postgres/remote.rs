@@ -44,6 +44,16 @@ pub struct DatabaseInfo {
     pub now: String,
     /// `pg_database.oid` of the database the session is in.
     pub oid: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// A database that takes connections.
+#[derive(Clone, Debug)]
+pub struct RemoteDatabase {
+    pub name: String,
+    /// New databases are made of it, which no session in it may disturb.
+    pub is_template: bool,
 }
 
 /// What the plan of a snapshot needs to know of the server.
@@ -51,8 +61,7 @@ pub struct DatabaseInfo {
 pub struct RemoteServerInfo {
     pub database: DatabaseInfo,
     pub extensions: Extensions,
-    /// The databases that take connections.
-    pub databases: Vec<String>,
+    pub databases: Vec<RemoteDatabase>,
 }
 
 /// The versions that the repository keeps of a server.
@@ -134,7 +143,10 @@ impl RemoteSession {
         Ok(RemoteServerInfo {
             database: database_info(&now),
             extensions: extensions_of(&extensions),
-            databases: databases.iter().map(|row| row.get(0)).collect(),
+            databases: databases
+                .iter()
+                .map(|row| RemoteDatabase { name: row.get(0), is_template: row.get(1) })
+                .collect(),
         })
     }
 
@@ -281,7 +293,7 @@ fn copy_statement(query: &str) -> String {
 }
 
 fn database_info(row: &Row) -> DatabaseInfo {
-    DatabaseInfo { now: row.get(0), oid: row.get(1) }
+    DatabaseInfo { now: row.get(0), oid: row.get(1), name: row.get(2) }
 }
 
 /// Runs futures side by side that have to send their requests in the order given. Up to 30, `join_all` polls them in

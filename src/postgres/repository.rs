@@ -120,8 +120,9 @@ pub struct LoadTurn(#[expect(dead_code, reason = "it is held, not used")] OwnedS
 pub struct Loaded {
     /// Datasources whose rows the repository refused, with the reason.
     pub refused: Vec<(String, Error)>,
-    /// Functions that failed inside `powa_take_snapshot()`; it has put the reasons into `powa_snapshot_metas.errors`.
-    pub failed_functions: i32,
+    /// What `powa_take_snapshot()` says of functions that failed inside it. It has put that into
+    /// `powa_snapshot_metas.errors` itself.
+    pub failed_functions: Vec<String>,
 }
 
 impl Repository {
@@ -405,7 +406,14 @@ async fn load_into<P: Piece>(transaction: &Transaction<'_>, load: Load<'_, P>) -
     let id = load.server.get();
     let take_snapshot = ("run powa_take_snapshot()", include_str!("../../sql/repository/take_snapshot.sql"));
     let taken = query(transaction, extensions, take_snapshot, &[&id]).await?;
-    let failed_functions = taken.first().map_or(0, |row| row.get(0));
+    let failed: i32 = taken.first().map_or(0, |row| row.get(0));
+    let failed_functions = if failed > 0 {
+        let reasons = ("read powa_snapshot_metas", include_str!("../../sql/repository/snapshot_errors.sql"));
+        let rows = query(transaction, extensions, reasons, &[&id]).await?;
+        rows.iter().flat_map(|row| row.get::<_, Vec<String>>(0)).collect()
+    } else {
+        vec![]
+    };
 
     // It has reset the errors and changed the session's name, so both come after it.
     let mut errors = load.errors.to_vec();

@@ -96,13 +96,18 @@ impl Collector<'_> {
         now: &str,
     ) -> Vec<Outcome> {
         let collecting: Vec<_> = plans.iter().map(|plan| self.collect_database(sessions, plan, now).boxed()).collect();
-        stream::iter(collecting).buffer_unordered(at_once).concat().await
+        let outcomes = stream::iter(collecting).buffer_unordered(at_once).concat().await;
+        sessions.keep_only(plans.iter().filter(|plan| plan.may_stay).map(|plan| plan.database.as_str()));
+        outcomes
     }
 
     async fn collect_database(&self, sessions: &Sessions, plan: &DatabasePlan, now: &str) -> Vec<Outcome> {
-        self.try_database(sessions, plan, now)
-            .await
-            .unwrap_or_else(|error| vec![Outcome::failed(format!("database \"{}\"", plan.database), &error)])
+        match self.try_database(sessions, plan, now).await {
+            Ok(outcomes) => outcomes,
+            // Dropped since the plan was made.
+            Err(error) if error.is_missing_database() => vec![],
+            Err(error) => vec![Outcome::failed(format!("database \"{}\"", plan.database), &error)],
+        }
     }
 
     async fn try_database(&self, sessions: &Sessions, plan: &DatabasePlan, now: &str) -> Result<Vec<Outcome>, Error> {

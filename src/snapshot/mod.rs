@@ -83,15 +83,15 @@ impl Snapshot<'_> {
 
         let plan = Plan::new(&sources, &server, refresh);
         let collector = Collector { server: self.server, spool: &self.config.spool };
-        let (modules, databases) = tokio::join!(
-            collector.collect(&session, &server.database, &plan.modules),
-            collector.collect_databases(sessions, &plan.databases, self.config.limits.databases, &server.database.now),
+        let (main, others) = tokio::join!(
+            collector.collect(&session, &server.database, &plan.main),
+            collector.collect_databases(sessions, &plan.others, self.config.limits.databases, &server.database.now),
         );
         session.end().await?;
 
         let mut failures = plan.failures;
         let mut pieces = Vec::new();
-        for outcome in modules.into_iter().chain(databases) {
+        for outcome in main.into_iter().chain(others) {
             failures.extend(outcome.failures);
             pieces.extend(outcome.rows);
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::SourceFailure;
-use crate::postgres::{Catalog, DatabaseModule, Module, QuotedIdent, RemoteServerInfo, Side, Sources};
+use crate::postgres::{Catalog, DatabaseModule, Module, QuotedIdent, RemoteDatabase, RemoteServerInfo, Side, Sources};
 
 /// Which catalogs are copied although they are not due.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,17 +71,20 @@ pub(super) struct Datasource {
     pub(super) leading: Leading,
 }
 
-/// What to collect in one database besides the one that has PoWA.
+/// What to collect in one database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DatabasePlan {
     pub(super) database: String,
+    /// A session in it disturbs nobody, so it may stay open.
+    pub(super) may_stay: bool,
     pub(super) datasources: Vec<Datasource>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
-    pub(super) modules: Vec<Datasource>,
-    pub(super) databases: Vec<DatabasePlan>,
+    /// In the database that has PoWA: the modules, and what is collected in every database.
+    pub(super) main: Vec<Datasource>,
+    pub(super) others: Vec<DatabasePlan>,
     /// What cannot be collected, as is clear beforehand.
     pub(super) failures: Vec<SourceFailure>,
 }
@@ -92,23 +95,27 @@ impl Plan {
         let mut plan = Self::default();
         for module in &sources.modules {
             match plan_module(module, sources, server) {
-                Ok(datasource) => plan.modules.push(datasource),
+                Ok(datasource) => plan.main.push(datasource),
                 Err(failure) => plan.failures.push(failure),
             }
         }
-        for database in &server.databases {
+        for RemoteDatabase { name: database, is_template } in &server.databases {
             let modules = sources.database_modules.iter().filter(|module| is_for(module, database));
             let catalogs = sources.catalogs.iter().filter(|catalog| is_due(catalog, database, refresh));
-            let datasources: Vec<_> = modules
+            let datasources = modules
                 .map(|module| plan_database_module(module, database))
-                .chain(catalogs.map(|catalog| plan_catalog(catalog, database)))
-                .collect();
-            if !datasources.is_empty() {
-                plan.databases.push(DatabasePlan { database: database.clone(), datasources });
+                .chain(catalogs.map(|catalog| plan_catalog(catalog, database)));
+            if *database == server.database.name {
+                plan.main.extend(datasources);
+            } else {
+                let (database, datasources) = (database.clone(), datasources.collect());
+                plan.others.push(DatabasePlan { database, may_stay: !is_template, datasources });
             }
         }
+        plan.others.retain(|other| !other.datasources.is_empty());
         if let CatalogRefresh::Only(names) = refresh {
-            let missing = names.iter().filter(|name| !server.databases.contains(name));
+            let is_there = |name: &&String| server.databases.iter().any(|database| database.name == **name);
+            let missing = names.iter().filter(|name| !is_there(name));
             plan.failures.extend(missing.map(|name| SourceFailure {
                 datasource: "catalog refresh".into(),
                 reason: format!("the remote server has no database \"{name}\" that takes connections"),
@@ -214,25 +221,27 @@ mod tests {
 
     fn server() -> RemoteServerInfo {
         RemoteServerInfo {
-            database: DatabaseInfo { now: "2026-01-01 00:00:00+00".into(), oid: "5".into() },
+            database: DatabaseInfo { now: "2026-01-01 00:00:00+00".into(), oid: "5".into(), name: "powa".into() },
             extensions: extensions(&[
                 ("powa", "5.0.1", "Po Wa"),
                 ("pg_track_settings", "2.1.2", "public"),
                 ("pg_qualstats", "2.1.1", "quals"),
             ]),
-            databases: vec!["app".into(), "other".into()],
+            databases: [("app", false), ("other", false), ("template1", true)]
+                .map(|(name, is_template)| RemoteDatabase { name: name.into(), is_template })
+                .into(),
         }
     }
 
     fn names(plan: &Plan, database: &str) -> Vec<String> {
-        let of = plan.databases.iter().find(|plan| plan.database == database);
+        let of = plan.others.iter().find(|plan| plan.database == database);
         of.map_or(vec![], |plan| plan.datasources.iter().map(|source| source.name.clone()).collect())
     }
 
     #[test]
     fn a_module_is_read_from_its_schema_there_and_written_to_its_schema_here() {
         let plan = Plan::new(&sources(), &server(), &CatalogRefresh::None);
-        let shown: Vec<_> = plan.modules.iter().map(|source| (source.query.as_str(), source.target.as_str())).collect();
+        let shown: Vec<_> = plan.main.iter().map(|source| (source.query.as_str(), source.target.as_str())).collect();
         assert_eq!(
             shown,
             [
@@ -244,7 +253,7 @@ mod tests {
                 ("select * from \"Po Wa\".\"powa_qualstats_src\"(0)", "\"powa\".\"powa_qualstats_src_tmp\""),
             ]
         );
-        assert_eq!(plan.modules[2].cleanup.as_deref(), Some("SELECT \"quals\".pg_qualstats_reset()"));
+        assert_eq!(plan.main[2].cleanup.as_deref(), Some("SELECT \"quals\".pg_qualstats_reset()"));
         assert_eq!(plan.failures, []);
     }
 
@@ -252,7 +261,7 @@ mod tests {
     fn an_extension_that_is_missing_on_either_side_costs_its_datasource_and_is_named() {
         let poor = RemoteServerInfo { extensions: extensions(&[("powa", "5.0.1", "powa")]), ..server() };
         let plan = Plan::new(&sources(), &poor, &CatalogRefresh::None);
-        assert_eq!(plan.modules.len(), 1);
+        assert_eq!(plan.main.len(), 1);
         let reasons: Vec<_> = plan.failures.iter().map(ToString::to_string).collect();
         assert_eq!(
             reasons,
@@ -277,6 +286,24 @@ mod tests {
             names(&plan, "other"),
             ["pg_stat_all_tables of database \"other\"", "catalog pg_class of database \"other\""]
         );
+    }
+
+    #[test]
+    fn the_database_with_powa_needs_no_session_of_its_own() {
+        let mut server = server();
+        server.database.name = "app".into();
+        let plan = Plan::new(&sources(), &server, &CatalogRefresh::None);
+        assert_eq!(names(&plan, "app"), [""; 0]);
+        let last = &plan.main[plan.main.len() - 2..];
+        assert_eq!(last[0].name, "pg_stat_all_tables of database \"app\"");
+        assert_eq!(last[0].leading, Leading::ServerTimeDatabase);
+    }
+
+    #[test]
+    fn a_session_in_a_template_may_not_stay() {
+        let plan = Plan::new(&sources(), &server(), &CatalogRefresh::None);
+        let stay: Vec<_> = plan.others.iter().map(|plan| (plan.database.as_str(), plan.may_stay)).collect();
+        assert_eq!(stay, [("app", true), ("other", true), ("template1", false)]);
     }
 
     #[test]

@@ -37,12 +37,6 @@ impl Report {
     pub(super) fn add(&mut self, loaded: Loaded) {
         self.datasources -= loaded.refused.len();
         self.errors.extend(loaded.refused.iter().map(|(name, error)| format!("{name}: {}", error.in_full())));
-        if loaded.failed_functions > 0 {
-            self.errors.push(format!(
-                "powa_take_snapshot(): {} of its functions failed (repository server): \
-                 powa_snapshot_metas.errors and the log of that server tell which",
-                loaded.failed_functions
-            ));
-        }
+        self.errors.extend(loaded.failed_functions.iter().map(|reason| format!("{reason} (repository server)")));
     }
 }

@@ -1,6 +1,6 @@
 //! The open connections to one remote server: one to the database that has PoWA, and some to its other databases.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
@@ -81,6 +81,13 @@ impl Sessions {
             Some(session) => session.closed().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// Closes the connections to all databases but these, and but the one that has PoWA.
+    pub(super) fn keep_only<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
+        let names: HashSet<&str> = names.into_iter().collect();
+        let mut databases = self.databases.lock().expect("no panic while holding the lock");
+        databases.retain(|name, _| names.contains(name.as_str()));
     }
 
     /// Closes the connections to databases other than the one that has PoWA.

@@ -152,7 +152,7 @@ impl Drop for Scene<'_> {
     }
 }
 
-/// A database with PoWA that is one test's.
+/// A database with PoWA that is one test's. Afterwards nobody visits it any more; whoever is there may finish.
 pub struct OwnRemote<'a> {
     cluster: &'a Cluster,
     pub name: String,
@@ -170,7 +170,8 @@ impl<'a> OwnRemote<'a> {
 
 impl Drop for OwnRemote<'_> {
     fn drop(&mut self) {
-        drop(self.cluster.drop_database(&self.name));
+        let closed = format!("alter database \"{}\" allow_connections false", self.name);
+        drop(self.connect().batch_execute(&closed));
     }
 }
 
