@@ -1,1 +1,1 @@
-select coalesce(errors, '{}') from {powa}.powa_snapshot_metas where srvid = $1
+select coalesce(errors, array[]::text[]) from {powa}.powa_snapshot_metas where srvid = $1
