@@ -19,3 +19,4 @@ pub mod postgres;
 
 pub mod config;
 pub mod server;
+pub mod spool;

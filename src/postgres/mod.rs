@@ -17,5 +17,5 @@ pub use extensions::{Extensions, PowaVersion};
 pub use identifier::QuotedIdent;
 pub use remote::{DatabaseInfo, RemoteDatabase, RemoteServerInfo, RemoteSession, RemoteVersions, in_order};
 pub use repository::{
-    Catalog, DatabaseModule, Load, LoadTurn, Loaded, Module, Piece, Registration, Repository, ServerList, Sources,
+    Catalog, DatabaseModule, Load, LoadTurn, Loaded, Module, Registration, Repository, ServerList, Sources,
 };

@@ -3,12 +3,12 @@
 use futures_util::{FutureExt, StreamExt, stream};
 
 use super::plan::{DatabasePlan, Datasource, Leading};
-use super::spool::{Spool, SpooledRows};
 use super::{Sessions, SourceFailure};
 use crate::config;
 use crate::postgres::copy_text::RowPrefixer;
 use crate::postgres::{DatabaseInfo, Error, RemoteSession, in_order};
 use crate::server::ServerId;
+use crate::spool::{Spool, SpooledRows};
 
 /// Collects for one server.
 pub(super) struct Collector<'a> {

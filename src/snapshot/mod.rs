@@ -7,7 +7,6 @@ mod collect;
 mod plan;
 mod report;
 mod sessions;
-mod spool;
 
 use std::time::Instant;
 
@@ -18,6 +17,7 @@ pub use sessions::Sessions;
 use crate::config::Config;
 use crate::postgres::{self, LoadTurn, PowaVersion, Repository, Side, Sources};
 use crate::server::ServerId;
+use crate::spool::SpooledRows;
 use collect::Collector;
 use plan::Plan;
 
@@ -33,7 +33,7 @@ pub struct Snapshot<'a> {
 /// Everything that was read from a server, waiting to be loaded.
 pub struct Collected {
     sources: Sources,
-    pieces: Vec<spool::SpooledRows>,
+    pieces: Vec<SpooledRows>,
     failures: Vec<SourceFailure>,
     report: Report,
 }
@@ -97,8 +97,8 @@ impl Snapshot<'_> {
         }
         let report = Report {
             datasources: pieces.len(),
-            rows: pieces.iter().map(spool::SpooledRows::rows).sum(),
-            bytes: pieces.iter().map(spool::SpooledRows::bytes).sum(),
+            rows: pieces.iter().map(SpooledRows::rows).sum(),
+            bytes: pieces.iter().map(SpooledRows::bytes).sum(),
             collecting: started.elapsed(),
             ..Report::default()
         };

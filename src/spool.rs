@@ -7,13 +7,12 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use crate::config;
-use crate::postgres::Piece;
 
 /// Bytes read back from the file at a time.
 const PART: usize = 128 * 1024;
 
 /// Takes the rows of one datasource.
-pub(super) struct Spool {
+pub struct Spool {
     /// Also the buffer before the file.
     memory: Vec<u8>,
     bound: usize,
@@ -23,7 +22,8 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    pub(super) fn new(config: &config::Spool) -> Self {
+    /// Empty; nothing is made on disk yet.
+    pub fn new(config: &config::Spool) -> Self {
         Self {
             memory: Vec::new(),
             bound: config.memory,
@@ -34,7 +34,7 @@ impl Spool {
     }
 
     /// Ends the taking.
-    pub(super) fn finish(self, name: String, target: String, rows: u64) -> SpooledRows {
+    pub fn finish(self, name: String, target: String, rows: u64) -> SpooledRows {
         let tail = Bytes::from(self.memory);
         SpooledRows { name, target, rows, file: self.file, in_file: self.in_file, tail, next: 0 }
     }
@@ -70,7 +70,7 @@ impl Write for Spool {
 }
 
 /// The rows of one datasource, to be read from the beginning as often as needed.
-pub(super) struct SpooledRows {
+pub struct SpooledRows {
     name: String,
     target: String,
     rows: u64,
@@ -82,25 +82,31 @@ pub(super) struct SpooledRows {
 }
 
 impl SpooledRows {
-    pub(super) fn rows(&self) -> u64 {
+    /// How many there are.
+    pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    pub(super) fn bytes(&self) -> u64 {
+    /// How long they are together, as COPY writes them.
+    pub fn bytes(&self) -> u64 {
         self.in_file + self.tail.len() as u64
     }
-}
 
-impl Piece for SpooledRows {
-    fn target(&self) -> &str {
+    /// The table they are for, qualified and quoted.
+    pub fn target(&self) -> &str {
         &self.target
     }
 
-    fn name(&self) -> &str {
+    /// What their datasource is called in messages.
+    pub fn name(&self) -> &str {
         &self.name
     }
 
-    fn next_part(&mut self) -> io::Result<Bytes> {
+    /// The next part of the rows; an empty one is the end.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn next_part(&mut self) -> io::Result<Bytes> {
         let part = match &mut self.file {
             Some(file) if self.next < self.in_file => tokio::task::block_in_place(|| {
                 file.seek(SeekFrom::Start(self.next))?;
@@ -111,9 +117,13 @@ impl Piece for SpooledRows {
             _ if self.next == self.in_file => self.tail.clone(),
             _ => Bytes::new(),
         };
-        // After the end comes the beginning, for a load that is tried again.
-        self.next = if part.is_empty() { 0 } else { self.next + part.len() as u64 };
+        self.next += part.len() as u64;
         Ok(part)
+    }
+
+    /// Goes back to the beginning.
+    pub fn rewind(&mut self) {
+        self.next = 0;
     }
 }
 
@@ -143,6 +153,7 @@ mod tests {
             let mut rows = spool.finish("n".into(), "t".into(), 1);
             assert_eq!(rows.bytes(), size as u64);
             assert_eq!(read_back(&mut rows), bytes, "bound {bound}, size {size}");
+            rows.rewind();
             assert_eq!(read_back(&mut rows), bytes, "again: bound {bound}, size {size}");
         }
     }

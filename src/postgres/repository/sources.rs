@@ -1,0 +1,104 @@
+//! What is to be collected from a server, as PoWA's tables have it.
+
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::Repository;
+use super::conversation::Conversation;
+use crate::postgres::{Error, Extensions, PowaVersion};
+use crate::server::ServerId;
+
+/// What the repository wants from one server, and what it can take.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    pub extensions: Extensions,
+    pub powa: PowaVersion,
+    pub modules: Vec<Module>,
+    pub database_modules: Vec<DatabaseModule>,
+    pub catalogs: Vec<Catalog>,
+}
+
+/// A row of `powa_functions`: a source function in the remote server's PoWA database.
+#[derive(Clone, Debug)]
+pub struct Module {
+    /// The extension or module it belongs to.
+    pub name: String,
+    /// The function is in the schema of that extension, not of PoWA.
+    pub external: bool,
+    pub query_source: String,
+    pub query_cleanup: Option<String>,
+}
+
+/// A row of `powa_db_functions()`: a query to run in each of the server's databases.
+#[derive(Clone, Debug)]
+pub struct DatabaseModule {
+    pub name: String,
+    pub query_source: String,
+    /// Qualified and quoted by PoWA.
+    pub target: String,
+    /// `None` is all databases.
+    pub databases: Option<Vec<String>>,
+}
+
+/// A row of `powa_catalog_functions()`: a catalog to copy from each database in which it is too old.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    pub name: String,
+    pub query_source: String,
+    /// Qualified and quoted by PoWA.
+    pub target: String,
+    /// Databases whose copy is recent enough.
+    pub fresh_in: Vec<String>,
+}
+
+impl Repository {
+    /// What to collect from a server whose `server_version_num` is `version_num`.
+    ///
+    /// # Errors
+    /// The repository cannot be reached, or does not answer as expected.
+    pub async fn sources(&self, server: ServerId, version_num: i32) -> Result<Sources, Error> {
+        let doing = "read what is to be collected";
+        self.briefly(doing, async {
+            let conversation = self.converse(doing).await?;
+            let id = server.get();
+            if !conversation.powa.has_modules() {
+                let sql = include_str!("../../../sql/repository/modules_powa4.sql");
+                let modules = conversation.query(sql, &[&id]).await?;
+                return Ok(Sources::new(&conversation, &modules, &[], &[]));
+            }
+            let of_server: &[&(dyn ToSql + Sync)] = &[&id];
+            let of_version: &[&(dyn ToSql + Sync)] = &[&id, &version_num];
+            let (modules, database_modules, catalogs) = tokio::try_join!(
+                conversation.query(include_str!("../../../sql/repository/modules_powa5.sql"), of_server),
+                conversation.query(include_str!("../../../sql/repository/database_modules.sql"), of_version),
+                conversation.query(include_str!("../../../sql/repository/catalogs.sql"), of_version),
+            )?;
+            Ok(Sources::new(&conversation, &modules, &database_modules, &catalogs))
+        })
+        .await
+    }
+}
+
+fn module(row: &Row) -> Module {
+    Module { name: row.get(0), external: row.get(1), query_source: row.get(2), query_cleanup: row.get(3) }
+}
+
+fn database_module(row: &Row) -> DatabaseModule {
+    DatabaseModule { name: row.get(0), query_source: row.get(1), target: row.get(2), databases: row.get(3) }
+}
+
+fn catalog(row: &Row) -> Catalog {
+    Catalog { name: row.get(0), query_source: row.get(1), target: row.get(2), fresh_in: row.get(3) }
+}
+
+impl Sources {
+    fn new(conversation: &Conversation, modules: &[Row], database_modules: &[Row], catalogs: &[Row]) -> Self {
+        Self {
+            extensions: conversation.extensions.clone(),
+            powa: conversation.powa.clone(),
+            modules: modules.iter().map(module).collect(),
+            database_modules: database_modules.iter().map(database_module).collect(),
+            catalogs: catalogs.iter().map(catalog).collect(),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Keeps `powa_servers.version` and the versions of extensions up to date.
+
+use super::Repository;
+use crate::postgres::{Error, PowaVersion, RemoteVersions};
+use crate::server::ServerId;
+
+impl Repository {
+    /// Keeps the versions of a server and of its extensions up to date. PoWA 4.0 has no place for them.
+    ///
+    /// # Errors
+    /// The repository cannot be reached, or refuses.
+    pub async fn save_versions(&self, server: ServerId, versions: &RemoteVersions) -> Result<(), Error> {
+        let doing = "save the versions of PostgreSQL and of its extensions";
+        self.briefly(doing, async {
+            let conversation = self.converse(doing).await?;
+            if conversation.powa.is_4_0() {
+                return Ok(());
+            }
+            let sql = VersionStatements::of(&conversation.powa);
+            let id = server.get();
+            let save_server = include_str!("../../../sql/repository/save_server_version.sql");
+            conversation.query(save_server, &[&id, &versions.server]).await?;
+            let mut hypopg_is_tracked = false;
+            for row in conversation.query(sql.tracked, &[&id]).await? {
+                let (name, saved): (String, Option<String>) = (row.get(0), row.get(1));
+                let is_hypopg = name == "hypopg";
+                hypopg_is_tracked |= is_hypopg;
+                let found = if is_hypopg { versions.hypopg.as_deref() } else { versions.extensions.version(&name) };
+                if let Some(found) = found.filter(|found| saved.as_deref() != Some(*found)) {
+                    conversation.query(sql.save, &[&id, &name, &found]).await?;
+                } else if is_hypopg && found.is_none() {
+                    conversation.query(sql.forget, &[&id, &name]).await?;
+                }
+            }
+            if let Some(hypopg) = versions.hypopg.as_deref().filter(|_| !hypopg_is_tracked) {
+                conversation.query(sql.add, &[&id, &"hypopg", &hypopg]).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// The table that keeps the versions of a server's extensions is another one in PoWA 5.
+struct VersionStatements {
+    tracked: &'static str,
+    save: &'static str,
+    add: &'static str,
+    forget: &'static str,
+}
+
+impl VersionStatements {
+    fn of(powa: &PowaVersion) -> Self {
+        if powa.has_modules() {
+            Self {
+                tracked: include_str!("../../../sql/repository/tracked_extensions_powa5.sql"),
+                save: include_str!("../../../sql/repository/save_extension_version_powa5.sql"),
+                add: include_str!("../../../sql/repository/add_extension_powa5.sql"),
+                forget: include_str!("../../../sql/repository/forget_extension_powa5.sql"),
+            }
+        } else {
+            Self {
+                tracked: include_str!("../../../sql/repository/tracked_extensions_powa4.sql"),
+                save: include_str!("../../../sql/repository/save_extension_version_powa4.sql"),
+                add: include_str!("../../../sql/repository/add_extension_powa4.sql"),
+                forget: include_str!("../../../sql/repository/forget_extension_powa4.sql"),
+            }
+        }
+    }
+}
