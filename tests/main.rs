@@ -48,7 +48,7 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
     ];
     let tests = areas.into_iter().flat_map(|(area, tests)| tests.iter().map(move |test| (area, test)));
     tests.filter(|(_, test)| test.is_for(bench.generation())).map(|(area, test)| {
-        let (name, bench, run) = (test.name(), Arc::clone(bench), test.run);
+        let (name, bench, run) = (test.name, Arc::clone(bench), test.run);
         Trial::test(format!("{}::{area}::{name}", bench.generation().label()), move || {
             run(&Scene::on(&bench));
             Ok(())

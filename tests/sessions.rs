@@ -3,12 +3,13 @@
 use lab::Registration;
 use serde_json::json;
 
-use crate::support::{Scene, tests, wait_until};
+use crate::support::{Collector, Scene, program, tests, wait_until};
 
 tests![
     sessions_are_called_what_powa_web_looks_for,
     databases_are_visited_by_sessions_that_close_when_idle,
     databases_can_be_made_and_dropped_while_the_collector_runs,
+    no_password_is_ever_logged_or_stored,
 ];
 
 fn sessions_are_called_what_powa_web_looks_for(scene: &Scene) {
@@ -39,6 +40,35 @@ fn databases_can_be_made_and_dropped_while_the_collector_runs(scene: &Scene) {
     scene.wait_for_snapshots(server, scene.snapshots(server) + 1);
     in_time(format!("alter database \"{name}\" allow_connections false"));
     in_time(format!("drop database \"{name}\""));
+}
+
+fn no_password_is_ever_logged_or_stored(scene: &Scene) {
+    let [good, bad] = ["s3cret-good", "s3cret-bad"];
+    let role = format!("guarded_{}", scene.database.replace(|c: char| !c.is_ascii_digit(), ""));
+    let guarded = format!("create role {role} login superuser password '{good}' in role password_required");
+    let mut remote = scene.remote("powa");
+    scene.repository().batch_execute(&guarded).unwrap();
+    remote.batch_execute(&guarded).unwrap();
+    let registration =
+        Registration { username: &role, password: Some(good), ..Registration::of(scene.remote_server()) };
+    let server = scene.register_as(registration.clone());
+    let other = Registration { hostname: "localhost", password: Some(bad), ..registration };
+    let refused = scene.register_as(other);
+
+    let dsn = format!("{} password={good}", scene.dsn(&role));
+    let file = scene.config(json!({"debug": true, "repository": {"dsn": dsn}}));
+    let mut command = program();
+    command.arg("-c").arg(file).env("RUST_LOG", "trace");
+    let collector = Collector::run(command);
+    scene.wait_until_listening(&collector);
+    scene.wait_for_snapshots(server, 1);
+    let error = scene.wait_for_error(refused, "password authentication failed");
+    assert!(!error.contains("s3cret"), "{error}");
+    scene.ask("RELOAD", "");
+    collector.stop();
+    assert!(collector.said("TRACE").len() > 100, "it logs all there is");
+    assert_eq!(collector.said("s3cret"), [""; 0]);
+    remote.batch_execute(&format!("drop role {role}")).unwrap();
 }
 
 fn databases_are_visited_by_sessions_that_close_when_idle(scene: &Scene) {

@@ -25,7 +25,9 @@ tests![
     database_modules_and_catalogs_of_every_database_arrive,
     a_database_module_goes_only_where_it_is_for,
     a_database_module_that_is_disabled_is_left_out,
-    a_database_that_refuses_connections_costs_itself_only,
+    a_database_that_refuses_connections_costs_itself_only;
+    only 4:
+    powa_4_0_which_has_no_place_for_versions_is_collected_too,
 ];
 
 fn a_statement_of_the_remote_server_arrives_in_the_history(scene: &Scene) {
@@ -287,6 +289,21 @@ fn versions_of_the_server_and_its_extensions_are_saved(scene: &Scene) {
             .get(0);
         old == 0
     });
+}
+
+fn powa_4_0_which_has_no_place_for_versions_is_collected_too(scene: &Scene) {
+    let remote = scene.own_remote();
+    // It knows no pg_stat_statements newer than its own.
+    let older = "drop extension pg_stat_statements cascade; create extension pg_stat_statements version '1.7';
+        create extension powa version '4.0.1'";
+    remote.connect().batch_execute(older).unwrap();
+    scene.repository().batch_execute(older).unwrap();
+    let server = scene.register_as(Registration { extensions: &[], ..remote.registration() });
+    let collector = scene.collector();
+    scene.wait_for_snapshots(server, 1);
+    assert_eq!(scene.errors(server), [""; 0]);
+    assert!(scene.count("select count(*) from powa_statements where srvid > 0") > 0);
+    assert_eq!(collector.said("WARN"), [""; 0]);
 }
 
 fn rows_beyond_the_bound_of_memory_arrive_by_way_of_a_file(scene: &Scene) {

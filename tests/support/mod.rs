@@ -5,6 +5,7 @@ mod collector;
 mod powa_web;
 mod scene;
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 pub use bench::Bench;
@@ -16,28 +17,30 @@ use lab::Generation;
 
 /// One test.
 pub struct Test {
-    pub path: &'static str,
+    pub name: &'static str,
     pub run: fn(&Scene),
-    pub since_powa: u32,
+    /// The major versions of PoWA it is for.
+    pub powa: RangeInclusive<u32>,
 }
 
 impl Test {
-    /// The last part of the path.
-    pub fn name(&self) -> &'static str {
-        self.path.rsplit("::").next().unwrap()
-    }
-
     pub fn is_for(&self, generation: &Generation) -> bool {
-        generation.powa_major() >= self.since_powa
+        self.powa.contains(&generation.powa_major())
     }
 }
 
-/// The tests of a file, by name; those after `since N` are of things that older PoWA does not have.
+/// The tests of a file, by name. Those after `since N` are of things that older PoWA does not have, those after `only N`
+/// of things that newer PoWA does not have either.
 macro_rules! tests {
-    ($($name:ident),* $(,)? $(; since $major:literal: $($newer:ident),* $(,)?)?) => {
+    (
+        $($name:ident),* $(,)?
+        $(; since $since:literal: $($newer:ident),* $(,)?)?
+        $(; only $only:literal: $($own:ident),* $(,)?)?
+    ) => {
         pub const TESTS: &[crate::support::Test] = &[
-            $(crate::support::Test { path: stringify!($name), run: $name, since_powa: 4 },)*
-            $($(crate::support::Test { path: stringify!($newer), run: $newer, since_powa: $major },)*)?
+            $(crate::support::Test { name: stringify!($name), run: $name, powa: 4..=u32::MAX },)*
+            $($(crate::support::Test { name: stringify!($newer), run: $newer, powa: $since..=u32::MAX },)*)?
+            $($(crate::support::Test { name: stringify!($own), run: $own, powa: $only..=$only },)*)?
         ];
     };
 }
