@@ -37,7 +37,9 @@ impl Bench {
     fn clusters(&self) -> &Clusters {
         self.clusters.get_or_init(|| {
             let repository = Cluster::start(&self.generation, "repository").expect("the repository server starts");
-            let remote = Cluster::start(&self.generation, "remote").expect("the remote server starts");
+            // The statements of all tests, in all their databases, have to fit: one that a test follows must not be evicted.
+            let room = [("pg_stat_statements.max", "20000")];
+            let remote = Cluster::start_with(&self.generation, "remote", &room).expect("the remote server starts");
             remote.create_powa_database("powa").expect("the remote server has PoWA");
             Workload::create(&remote, &APPLICATIONS).expect("the remote server has applications");
             Clusters { repository, remote }
