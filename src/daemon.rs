@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::config::Location;
 use crate::control::{Call, Listener};
-use crate::settings::{Error, Look, Settings};
+use crate::postgres::{Channel, Endpoint, ServerList};
+use crate::settings::{Error, Look, Seen, Settings};
 use crate::signals::{Request, Signals};
 use crate::supervisor::Supervisor;
 use crate::telemetry::Telemetry;
@@ -27,16 +29,23 @@ struct Daemon {
     telemetry: Telemetry,
     supervisor: Supervisor,
     listener: Listener,
+    /// Listeners of repositories that were left, on their way out.
+    leaving: JoinSet<()>,
+    endpoint: Endpoint,
     caller: mpsc::Sender<Call>,
     looking: Option<Looking>,
     /// Asked for while a look was under way, for which it may have come too late. Any number of them is one reload.
     asked_again: Option<Vec<Waiting>>,
     invalid: Vec<String>,
+    /// Why the last look at the servers alone failed, so that an outage is said once.
+    look_failed: Option<String>,
 }
 
 /// A look that is under way.
 struct Looking {
     look: Look,
+    /// By somebody who wants to read in the log what came of it.
+    is_asked_for: bool,
     waiting: Vec<Waiting>,
 }
 
@@ -58,11 +67,14 @@ pub async fn run(location: Location, telemetry: Telemetry) -> Result<(), Error> 
         location,
         telemetry,
         supervisor: Supervisor::new(settings.context.clone()),
-        listener: Listener::start(settings.endpoint, settings.channel, caller.clone()),
+        listener: Listener::start(settings.endpoint.clone(), Some(settings.channel), caller.clone()),
+        leaving: JoinSet::new(),
+        endpoint: settings.endpoint,
         caller,
         looking: None,
         asked_again: None,
         invalid: Vec::new(),
+        look_failed: None,
     };
     daemon.serve_only(settings.servers);
     tracing::info!(servers = daemon.supervisor.statuses().len(), "ready");
@@ -95,8 +107,10 @@ impl Daemon {
                 },
                 Some(call) = calls.recv() => self.answer(call),
                 _ = looks.tick() => self.look_for_servers(),
-                seen = seen(&mut self.looking) => self.take_up(seen).await,
+                seen = seen(&mut self.looking) => self.take_up(seen),
                 () = self.supervisor.tend() => {}
+                () = self.listener.failed() => drop(self.listen_to(None)),
+                Some(_) = self.leaving.join_next() => {}
             }
         }
     }
@@ -121,18 +135,19 @@ impl Daemon {
         }
         tracing::info!("reloading");
         let look = Look::at_everything(self.location.clone(), self.supervisor.context().clone());
-        self.looking = Some(Looking { look, waiting });
+        self.looking = Some(Looking { look, is_asked_for: true, waiting });
     }
 
     fn look_for_servers(&mut self) {
         if self.looking.is_none() {
             let look = Look::at_servers(self.supervisor.context().repository.clone());
-            self.looking = Some(Looking { look, waiting: vec![] });
+            self.looking = Some(Looking { look, is_asked_for: false, waiting: vec![] });
         }
     }
 
     /// Makes what was seen the case.
-    async fn take_up(&mut self, (seen, waiting): (Result<crate::settings::Seen, Error>, Vec<Waiting>)) {
+    fn take_up(&mut self, seen: Result<Seen, Error>) {
+        let Some(Looking { is_asked_for, waiting, .. }) = self.looking.take() else { return };
         let outcome = match seen {
             Ok(seen) => {
                 let reloaded = seen.reloaded;
@@ -140,6 +155,7 @@ impl Daemon {
                     self.telemetry.set_debug(context.config.debug);
                     self.supervisor.share(context);
                 }
+                self.look_failed = None;
                 self.serve_only(seen.servers);
                 if reloaded {
                     self.supervisor.check_versions();
@@ -148,8 +164,12 @@ impl Daemon {
                 Ok(seen.channel)
             }
             Err(error) => {
-                tracing::error!("{error}; what was there before stays");
-                Err(error.to_string())
+                let reason = error.to_string();
+                if is_asked_for || self.look_failed.as_ref() != Some(&reason) {
+                    tracing::error!("{reason}; what was there before stays");
+                    self.look_failed = Some(reason.clone());
+                }
+                Err(reason)
             }
         };
         for reply in waiting {
@@ -157,15 +177,22 @@ impl Daemon {
             drop(reply.send(outcome.as_ref().map(|_| ()).map_err(Clone::clone)));
         }
         if let Ok(Some((endpoint, channel))) = outcome {
-            let listener = Listener::start(endpoint, channel, self.caller.clone());
-            std::mem::replace(&mut self.listener, listener).stop().await;
+            self.endpoint = endpoint;
+            let before = self.listen_to(Some(channel));
+            self.leaving.spawn(before.stop());
         }
         if let Some(waiting) = self.asked_again.take() {
             self.reload(waiting);
         }
     }
 
-    fn serve_only(&mut self, list: crate::postgres::ServerList) {
+    /// Gives the listener that was there before.
+    fn listen_to(&mut self, channel: Option<Channel>) -> Listener {
+        let listener = Listener::start(self.endpoint.clone(), channel, self.caller.clone());
+        std::mem::replace(&mut self.listener, listener)
+    }
+
+    fn serve_only(&mut self, list: ServerList) {
         let invalid: Vec<String> = list.invalid.iter().map(ToString::to_string).collect();
         for row in invalid.iter().filter(|row| !self.invalid.contains(row)) {
             tracing::error!("{row}; the row is ignored");
@@ -176,16 +203,19 @@ impl Daemon {
 
     async fn stop(mut self) {
         tracing::info!("stopping");
+        // Whoever waits for them is told so by their end.
+        (self.looking, self.asked_again) = (None, None);
         let grace = self.supervisor.context().config.timeouts.stop;
         self.supervisor.stop(grace).await;
         self.listener.stop().await;
+        while self.leaving.join_next().await.is_some() {}
     }
 }
 
-/// Waits for the look under way, if there is one. It stays where it is until it is done, so this is safe to drop.
-async fn seen(looking: &mut Option<Looking>) -> (Result<crate::settings::Seen, Error>, Vec<Waiting>) {
-    let Some(under_way) = looking else { return std::future::pending().await };
-    let seen = under_way.look.done().await;
-    let waiting = looking.take().map(|looking| looking.waiting);
-    (seen, waiting.unwrap_or_default())
+/// Waits for the look under way, if there is one. It stays where it is, so this is safe to drop.
+async fn seen(looking: &mut Option<Looking>) -> Result<Seen, Error> {
+    match looking {
+        Some(under_way) => under_way.look.done().await,
+        None => std::future::pending().await,
+    }
 }

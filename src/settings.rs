@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 
 use crate::config::{self, Config, Location};
-use crate::postgres::{self, Control, Endpoint, InvalidDsn, Notification, Repository, ServerList};
+use crate::postgres::{self, Channel, Control, Endpoint, InvalidDsn, Repository, ServerList};
 use crate::worker::Context;
 
 /// Why the daemon could not start, or a reload could not be carried out.
@@ -26,9 +26,6 @@ pub enum Error {
     Signals(std::io::Error),
 }
 
-/// An open command channel.
-pub type Channel = (Control, mpsc::Receiver<Notification>);
-
 /// All that the daemon starts with.
 pub struct Settings {
     pub context: Context,
@@ -44,7 +41,7 @@ impl Settings {
     /// Any of it fails.
     pub async fn first(location: &Location) -> Result<Self, Error> {
         let config = read(location)?;
-        let (context, endpoint) = context(config)?;
+        let (context, endpoint) = context(config, None)?;
         let channel = Control::open(&endpoint).await?;
         let servers = context.repository.servers().await?;
         Ok(Self { context, endpoint, channel, servers })
@@ -93,8 +90,8 @@ async fn reload(location: Location, before: Context) -> Result<Seen, Error> {
         let servers = before.repository.servers().await?;
         return Ok(Seen { servers, reloaded: true, context: None, channel: None });
     }
-    let is_elsewhere = config.repository != before.config.repository || config.timeouts != before.config.timeouts;
-    let (context, endpoint) = context(config)?;
+    let is_elsewhere = is_elsewhere(&config, &before.config);
+    let (context, endpoint) = context(config, Some(&before))?;
     let channel = if is_elsewhere {
         let channel = Control::open(&endpoint).await?;
         Some((endpoint, channel))
@@ -119,10 +116,24 @@ fn read(location: &Location) -> Result<Config, Error> {
     Ok(Config::read(&file)?)
 }
 
-/// The context of workers with this configuration, and the endpoint of the main task.
-fn context(config: Config) -> Result<(Context, Endpoint), Error> {
+/// Whether the repository is reached in another way.
+fn is_elsewhere(config: &Config, before: &Config) -> bool {
+    config.repository != before.repository || config.timeouts != before.timeouts
+}
+
+/// The context of workers with this configuration, and the endpoint of the main task. What need not change is kept: the
+/// pool's connections are warm, and who waits for a turn waits with the others.
+fn context(config: Config, before: Option<&Context>) -> Result<(Context, Endpoint), Error> {
     let endpoint = Endpoint::repository(&config)?;
-    let repository = Repository::new(&endpoint, config.limits).map_err(|error| Error::Pool(error.to_string()))?;
-    let collects = Arc::new(Semaphore::new(config.limits.collects));
+    let pool = before
+        .filter(|before| !is_elsewhere(&config, &before.config) && config.limits.loads == before.config.limits.loads);
+    let repository = match pool {
+        Some(before) => before.repository.clone(),
+        None => Repository::new(&endpoint, config.limits).map_err(|error| Error::Pool(error.to_string()))?,
+    };
+    let collects = match before.filter(|before| before.config.limits.collects == config.limits.collects) {
+        Some(before) => Arc::clone(&before.collects),
+        None => Arc::new(Semaphore::new(config.limits.collects)),
+    };
     Ok((Context { config: Arc::new(config), repository, collects }, endpoint.for_main_task()))
 }

@@ -34,7 +34,9 @@ impl Spool {
     }
 
     /// Ends the taking.
-    pub fn finish(self, name: String, target: String, rows: u64) -> SpooledRows {
+    pub fn finish(mut self, name: String, target: String, rows: u64) -> SpooledRows {
+        // What waits takes no more memory than it is long.
+        self.memory.shrink_to_fit();
         let tail = Bytes::from(self.memory);
         SpooledRows { name, target, rows, file: self.file, in_file: self.in_file, tail, next: 0 }
     }

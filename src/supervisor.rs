@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
 use crate::server::{Server, ServerDiff, ServerId};
 use crate::snapshot::CatalogRefresh;
@@ -83,8 +82,7 @@ impl Supervisor {
     fn start(&mut self, server: Server) {
         let id = server.id;
         let (worker, handle) = Worker::new(server, self.context.clone(), CancellationToken::new());
-        let span = worker.span();
-        let task = self.tasks.spawn(worker.run().instrument(span));
+        let task = self.tasks.spawn(worker.run());
         self.owners.insert(task.id(), id);
         self.workers.insert(id, handle);
     }

@@ -30,5 +30,6 @@ impl Telemetry {
 /// parameters.
 fn filter(debug: bool) -> EnvFilter {
     let own = if debug { "powa_collector=debug" } else { "powa_collector=info" };
-    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("warn,{own}")))
+    EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new(format!("warn,deadpool=error,deadpool_postgres=error,{own}")))
 }

@@ -72,7 +72,7 @@ pub struct Spool {
 pub enum Error {
     #[error(transparent)]
     NotFound(#[from] NotFound),
-    #[error("could not read configuration file \"{}\"", file.display())]
+    #[error("could not read configuration file \"{}\": {source}", file.display())]
     Unreadable { file: PathBuf, source: std::io::Error },
     #[error("configuration file \"{}\" is not valid JSON: {reason}", file.display())]
     Syntax { file: PathBuf, reason: String },

@@ -14,17 +14,20 @@ const UNTIL_IT_BEGINS: Duration = Duration::from_millis(100);
 /// `psql -c "NOTIFY ..."` has gone before anyone can look whose it was. What it most often asks for is harmless.
 const BETWEEN_ANONYMOUS_RELOADS: Duration = Duration::from_secs(10);
 
+const BETWEEN_LOGGED_REFUSALS: Duration = Duration::from_secs(1);
+
 /// Handles requests one after the other.
 pub(super) struct Handler {
     calls: mpsc::Sender<Call>,
     last_anonymous_reload: Option<Instant>,
+    last_refusal: Option<Instant>,
 }
 
 type Outcome = Result<Vec<String>, String>;
 
 impl Handler {
     pub(super) fn new(calls: mpsc::Sender<Call>) -> Self {
-        Self { calls, last_anonymous_reload: None }
+        Self { calls, last_anonymous_reload: None, last_refusal: None }
     }
 
     /// Carries a request out, if its sender may, and answers it.
@@ -49,11 +52,21 @@ impl Handler {
             Err(error) => Err(format!("the sender could not be looked up: {}", error.in_full())),
         };
         if let Err(reason) = &outcome {
-            tracing::warn!(command = request.name, reason, "command refused");
+            self.log_refusal(&request, reason);
         }
         match &request.channel {
             Some(channel) => answer(control, &request, channel, outcome).await,
             None => Ok(()),
+        }
+    }
+
+    /// Anybody who can connect can be refused as often as they like: they must not fill the log.
+    fn log_refusal(&mut self, request: &Request, reason: &str) {
+        if self.last_refusal.is_some_and(|last| last.elapsed() < BETWEEN_LOGGED_REFUSALS) {
+            tracing::debug!(command = request.name, reason, "command refused");
+        } else {
+            self.last_refusal = Some(Instant::now());
+            tracing::warn!(command = request.name, reason, "command refused");
         }
     }
 

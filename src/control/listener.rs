@@ -10,15 +10,12 @@ use tracing::Instrument;
 
 use super::Call;
 use super::handler::Handler;
-use crate::postgres::{Control, Endpoint, Error, Notification};
+use crate::postgres::{Channel, Control, Endpoint, Error, Heard};
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// How long the end of a listener may take.
 const UNTIL_CLOSED: Duration = Duration::from_secs(2);
-
-/// An open command channel.
-type Channel = (Control, mpsc::Receiver<Notification>);
 
 /// The running task.
 pub struct Listener {
@@ -27,13 +24,20 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Starts to listen on a session that is open already; the next ones it opens by itself.
-    pub fn start(endpoint: Endpoint, channel: Channel, calls: mpsc::Sender<Call>) -> Self {
+    /// Starts to listen, on a session that is open already if there is one; the next ones it opens by itself.
+    pub fn start(endpoint: Endpoint, channel: Option<Channel>, calls: mpsc::Sender<Call>) -> Self {
         let cancel = CancellationToken::new();
         let task = tokio::spawn(
             listen(endpoint, channel, Handler::new(calls), cancel.clone()).instrument(tracing::info_span!("commands")),
         );
         Self { task, cancel }
+    }
+
+    /// Waits for an end that nobody asked for. Safe to drop.
+    pub async fn failed(&mut self) {
+        if let Err(error) = (&mut self.task).await {
+            tracing::error!(%error, "the task of the command channel failed");
+        }
     }
 
     /// Ends after the request at hand, and closes the channel.
@@ -47,7 +51,14 @@ impl Listener {
     }
 }
 
-async fn listen(endpoint: Endpoint, mut channel: Channel, mut handler: Handler, cancel: CancellationToken) {
+async fn listen(endpoint: Endpoint, channel: Option<Channel>, mut handler: Handler, cancel: CancellationToken) {
+    let mut channel = match channel {
+        Some(channel) => channel,
+        None => tokio::select! {
+            () = cancel.cancelled() => return,
+            channel = reopen(&endpoint) => channel,
+        },
+    };
     loop {
         let (control, notifications) = &mut channel;
         match serve(control, notifications, &mut handler, &cancel).await {
@@ -67,7 +78,7 @@ async fn listen(endpoint: Endpoint, mut channel: Channel, mut handler: Handler, 
 /// Serves until the connection is lost, or the token cancelled: never in the middle of a request.
 async fn serve(
     control: &Control,
-    notifications: &mut mpsc::Receiver<Notification>,
+    notifications: &mut mpsc::Receiver<Heard>,
     handler: &mut Handler,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
@@ -78,7 +89,7 @@ async fn serve(
             notification = notifications.recv() => notification,
         };
         match notification {
-            Some(notification) => handler.handle(control, &notification).await?,
+            Some(notification) => handler.handle(control, &notification?).await?,
             None => return Ok(()),
         }
     }

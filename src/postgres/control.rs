@@ -1,9 +1,13 @@
 //! The session of the main task on the repository: it listens for commands, looks who sends them, and answers.
 
+use std::time::Duration;
+
 use futures_util::future::poll_fn;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_postgres::{AsyncMessage, Client, Connection, Socket, Statement, tls::NoTlsStream};
+use tokio::time::timeout;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{AsyncMessage, Client, Connection, Row, Socket, Statement, tls::NoTlsStream};
 
 use super::{Endpoint, Error, Side, session};
 
@@ -22,6 +26,12 @@ pub struct Notification {
     pub payload: String,
 }
 
+/// A message, or the end of the connection.
+pub type Heard = Result<Notification, Error>;
+
+/// An open session, and what is heard in it.
+pub type Channel = (Control, mpsc::Receiver<Heard>);
+
 /// Whether the role behind a message may command the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
@@ -37,6 +47,8 @@ pub struct Control {
     driver: JoinHandle<()>,
     permission: Statement,
     notify: Statement,
+    /// For an answer of the repository. Without one, the channel is of no use, and is opened anew.
+    limit: Duration,
 }
 
 impl Control {
@@ -44,7 +56,7 @@ impl Control {
     ///
     /// # Errors
     /// The repository cannot be reached, or is not one.
-    pub async fn open(endpoint: &Endpoint) -> Result<(Self, mpsc::Receiver<Notification>), Error> {
+    pub async fn open(endpoint: &Endpoint) -> Result<Channel, Error> {
         let (client, connection) = endpoint.open().await?;
         let (heard, notifications) = mpsc::channel(WAITING_ROOM);
         let driver = tokio::spawn(listen(connection, heard));
@@ -72,7 +84,8 @@ impl Control {
             Ok((permission, notify))
         };
         let (permission, notify) = endpoint.briefly(doing.into(), preparing).await?;
-        Ok((Self { client, driver, permission, notify }, notifications))
+        let limit = endpoint.timeouts().connect;
+        Ok((Self { client, driver, permission, notify, limit }, notifications))
     }
 
     /// Whether the sender of a message may command the daemon.
@@ -80,11 +93,7 @@ impl Control {
     /// # Errors
     /// The repository does not answer as expected.
     pub async fn sender(&self, process: i32) -> Result<Sender, Error> {
-        let rows = self
-            .client
-            .query(&self.permission, &[&process])
-            .await
-            .map_err(|error| Error::new(Side::Repository, "look up the sender of a command", error))?;
+        let rows = self.query("look up the sender of a command", &self.permission, &[&process]).await?;
         Ok(match rows.first().map(|row| row.get::<_, Option<bool>>(0)) {
             None => Sender::Left,
             Some(Some(true)) => Sender::Allowed,
@@ -97,11 +106,19 @@ impl Control {
     /// # Errors
     /// PostgreSQL refuses the channel's name or the size of the text, or the connection was lost.
     pub async fn answer(&self, channel: &str, text: &str) -> Result<(), Error> {
-        self.client
-            .query(&self.notify, &[&channel, &text])
-            .await
-            .map(drop)
-            .map_err(|error| Error::new(Side::Repository, "answer a command", error))
+        self.query("answer a command", &self.notify, &[&channel, &text]).await.map(drop)
+    }
+
+    async fn query(
+        &self,
+        doing: &str,
+        statement: &Statement,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        match timeout(self.limit, self.client.query(statement, values)).await {
+            Ok(result) => result.map_err(|error| Error::new(Side::Repository, doing, error)),
+            Err(_) => Err(Error::elapsed(Side::Repository, doing, self.limit)),
+        }
     }
 
     /// Ends the session and waits for its last bytes to be sent.
@@ -113,13 +130,13 @@ impl Control {
 }
 
 /// Drives the connection and passes on what is heard, until it ends.
-async fn listen(mut connection: Connection<Socket, NoTlsStream>, heard: mpsc::Sender<Notification>) {
+async fn listen(mut connection: Connection<Socket, NoTlsStream>, heard: mpsc::Sender<Heard>) {
     let mut dropped = 0_u64;
     while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
         match message {
             Ok(AsyncMessage::Notification(message)) => {
                 let notification = Notification { sender: message.process_id(), payload: message.payload().to_owned() };
-                if heard.try_send(notification).is_ok() {
+                if heard.try_send(Ok(notification)).is_ok() {
                     dropped = 0;
                 } else {
                     dropped += 1;
@@ -131,7 +148,9 @@ async fn listen(mut connection: Connection<Socket, NoTlsStream>, heard: mpsc::Se
             Ok(AsyncMessage::Notice(notice)) => tracing::debug!(%notice, "the repository server says"),
             Ok(_) => {}
             Err(error) => {
-                tracing::debug!(%error, "connection of the command channel lost");
+                let lost = Error::new(Side::Repository, "go on listening for commands", error);
+                // Nobody listens any more: the session is being closed.
+                let _ = heard.send(Err(lost)).await;
                 return;
             }
         }

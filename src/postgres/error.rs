@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use deadpool_postgres::PoolError;
+use deadpool_postgres::{HookError, PoolError};
 use tokio_postgres::error::{DbError, SqlState};
 
 /// Two sides talk PostgreSQL; a message always tells which.
@@ -47,7 +47,7 @@ impl Error {
 
     pub(super) fn pool(doing: impl Into<String>, source: PoolError) -> Self {
         let cause = match source {
-            PoolError::Backend(error) => Cause::Postgres(error),
+            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => Cause::Postgres(error),
             PoolError::Timeout(_) => Cause::Pool("no connection could be had in time".into()),
             other => Cause::Pool(other.to_string()),
         };
@@ -113,7 +113,10 @@ impl Error {
             return Some("add the library to shared_preload_libraries of that server and restart it");
         }
         if *code == SqlState::QUERY_CANCELED && said.contains("statement timeout") {
-            return Some("raise timeouts.query in the configuration if it has to take this long");
+            return Some(match self.side {
+                Side::Remote => "raise timeouts.query in the configuration if it has to take this long",
+                Side::Repository => "raise timeouts.snapshot in the configuration if it has to take this long",
+            });
         }
         if *code == SqlState::LOCK_NOT_AVAILABLE {
             return Some("another session holds a lock on it: pg_locks tells which");
@@ -126,11 +129,26 @@ impl Error {
 
     /// The whole of it in one line, for a log or a table: what was done, what was said, and the cure.
     pub fn in_full(&self) -> String {
+        let said = on_one_line(&self.cause.to_string());
         match self.cure() {
-            Some(cure) => format!("{self}: {}; {cure}", self.cause),
-            None => format!("{self}: {}", self.cause),
+            Some(cure) => format!("{self}: {said}; {cure}"),
+            None => format!("{self}: {said}"),
         }
     }
+}
+
+/// What a server says is not trusted: it must not write lines of its own into the log, nor fill it.
+fn on_one_line(text: &str) -> String {
+    const LONGEST: usize = 2000;
+    let mut line: String = text
+        .chars()
+        .take(LONGEST)
+        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .collect();
+    if text.chars().nth(LONGEST).is_some() {
+        line.push_str("...");
+    }
+    line
 }
 
 impl fmt::Display for Error {
@@ -161,7 +179,7 @@ impl fmt::Display for Cause {
     }
 }
 
-/// PostgreSQL's own message on one line. The detail of a constraint violation is left out: it quotes the row.
+/// PostgreSQL's own message. The detail of a constraint violation is left out: it quotes the row.
 fn said(error: &DbError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "{}: {} (SQLSTATE {})", error.severity(), error.message(), error.code().code())?;
     let quotes_a_row = error.code().code().starts_with("23");
@@ -186,4 +204,16 @@ fn write_chain(error: &tokio_postgres::Error, f: &mut fmt::Formatter<'_>) -> fmt
         source = cause.source();
     }
     f.write_str(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_is_one_line_of_bounded_length() {
+        assert_eq!(on_one_line("no\nINFO all is well\x1b[0m é"), "no\\nINFO all is well\\u{1b}[0m é");
+        let long = on_one_line(&"x".repeat(100_000));
+        assert!(long.len() < 2010 && long.ends_with("..."));
+    }
 }

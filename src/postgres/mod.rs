@@ -11,7 +11,7 @@ mod repository;
 mod session;
 
 pub use connect::{Endpoint, InvalidDsn};
-pub use control::{Control, Notification, Sender};
+pub use control::{Channel, Control, Heard, Notification, Sender};
 pub use error::{Error, Side};
 pub use extensions::{Extensions, PowaVersion};
 pub use identifier::QuotedIdent;

@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::{FutureExt, TryStreamExt};
@@ -24,6 +25,9 @@ pub struct RemoteSession {
     powa: Option<PowaVersion>,
     timeouts: Timeouts,
     own: Statements,
+    /// When the server was last heard of, in milliseconds after the opening.
+    heard: AtomicU64,
+    opened: Instant,
     /// What was prepared in this session, by its text, until a plan does without it.
     prepared: Mutex<HashMap<String, Prepared>>,
 }
@@ -104,7 +108,18 @@ impl RemoteSession {
         let (own, version_num, powa) =
             endpoint.briefly(format!("set up a session in database \"{dbname}\""), setting_up).await?;
         let timeouts = endpoint.timeouts();
-        Ok(Self { client, driver, dbname, version_num, powa, timeouts, own, prepared: Mutex::default() })
+        Ok(Self {
+            client,
+            driver,
+            dbname,
+            version_num,
+            powa,
+            timeouts,
+            own,
+            heard: AtomicU64::new(0),
+            opened: Instant::now(),
+            prepared: Mutex::default(),
+        })
     }
 
     /// Whether the connection has ended.
@@ -132,14 +147,16 @@ impl RemoteSession {
     /// # Errors
     /// The server does not answer as expected.
     pub async fn begin_server(&self) -> Result<RemoteServerInfo, Error> {
-        let (_, now, extensions, databases) = tokio::try_join!(
-            biased;
-            self.client.batch_execute(BEGIN),
-            self.client.query_one(&self.own.now, &[]),
-            self.client.query(&self.own.extensions, &[]),
-            self.client.query(&self.own.databases, &[]),
-        )
-        .map_err(|error| self.failed("begin a snapshot", error))?;
+        let beginning = async {
+            tokio::try_join!(
+                biased;
+                self.client.batch_execute(BEGIN),
+                self.client.query_one(&self.own.now, &[]),
+                self.client.query(&self.own.extensions, &[]),
+                self.client.query(&self.own.databases, &[]),
+            )
+        };
+        let (_, now, extensions, databases) = self.answer_to("begin a snapshot", beginning).await?;
         Ok(RemoteServerInfo {
             database: database_info(&now),
             extensions: extensions_of(&extensions),
@@ -155,9 +172,10 @@ impl RemoteSession {
     /// # Errors
     /// The server does not answer as expected.
     pub async fn begin_database(&self) -> Result<DatabaseInfo, Error> {
-        let (_, now) =
+        let beginning = async {
             tokio::try_join!(biased; self.client.batch_execute(BEGIN), self.client.query_one(&self.own.now, &[]))
-                .map_err(|error| self.failed("begin a snapshot", error))?;
+        };
+        let (_, now) = self.answer_to("begin a snapshot", beginning).await?;
         Ok(database_info(&now))
     }
 
@@ -177,6 +195,7 @@ impl RemoteSession {
 
     async fn prepare_one(&self, text: String) -> (String, Prepared) {
         let (statement, _) = tokio::join!(biased; self.client.prepare(&text), self.roll_back());
+        self.hear();
         (text, statement)
     }
 
@@ -190,28 +209,33 @@ impl RemoteSession {
     pub async fn copy_out(&self, query: &str, take: impl FnMut(&[u8]) -> std::io::Result<()>) -> Result<(), Error> {
         let prepared = self.take_prepared(&copy_statement(query));
         let (copied, _) = tokio::join!(biased; self.copy_all(prepared, take), self.roll_back());
+        self.hear();
         copied
     }
 
     /// A failure to prepare is handed out once; the next snapshot tries again.
-    fn take_prepared(&self, text: &str) -> Prepared {
+    fn take_prepared(&self, text: &str) -> Result<Statement, Error> {
         let mut prepared = self.prepared.lock().expect("no panic while holding the lock");
-        match prepared.get(text) {
-            Some(Ok(statement)) => Ok(statement.clone()),
-            _ => prepared.remove(text).expect("whoever copies a query out has prepared it"),
+        if let Some(Ok(statement)) = prepared.get(text) {
+            return Ok(statement.clone());
+        }
+        match prepared.remove(text) {
+            Some(Err(error)) => Err(self.failed("read it", error)),
+            _ => Err(Error::found(Side::Remote, "read it", "another datasource with the same query failed")),
         }
     }
 
     async fn copy_all(
         &self,
-        prepared: Prepared,
+        prepared: Result<Statement, Error>,
         mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
     ) -> Result<(), Error> {
         let failed = |error| self.failed("read it", error);
-        let statement = prepared.map_err(failed)?;
+        let statement = prepared?;
         let mut stream = pin!(self.client.copy_out(&statement).await.map_err(failed)?);
         let mut taken = Ok(());
         while let Some(piece) = stream.try_next().await.map_err(failed)? {
+            self.hear();
             // The rest is read even when it can no longer be taken, or the session would be of no more use.
             if taken.is_ok() {
                 taken = take(&piece);
@@ -226,7 +250,38 @@ impl RemoteSession {
     /// The statement fails.
     pub async fn clean_up(&self, statement: &str) -> Result<(), Error> {
         let (done, _) = tokio::join!(biased; self.client.batch_execute(statement), self.roll_back());
+        self.hear();
         done.map_err(|error| self.failed("clean up after it", error))
+    }
+
+    fn hear(&self) {
+        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.heard.store(now, Ordering::Relaxed);
+    }
+
+    /// Gives up work that goes on while the server says nothing for longer than a statement may take: by then, a server
+    /// that is alive has cancelled the statement itself.
+    ///
+    /// # Errors
+    /// The server was silent for too long.
+    pub async fn unless_silent<T>(&self, doing: &str, work: impl Future<Output = T>) -> Result<T, Error> {
+        let limit = self.timeouts.query + self.timeouts.connect;
+        self.hear();
+        let silence = async {
+            loop {
+                let heard = self.opened + Duration::from_millis(self.heard.load(Ordering::Relaxed));
+                if heard.elapsed() > limit {
+                    break;
+                }
+                tokio::time::sleep_until((heard + limit + Duration::from_millis(1)).into()).await;
+            }
+        };
+        tokio::select! {
+            done = work => Ok(done),
+            () = silence => {
+                Err(Error::elapsed(Side::Remote, format!("{doing} in database \"{}\"", self.dbname), limit))
+            }
+        }
     }
 
     async fn roll_back(&self) -> Result<(), tokio_postgres::Error> {
@@ -238,7 +293,7 @@ impl RemoteSession {
     /// # Errors
     /// The connection was lost.
     pub async fn end(&self) -> Result<(), Error> {
-        self.client.batch_execute("commit").await.map_err(|error| self.failed("end the snapshot", error))
+        self.answer_to("end the snapshot", self.client.batch_execute("commit")).await
     }
 
     /// The versions the repository wants to know.
@@ -255,10 +310,7 @@ impl RemoteSession {
             )
         };
         let doing = "read the versions of PostgreSQL and of its extensions";
-        let (version, extensions, hypopg) = match timeout(self.timeouts.query, asking).await {
-            Ok(answer) => answer.map_err(|error| self.failed(doing, error))?,
-            Err(_) => return Err(Error::elapsed(Side::Remote, doing, self.timeouts.query)),
-        };
+        let (version, extensions, hypopg) = self.answer_to(doing, asking).await?;
         Ok(RemoteVersions {
             server: version.get(1),
             extensions: extensions_of(&extensions),
@@ -281,6 +333,18 @@ impl RemoteSession {
             Err(_) => tracing::debug!("the remote server did not answer the request to cancel"),
         }
         self.driver.task.abort();
+    }
+
+    /// Waits for what takes no longer than a statement may.
+    async fn answer_to<T>(
+        &self,
+        doing: &str,
+        asking: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Error> {
+        match timeout(self.timeouts.query, asking).await {
+            Ok(answer) => answer.map_err(|error| self.failed(doing, error)),
+            Err(_) => Err(Error::elapsed(Side::Remote, doing, self.timeouts.query)),
+        }
     }
 
     fn failed(&self, doing: &str, error: tokio_postgres::Error) -> Error {

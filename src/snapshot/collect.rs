@@ -25,8 +25,8 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    fn failed(datasource: impl Into<String>, error: &Error) -> Self {
-        Self { rows: None, failures: vec![failure(datasource, error)] }
+    fn failed(datasource: String, reason: String) -> Self {
+        Self { rows: None, failures: vec![SourceFailure { datasource, reason }] }
     }
 }
 
@@ -35,19 +35,31 @@ fn failure(datasource: impl Into<String>, error: &Error) -> SourceFailure {
 }
 
 impl Collector<'_> {
-    /// Collects the datasources of one database, inside the transaction that was begun in the session.
+    /// Collects the datasources of one database, inside the transaction that was begun in the session, and ends it.
     ///
     /// All requests are sent without waiting for an answer, so that they cost one round trip; what has not been
     /// prepared yet costs another one.
-    pub(super) async fn collect(
+    pub(super) async fn collect_and_end(
         &self,
         session: &RemoteSession,
         database: &DatabaseInfo,
         datasources: &[Datasource],
-    ) -> Vec<Outcome> {
-        session.prepare(datasources.iter().map(|datasource| datasource.query.as_str())).await;
-        let collecting = datasources.iter().map(|datasource| self.collect_one(session, database, datasource).boxed());
-        in_order(collecting.collect()).await
+    ) -> Result<Vec<Outcome>, super::Error> {
+        let collecting = async {
+            session.prepare(datasources.iter().map(|datasource| datasource.query.as_str())).await;
+            let collecting = datasources.iter().map(|source| self.collect_one(session, database, source).boxed());
+            let outcomes = in_order(collecting.collect()).await;
+            (outcomes, session.end().await)
+        };
+        let (mut outcomes, ended) = session.unless_silent("collect", collecting).await?;
+        match ended {
+            Ok(()) => Ok(outcomes),
+            // The end tells only that it is over; what it began with tells why.
+            Err(error) => match outcomes.iter_mut().find_map(|outcome| outcome.failures.pop()) {
+                Some(first) => Err(super::Error::Broken(first)),
+                None => Err(error.into()),
+            },
+        }
     }
 
     async fn collect_one(&self, session: &RemoteSession, database: &DatabaseInfo, source: &Datasource) -> Outcome {
@@ -105,16 +117,23 @@ impl Collector<'_> {
         match self.try_database(sessions, plan, now).await {
             Ok(outcomes) => outcomes,
             // Dropped since the plan was made.
-            Err(error) if error.is_missing_database() => vec![],
-            Err(error) => vec![Outcome::failed(format!("database \"{}\"", plan.database), &error)],
+            Err(super::Error::NoSession(error)) if error.is_missing_database() => vec![],
+            Err(error) => {
+                // In whatever state it is: nothing may go on there.
+                sessions.cancel_database(&plan.database).await;
+                vec![Outcome::failed(format!("database \"{}\"", plan.database), error.to_string())]
+            }
         }
     }
 
-    async fn try_database(&self, sessions: &Sessions, plan: &DatabasePlan, now: &str) -> Result<Vec<Outcome>, Error> {
-        let session = sessions.database(&plan.database).await?;
+    async fn try_database(
+        &self,
+        sessions: &Sessions,
+        plan: &DatabasePlan,
+        now: &str,
+    ) -> Result<Vec<Outcome>, super::Error> {
+        let session = sessions.database(&plan.database).await.map_err(super::Error::NoSession)?;
         let database = DatabaseInfo { now: now.to_owned(), ..session.begin_database().await? };
-        let outcomes = self.collect(&session, &database, &plan.datasources).await;
-        session.end().await?;
-        Ok(outcomes)
+        self.collect_and_end(&session, &database, &plan.datasources).await
     }
 }

@@ -8,6 +8,7 @@ mod plan;
 mod report;
 mod sessions;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 pub use plan::CatalogRefresh;
@@ -15,7 +16,7 @@ pub use report::{Report, SourceFailure};
 pub use sessions::Sessions;
 
 use crate::config::Config;
-use crate::postgres::{self, LoadTurn, PowaVersion, Repository, Side, Sources};
+use crate::postgres::{self, LoadTurn, PowaVersion, RemoteServerInfo, RemoteSession, Repository, Side, Sources};
 use crate::server::ServerId;
 use crate::spool::SpooledRows;
 use collect::Collector;
@@ -30,11 +31,17 @@ pub struct Snapshot<'a> {
     pub repository: &'a Repository,
 }
 
+/// A transaction that was begun on the remote server, and what is to be read in it.
+pub struct Begun {
+    sources: Sources,
+    session: Arc<RemoteSession>,
+    server: RemoteServerInfo,
+}
+
 /// Everything that was read from a server, waiting to be loaded.
 pub struct Collected {
     sources: Sources,
     pieces: Vec<SpooledRows>,
-    failures: Vec<SourceFailure>,
     report: Report,
 }
 
@@ -42,56 +49,75 @@ pub struct Collected {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{}", .0.in_full())]
+    NoSession(postgres::Error),
+    #[error("{}", .0.in_full())]
     Postgres(#[from] postgres::Error),
+    #[error("the session broke; the first to fail was {0}")]
+    Broken(SourceFailure),
     #[error("PoWA on the remote server: {0}")]
     Unusable(String),
     #[error("incompatible PoWA versions: the repository server has {repository}, the remote server {remote}")]
     Incompatible { repository: PowaVersion, remote: PowaVersion },
+    #[error("the server has no row in powa_snapshot_metas: register it with powa_register_server()")]
+    NotRegistered,
 }
 
 impl Error {
+    /// It happened on the repository, so that the sessions on the remote server are as they were.
+    pub fn is_of_repository(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.side() == Side::Repository)
+    }
+
     /// The side that cannot be talked to at all, if that is the reason.
     pub fn unreachable_side(&self) -> Option<Side> {
         match self {
+            // Whatever the server says: who is not let in is not connected.
+            Self::NoSession(error) => Some(error.side()),
             Self::Postgres(error) if error.is_connection() => Some(error.side()),
+            Self::Broken(_) => Some(Side::Remote),
             _ => None,
         }
     }
 }
 
 impl Snapshot<'_> {
-    /// Plans and collects. `known` is the plan's source of the last time, which serves when the repository cannot be
-    /// reached, and is replaced when it can.
+    /// Plans: finds out what the repository wants, and begins the transaction on the remote server. `known` is what the
+    /// repository wanted the last time, which serves when it cannot be reached, and is replaced when it can.
     ///
     /// # Errors
-    /// The remote server cannot be talked to, or has no PoWA that fits the repository's. A datasource that fails is no
-    /// error of the snapshot: it becomes a line in the report.
-    pub async fn collect(
-        &self,
-        sessions: &mut Sessions,
-        known: &mut Option<Sources>,
-        refresh: &CatalogRefresh,
-    ) -> Result<Collected, Error> {
-        let started = Instant::now();
-        let version_num = sessions.main().await?.version_num();
+    /// The remote server cannot be talked to, or has no PoWA that fits the repository's.
+    pub async fn begin(&self, sessions: &mut Sessions, known: &mut Option<Sources>) -> Result<Begun, Error> {
+        let version_num = sessions.main().await.map_err(Error::NoSession)?.version_num();
         let sources = self.sources(version_num, known).await?;
         let (session, server) = sessions.begin().await?;
         let remote = server.extensions.usable_powa().map_err(|unusable| Error::Unusable(unusable.to_string()))?;
         if !sources.powa.fits(&remote) {
             return Err(Error::Incompatible { repository: sources.powa, remote });
         }
+        Ok(Begun { sources, session, server })
+    }
 
+    /// Collects. A datasource that fails is no error of the snapshot: it becomes a line in the report.
+    ///
+    /// # Errors
+    /// The connection to the remote server was lost, or it does not answer any more.
+    pub async fn collect(
+        &self,
+        begun: Begun,
+        sessions: &Sessions,
+        refresh: &CatalogRefresh,
+    ) -> Result<Collected, Error> {
+        let started = Instant::now();
+        let Begun { sources, session, server } = begun;
         let plan = Plan::new(&sources, &server, refresh);
         let collector = Collector { server: self.server, spool: &self.config.spool };
         let (main, others) = tokio::join!(
-            collector.collect(&session, &server.database, &plan.main),
+            collector.collect_and_end(&session, &server.database, &plan.main),
             collector.collect_databases(sessions, &plan.others, self.config.limits.databases, &server.database.now),
         );
-        session.end().await?;
-
         let mut failures = plan.failures;
         let mut pieces = Vec::new();
-        for outcome in main.into_iter().chain(others) {
+        for outcome in main?.into_iter().chain(others) {
             failures.extend(outcome.failures);
             pieces.extend(outcome.rows);
         }
@@ -100,9 +126,10 @@ impl Snapshot<'_> {
             rows: pieces.iter().map(SpooledRows::rows).sum(),
             bytes: pieces.iter().map(SpooledRows::bytes).sum(),
             collecting: started.elapsed(),
+            errors: failures.iter().map(ToString::to_string).collect(),
             ..Report::default()
         };
-        Ok(Collected { sources, pieces, failures, report })
+        Ok(Collected { sources, pieces, report })
     }
 
     async fn sources(&self, version_num: i32, known: &mut Option<Sources>) -> Result<Sources, postgres::Error> {
@@ -119,27 +146,21 @@ impl Snapshot<'_> {
         }
     }
 
-    /// Loads what was collected: all of it, or nothing.
+    /// Loads what was collected: all of it, or nothing. What was not loaded can be loaded again.
     ///
     /// # Errors
     /// The repository cannot be talked to, or refuses the snapshot as a whole.
-    pub async fn load(&self, collected: Collected, turn: LoadTurn) -> Result<Report, Error> {
+    pub async fn load(&self, collected: &mut Collected, turn: LoadTurn) -> Result<Report, Error> {
         let started = Instant::now();
-        let Collected { sources, mut pieces, failures, mut report } = collected;
-        report.errors = failures.iter().map(ToString::to_string).collect();
-        let loaded = self
-            .repository
-            .load(
-                postgres::Load {
-                    server: self.server,
-                    name: self.name,
-                    sources: &sources,
-                    pieces: &mut pieces,
-                    errors: &report.errors,
-                },
-                turn,
-            )
-            .await?;
+        let load = postgres::Load {
+            server: self.server,
+            name: self.name,
+            sources: &collected.sources,
+            pieces: &mut collected.pieces,
+            errors: &collected.report.errors,
+        };
+        let loaded = self.repository.load(load, turn).await?;
+        let mut report = collected.report.clone();
         report.add(loaded);
         report.loading = started.elapsed();
         Ok(report)

@@ -101,6 +101,14 @@ impl Sessions {
         self.close_databases();
     }
 
+    /// Ends what is under way in a database, and closes the connection to it.
+    pub(super) async fn cancel_database(&self, name: &str) {
+        let session = self.databases.lock().expect("no panic while holding the lock").remove(name);
+        if let Some(session) = session {
+            session.cancel().await;
+        }
+    }
+
     /// Ends all that is under way on the server, and closes the connections.
     pub async fn cancel(&mut self) {
         let databases = std::mem::take(&mut *self.databases.lock().expect("no panic while holding the lock"));

@@ -162,24 +162,30 @@ impl Shared {
         self.lock().forced
     }
 
-    /// A snapshot begins, forced or not; the catalogs it has to refresh are returned.
+    /// A snapshot begins, forced or not. The catalogs it has to refresh are taken out; what comes in meanwhile is for the
+    /// next one.
     pub(super) fn begin_snapshot(&self) -> CatalogRefresh {
         let refresh = {
             let mut mailbox = self.lock();
             mailbox.forced = false;
             mailbox.progress.snapshot_in_progress = true;
             mailbox.progress.last_begun = Some(Instant::now());
-            mailbox.refresh.clone()
+            std::mem::take(&mut mailbox.refresh)
         };
         self.begun.send_modify(|begun| *begun += 1);
         refresh
     }
 
-    /// The snapshot has ended; `refreshed` is what it has used up.
-    pub(super) fn end_snapshot(&self, refreshed: &CatalogRefresh) {
+    /// The snapshot has ended; the refresh it did not carry out is for the next one.
+    pub(super) fn end_snapshot(&self, not_refreshed: CatalogRefresh) {
         let mut mailbox = self.lock();
         mailbox.progress.snapshot_in_progress = false;
-        mailbox.refresh.remove(refreshed);
+        mailbox.refresh.add(not_refreshed);
+    }
+
+    /// What was collected waits to be loaded again. Meanwhile another snapshot may be forced.
+    pub(super) fn pause_snapshot(&self) {
+        self.lock().progress.snapshot_in_progress = false;
     }
 
     /// Which side cannot be reached, if any.
@@ -218,7 +224,7 @@ mod tests {
         assert_eq!(handle.force_snapshot().err(), Some(ForceRefused::Scheduled));
         worker.begin_snapshot();
         assert_eq!(handle.force_snapshot().err(), Some(ForceRefused::InProgress));
-        worker.end_snapshot(&CatalogRefresh::None);
+        worker.end_snapshot(CatalogRefresh::None);
         assert_eq!(handle.force_snapshot().err(), Some(ForceRefused::TooSoon));
     }
 
@@ -228,7 +234,7 @@ mod tests {
         let forced = handle.force_snapshot().unwrap();
         worker.begin_snapshot();
         assert!(forced.begins_within(Duration::from_secs(10)).await);
-        worker.end_snapshot(&CatalogRefresh::None);
+        worker.end_snapshot(CatalogRefresh::None);
         worker.lock().progress.last_begun = None;
         let forced = handle.force_snapshot().unwrap();
         assert!(!forced.begins_within(Duration::from_millis(1)).await);
@@ -238,12 +244,13 @@ mod tests {
     fn a_refresh_stays_registered_until_a_snapshot_has_used_it_up() {
         let (handle, worker) = handle();
         handle.refresh_catalogs(CatalogRefresh::All);
+        let refresh = worker.begin_snapshot();
+        assert_eq!(refresh, CatalogRefresh::All);
+        worker.end_snapshot(refresh);
         assert_eq!(worker.begin_snapshot(), CatalogRefresh::All);
-        worker.end_snapshot(&CatalogRefresh::None);
-        let again = worker.begin_snapshot();
-        assert_eq!(again, CatalogRefresh::All);
-        worker.end_snapshot(&again);
-        assert_eq!(worker.begin_snapshot(), CatalogRefresh::None);
+        handle.refresh_catalogs(CatalogRefresh::Only(["asked for meanwhile".into()].into()));
+        worker.end_snapshot(CatalogRefresh::None);
+        assert_eq!(worker.begin_snapshot(), CatalogRefresh::Only(["asked for meanwhile".into()].into()));
     }
 
     #[test]

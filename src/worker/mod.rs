@@ -3,14 +3,15 @@
 mod handle;
 mod schedule;
 mod status;
+mod trouble;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use backon::{BackoffBuilder, ExponentialBuilder};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 pub use handle::{ForceRefused, Forced, Handle};
 pub use status::Status;
@@ -21,12 +22,10 @@ use crate::server::Server;
 use crate::snapshot::{self, CatalogRefresh, Collected, Report, Sessions, Snapshot};
 use handle::Shared;
 use schedule::{Last, Schedule};
+use trouble::{Step, Trouble};
 
 /// The longest a worker sleeps without looking at the clock: it may have been set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-
-/// The longest pause between two tries to connect, unless the frequency is shorter.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// What all workers share.
 #[derive(Clone)]
@@ -59,18 +58,15 @@ pub struct Worker {
     versions_are_saved: bool,
     /// Set while something keeps the worker from its work.
     trouble: Option<Trouble>,
+    /// What was collected, and could not be loaded yet.
+    waiting: Option<Waiting>,
     errors: Vec<String>,
 }
 
-/// What is in the way, and when to try again.
-struct Trouble {
-    reason: String,
-    /// The side that cannot be talked to at all, if that is it.
-    unreachable: Option<Side>,
-    /// The reason has been stored in the repository.
-    is_stored: bool,
-    retry_at: Instant,
-    delays: <ExponentialBuilder as BackoffBuilder>::Backoff,
+/// A snapshot between its two halves.
+struct Waiting {
+    collected: Collected,
+    refresh: CatalogRefresh,
 }
 
 /// What a worker does next.
@@ -79,6 +75,8 @@ enum Next {
     Wait(Instant),
     /// Get to where snapshots can be taken.
     Connect,
+    /// Load what waits.
+    Load,
     Snapshot {
         due: SystemTime,
     },
@@ -101,62 +99,74 @@ impl Worker {
             last: None,
             versions_are_saved: false,
             trouble: None,
+            waiting: None,
             errors: Vec::new(),
         };
         (worker, handle)
     }
 
-    /// The server's id and what it is called, for the span that all of the worker's messages are in.
-    pub fn span(&self) -> tracing::Span {
-        tracing::info_span!("server", id = %self.server.id, name = self.name)
-    }
-
     /// Runs until it is told to stop.
     pub async fn run(mut self) {
-        tracing::debug!("worker started");
-        let cancel = self.cancel.clone();
-        while !cancel.is_cancelled() {
-            match self.next() {
-                Next::Wait(until) => self.wait(until).await,
-                Next::Connect => {
-                    // Dropped half-way, it leaves a connection that closes by itself.
-                    tokio::select! {
-                        () = cancel.cancelled() => {}
-                        () = self.connect() => {}
-                    }
-                }
-                Next::Snapshot { due } => self.snapshot(due).await,
-            }
+        while !self.cancel.is_cancelled() {
+            // The name may change, so each step has a span of its own.
+            let span = tracing::info_span!("server", id = %self.server.id, name = self.name);
+            self.step().instrument(span).await;
         }
         self.sessions.close();
         self.shared.finish();
-        tracing::debug!("worker stopped");
+    }
+
+    async fn step(&mut self) {
+        self.read_mail();
+        let cancel = self.cancel.clone();
+        match self.next() {
+            Next::Wait(until) => self.wait(until).await,
+            Next::Load => self.load().await,
+            Next::Snapshot { due } => self.snapshot(due).await,
+            // Dropped half-way, it leaves a connection that closes by itself.
+            Next::Connect => tokio::select! {
+                () = cancel.cancelled() => {}
+                () = self.connect() => {}
+            },
+        }
     }
 
     fn next(&self) -> Next {
-        if let Some(trouble) = &self.trouble
-            && trouble.retry_at > Instant::now()
-        {
-            return Next::Wait(trouble.retry_at);
-        }
-        let Some(last) = self.last.filter(|_| self.sessions.are_open() && self.versions_are_saved) else {
-            return Next::Connect;
-        };
+        let pause = self.trouble.as_ref().and_then(|trouble| trouble.pause(Instant::now()));
         let now = SystemTime::now();
-        let due = self.schedule.due(last, now);
+        let due = self.last.map_or(now, |last| self.schedule.due(last, now));
+        let until_due = due.duration_since(now).unwrap_or_default();
+        if self.waiting.is_some() && !until_due.is_zero() {
+            return pause.map_or(Next::Load, |pause| Next::Wait(pause.min(Instant::now() + until_due)));
+        }
+        if let Some(pause) = pause {
+            return Next::Wait(pause);
+        }
+        if !self.is_ready() {
+            return Next::Connect;
+        }
         if self.shared.is_forced() {
             return Next::Snapshot { due: now };
         }
-        match due.duration_since(now) {
-            Ok(wait) if !wait.is_zero() => Next::Wait(Instant::now() + wait.min(LONGEST_SLEEP)),
-            _ => Next::Snapshot { due },
+        if until_due.is_zero() {
+            return Next::Snapshot { due };
         }
+        Next::Wait(Instant::now() + until_due.min(LONGEST_SLEEP))
+    }
+
+    fn is_ready(&self) -> bool {
+        self.sessions.are_open() && self.versions_are_saved && self.last.is_some()
     }
 
     async fn wait(&mut self, until: Instant) {
         tokio::select! {
             () = self.cancel.cancelled() => {}
-            () = self.shared.mail() => self.read_mail(),
+            () = self.shared.mail() => {
+                // Whoever writes wants something done now, not after a pause.
+                if let Some(trouble) = &mut self.trouble {
+                    trouble.retry(Instant::now());
+                }
+            }
             () = self.sessions.closed() => {
                 tracing::debug!("connection to the remote server lost");
                 self.sessions.close();
@@ -170,10 +180,6 @@ impl Worker {
         let mail = self.shared.take_mail();
         if mail.check_versions {
             self.versions_are_saved = false;
-        }
-        // Whoever writes wants something done now, not after a pause.
-        if let Some(trouble) = &mut self.trouble {
-            trouble.retry_at = Instant::now();
         }
         if let Some((server, context)) = mail.settings {
             self.change(server, context);
@@ -193,8 +199,8 @@ impl Worker {
             self.schedule = Schedule::new(server.id, server.frequency);
             // One that is older than the new frequency is overdue.
             let now = SystemTime::now();
-            if let Some(Last::At(last)) = self.last {
-                self.last = Some(self.schedule.resume(now.duration_since(last).ok(), now));
+            if let Some(Last::At { begun, .. }) = self.last {
+                self.last = Some(self.schedule.resume(now.duration_since(begun).ok(), now));
             }
         }
         tracing::debug!(frequency = server.frequency.as_secs(), "settings changed");
@@ -205,17 +211,17 @@ impl Worker {
     async fn connect(&mut self) {
         match self.try_to_connect().await {
             Ok(()) => {
-                if let Some(trouble) = self.trouble.take_if(|trouble| trouble.unreachable.is_some()) {
-                    tracing::info!(was = trouble.reason, "connected again");
+                // Whether whatever else is in the way has gone, the next snapshot shows.
+                if self.trouble.as_ref().is_none_or(|trouble| trouble.unreachable() == Some(Side::Remote)) {
+                    self.connected();
                 }
-                self.shared.set_unreachable(None);
             }
-            Err(error) => self.stumble(error).await,
+            Err(error) => self.stumble(Step::Prepare, error).await,
         }
     }
 
     async fn try_to_connect(&mut self) -> Result<(), snapshot::Error> {
-        let session = self.sessions.main().await?;
+        let session = self.sessions.main().await.map_err(snapshot::Error::NoSession)?;
         if !self.versions_are_saved {
             let versions = session.versions().await?;
             // Not saved is a pity, and no reason to take no snapshot.
@@ -229,33 +235,36 @@ impl Worker {
         if self.last.is_none() {
             self.last = Some(match self.context.repository.registration(self.server.id).await? {
                 Registration::Present(age) => self.schedule.resume(age, SystemTime::now()),
-                Registration::Missing => return Err(not_registered()),
+                Registration::Missing => return Err(snapshot::Error::NotRegistered),
             });
         }
         Ok(())
     }
 
+    /// Nothing is in the way any more.
+    fn connected(&mut self) {
+        if let Some(trouble) = self.trouble.take().filter(|trouble| trouble.unreachable().is_some()) {
+            tracing::info!(was = trouble.reason(), "connected again");
+        }
+        self.shared.set_unreachable(None);
+    }
+
     /// Something is in the way: says so, once, and plans the next try.
-    async fn stumble(&mut self, error: snapshot::Error) {
-        let reason = error.to_string();
+    async fn stumble(&mut self, step: Step, error: snapshot::Error) {
+        if step != Step::Load && !error.is_of_repository() {
+            // Whatever state the sessions are in: nothing may go on there.
+            self.sessions.cancel().await;
+        }
         let unreachable = error.unreachable_side();
         self.shared.set_unreachable(unreachable);
-        let longest = self.server.frequency.min(LONGEST_PAUSE);
-        let mut trouble = match self.trouble.take() {
-            Some(known) if known.reason == reason => known,
-            other => {
-                tracing::error!("{reason}");
-                let delays = other.map_or_else(|| pauses(longest), |trouble| trouble.delays);
-                Trouble { reason, unreachable, is_stored: false, retry_at: Instant::now(), delays }
-            }
-        };
-        trouble.retry_at = Instant::now();
-        if unreachable.is_some() {
-            trouble.retry_at += trouble.delays.next().unwrap_or(longest).min(longest);
+        let failure = (step, error.to_string(), unreachable);
+        let (trouble, is_news) = Trouble::after(self.trouble.take(), failure, self.server.frequency, Instant::now());
+        if is_news {
+            tracing::error!("{}", trouble.reason());
         }
         let trouble = self.trouble.insert(trouble);
         if !trouble.is_stored {
-            let errors = [trouble.reason.clone()];
+            let errors = [trouble.reason().to_owned()];
             match self.context.repository.replace_errors(self.server.id, &errors).await {
                 Ok(()) => trouble.is_stored = true,
                 Err(error) => tracing::debug!(error = error.in_full(), "the error was not stored in the repository"),
@@ -263,55 +272,58 @@ impl Worker {
         }
     }
 
+    /// Takes a snapshot, or as much of it as a stop leaves.
     async fn snapshot(&mut self, due: SystemTime) {
-        let collects = Arc::clone(&self.context.collects);
         let cancel = self.cancel.clone();
+        if let Some(waiting) = self.waiting.take() {
+            tracing::error!("what was collected for the last snapshot could not be loaded in time, and is lost");
+            self.shared.end_snapshot(waiting.refresh);
+        }
+        let collects = Arc::clone(&self.context.collects);
         let turn = tokio::select! {
             () = cancel.cancelled() => return,
-            turn = collects.acquire() => turn.expect("nobody closes the semaphore"),
+            turn = collects.acquire_owned() => turn.expect("nobody closes the semaphore"),
         };
-        let now = SystemTime::now();
-        let skipped = self.schedule.skipped(due, now);
-        if skipped > 0 && !matches!(self.last, Some(Last::Overdue)) {
-            tracing::warn!(skipped, "snapshots were skipped, as the ones before took too long");
-        }
-        let before = self.last.replace(Last::At(now));
+        let begun_at = SystemTime::now();
         let refresh = self.shared.begin_snapshot();
-        let taken = tokio::select! {
+        let collected = tokio::select! {
             () = cancel.cancelled() => None,
             collected = self.collect(&refresh) => Some(collected),
         };
-        drop(turn);
-        let taken = match taken {
-            Some(Ok(collected)) => self.load(collected).await,
-            Some(Err(error)) => Some(Err(error)),
-            None => None,
+        let Some(collected) = collected else {
+            self.sessions.cancel().await;
+            return self.shared.end_snapshot(refresh);
         };
-        match taken {
-            Some(Ok(report)) => {
-                self.shared.end_snapshot(&refresh);
-                self.succeeded(&report);
+        if !matches!(collected, Err((Step::Prepare, _))) {
+            self.note_taken(due, begun_at);
+        }
+        match collected {
+            Ok(collected) => {
+                self.waiting = Some(Waiting { collected, refresh });
+                // Held for as long as the rows wait for their turn, so that what waits is bounded too.
+                self.load_holding(Some(turn)).await;
             }
-            Some(Err(error)) => {
-                self.shared.end_snapshot(&CatalogRefresh::None);
-                if error.unreachable_side().is_some() {
-                    // It stays due, so that it is taken as soon as that side is back.
-                    self.last = before;
-                }
+            Err((step, error)) => {
+                drop(turn);
+                self.shared.end_snapshot(refresh);
                 tokio::select! {
                     () = cancel.cancelled() => {}
-                    () = self.stumble(error) => {}
+                    () = self.stumble(step, error) => {}
                 }
-            }
-            None => {
-                self.sessions.cancel().await;
-                self.shared.end_snapshot(&CatalogRefresh::None);
             }
         }
         self.close_what_would_lie_idle();
     }
 
-    async fn collect(&mut self, refresh: &CatalogRefresh) -> Result<Collected, snapshot::Error> {
+    fn note_taken(&mut self, due: SystemTime, begun: SystemTime) {
+        let (last, skipped) = self.schedule.taken(due, begun, SystemTime::now());
+        self.last = Some(last);
+        if skipped > 0 {
+            tracing::warn!(skipped, "snapshots are skipped, as this one took longer than the frequency");
+        }
+    }
+
+    async fn collect(&mut self, refresh: &CatalogRefresh) -> Result<Collected, (Step, snapshot::Error)> {
         let context = self.context.clone();
         let limit = context.config.timeouts.snapshot;
         let snapshot = Snapshot {
@@ -320,20 +332,24 @@ impl Worker {
             config: &context.config,
             repository: &context.repository,
         };
-        let collecting = snapshot.collect(&mut self.sessions, &mut self.known, refresh);
-        let collected = match timeout(limit, collecting).await {
+        let begun = snapshot.begin(&mut self.sessions, &mut self.known).await;
+        let begun = begun.map_err(|error| (Step::Prepare, error))?;
+        let collecting = snapshot.collect(begun, &self.sessions, refresh);
+        match timeout(limit, collecting).await {
             Ok(collected) => collected,
             Err(_) => Err(postgres::Error::elapsed(Side::Remote, "collect a snapshot", limit).into()),
-        };
-        if collected.is_err() {
-            // Whatever state the sessions are in: nothing may go on there.
-            self.sessions.cancel().await;
         }
-        collected
+        .map_err(|error| (Step::Collect, error))
     }
 
-    /// Once it has begun, a load is finished, also by a worker that is told to stop; before, it is given up.
-    async fn load(&self, collected: Collected) -> Option<Result<Report, snapshot::Error>> {
+    async fn load(&mut self) {
+        self.load_holding(None).await;
+    }
+
+    /// Loads what waits. Once it has begun, a load is finished, also by a worker that is told to stop; before, it is
+    /// given up.
+    async fn load_holding(&mut self, collecting: Option<OwnedSemaphorePermit>) {
+        let Some(mut waiting) = self.waiting.take() else { return };
         let snapshot = Snapshot {
             server: self.server.id,
             name: &self.name,
@@ -341,15 +357,29 @@ impl Worker {
             repository: &self.context.repository,
         };
         let turn = tokio::select! {
-            () = self.cancel.cancelled() => return None,
+            () = self.cancel.cancelled() => return self.shared.end_snapshot(waiting.refresh),
             turn = self.context.repository.turn_to_load() => turn,
         };
-        Some(snapshot.load(collected, turn).await)
+        drop(collecting);
+        match snapshot.load(&mut waiting.collected, turn).await {
+            Ok(report) => {
+                self.shared.end_snapshot(CatalogRefresh::None);
+                self.succeeded(&report);
+            }
+            Err(error) => {
+                self.shared.pause_snapshot();
+                self.waiting = Some(waiting);
+                let cancel = self.cancel.clone();
+                tokio::select! {
+                    () = cancel.cancelled() => {}
+                    () = self.stumble(Step::Load, error) => {}
+                }
+            }
+        }
     }
 
     fn succeeded(&mut self, report: &Report) {
-        self.trouble = None;
-        self.shared.set_unreachable(None);
+        self.connected();
         tracing::info!(
             datasources = report.datasources,
             rows = report.rows,
@@ -372,21 +402,6 @@ impl Worker {
             self.sessions.close_databases();
         }
     }
-}
-
-/// From one second on, growing, and never the same for two workers.
-fn pauses(longest: Duration) -> <ExponentialBuilder as BackoffBuilder>::Backoff {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_secs(1))
-        .with_max_delay(longest)
-        .without_max_times()
-        .with_jitter()
-        .build()
-}
-
-fn not_registered() -> snapshot::Error {
-    let reason = "the server has no row there: register it with powa_register_server()";
-    postgres::Error::found(Side::Repository, "read powa_snapshot_metas", reason).into()
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -13,54 +13,69 @@ const GOLDEN: f64 = 0.618_033_988_749_895;
 
 /// The grid of one server.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Schedule {
+pub(super) struct Schedule {
     phase: Duration,
     frequency: Duration,
 }
 
 /// What is known of the snapshot before.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Last {
+pub(super) enum Last {
     /// There was none, or none that a worker since this one's start knows of and that is recent.
     Overdue,
-    /// It began then.
-    At(SystemTime),
+    At {
+        begun: SystemTime,
+        /// The next one is at the first point of the grid after this.
+        quiet_until: SystemTime,
+    },
 }
 
 impl Schedule {
     /// The grid of a server with that id and frequency.
-    pub fn new(server: ServerId, frequency: Duration) -> Self {
+    pub(super) fn new(server: ServerId, frequency: Duration) -> Self {
         let phase = frequency.mul_f64((f64::from(server.get()) * GOLDEN).fract());
         Self { phase, frequency }
     }
 
-    /// What a worker that starts makes of the age of the last snapshot: one older than the frequency is overdue.
-    pub fn resume(&self, age: Option<Duration>, now: SystemTime) -> Last {
+    /// What a worker that starts, or gets another frequency, makes of the age of the last snapshot: one older than the
+    /// frequency is overdue.
+    pub(super) fn resume(&self, age: Option<Duration>, now: SystemTime) -> Last {
         match age {
-            Some(age) if age < self.frequency => Last::At(now - age),
+            Some(age) if age < self.frequency => {
+                Last::At { begun: now - age, quiet_until: now - age + self.frequency / 2 }
+            }
             _ => Last::Overdue,
         }
     }
 
-    /// When the next snapshot is due; a time that is not after `now` means at once.
+    /// What follows from a snapshot that was due at one time, begun at another, and ended; and how many points of the
+    /// grid have passed meanwhile.
     ///
-    /// It is the first point of the grid that is more than half a frequency after the last snapshot: a snapshot that was
-    /// forced, or came late, does not shift the grid, and is not followed by another at its heels.
-    pub fn due(&self, last: Last, now: SystemTime) -> SystemTime {
+    /// One that was forced, or comes late by more than half a frequency, is followed by a pause of at least that; one
+    /// that comes a little late does not shift the grid. What passes while a snapshot is under way is not made up for.
+    pub(super) fn taken(&self, due: SystemTime, begun: SystemTime, ended: SystemTime) -> (Last, u64) {
+        let half = self.frequency / 2;
+        let late = begun.duration_since(due).unwrap_or_default();
+        let from = if late < half { due } else { begun } + half;
+        let last = Last::At { begun, quiet_until: from.max(ended) };
+        let first_missed = self.point_after(from);
+        let skipped = match ended.duration_since(first_missed) {
+            Ok(beyond) => 1 + beyond.as_nanos() / self.frequency.as_nanos().max(1),
+            Err(_) => 0,
+        };
+        (last, u64::try_from(skipped).unwrap_or(u64::MAX))
+    }
+
+    /// When the next snapshot is due; a time that is not after `now` means at once.
+    pub(super) fn due(&self, last: Last, now: SystemTime) -> SystemTime {
         match last {
-            Last::Overdue => now,
-            // The clock was set back: what happened in the future says nothing.
-            Last::At(last) if last > now => self.point_after(now),
-            Last::At(last) => self.point_after(last + self.frequency / 2),
+            // A clock that was set back makes the last snapshot one of the future, which says nothing.
+            Last::At { begun, quiet_until } if begun <= now => self.point_after(quiet_until),
+            _ => now,
         }
     }
 
-    /// Points of the grid that passed without a snapshot, if it begins now and was due at `due`.
-    pub fn skipped(&self, due: SystemTime, now: SystemTime) -> u64 {
-        let late = now.duration_since(due).unwrap_or_default();
-        late.as_secs() / self.frequency.as_secs().max(1)
-    }
-
+    /// Strictly after.
     fn point_after(&self, time: SystemTime) -> SystemTime {
         let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         let into_grid = since_epoch.saturating_sub(self.phase).as_nanos() % self.frequency.as_nanos().max(1);
@@ -87,70 +102,99 @@ mod tests {
     }
 
     #[test]
-    fn due_is_the_first_point_more_than_half_a_frequency_later() {
+    fn after_a_snapshot_comes_the_next_point_that_is_not_at_its_heels() {
         let cases = [
-            // (last, now, due)
-            (0.1, 0.2, 60.0),
-            (0.1, 59.0, 60.0),
-            (0.1, 61.0, 60.0),
-            (29.0, 29.5, 60.0),
-            (31.0, 31.5, 120.0),
-            (59.9, 60.0, 120.0),
-            (0.1, 500.0, 60.0),
-            // The clock was set back by an hour.
-            (3600.0, 10.0, 60.0),
+            // (due, begun, ended, next, skipped)
+            (0.0, 0.1, 0.2, 60.0, 0),
+            (0.0, 0.1, 59.0, 60.0, 0),
+            (0.0, 29.0, 31.0, 60.0, 0),
+            (0.0, 31.0, 32.0, 120.0, 0),
+            // It takes longer than the frequency.
+            (0.0, 0.1, 72.0, 120.0, 1),
+            (0.0, 0.1, 90.0, 120.0, 1),
+            (0.0, 0.1, 121.0, 180.0, 2),
+            (0.0, 0.1, 3600.5, 3660.0, 60),
+            // It was forced.
+            (17.0, 17.0, 18.0, 60.0, 0),
+            (47.0, 47.0, 48.0, 120.0, 0),
+            // It was due before an outage.
+            (0.0, 500.0, 501.0, 540.0, 0),
+            (0.0, 530.0, 531.0, 600.0, 0),
         ];
-        for (last, now, due) in cases {
-            assert_eq!(on_the_minute().due(Last::At(at(last)), at(now)), at(due), "last {last}, now {now}");
+        for (due, begun, ended, next, skipped) in cases {
+            let (last, missed) = on_the_minute().taken(at(due), at(begun), at(ended));
+            let found = (on_the_minute().due(last, at(ended)), missed);
+            assert_eq!(found, (at(next), skipped), "due {due}, begun {begun}, ended {ended}");
         }
-        assert_eq!(on_the_minute().due(Last::Overdue, at(7.0)), at(7.0));
     }
 
     #[test]
     fn a_worker_that_starts_takes_what_is_overdue_at_once() {
         let grid = on_the_minute();
         for age in [None, Some(60), Some(61), Some(1_000_000)] {
-            assert_eq!(grid.resume(age.map(Duration::from_secs), at(7.0)), Last::Overdue, "{age:?}");
+            let last = grid.resume(age.map(Duration::from_secs), at(7.0));
+            assert_eq!(grid.due(last, at(7.0)), at(7.0), "{age:?}");
         }
-        assert_eq!(grid.resume(Some(Duration::from_secs(20)), at(27.0)), Last::At(at(7.0)));
+        for (age, next) in [(2, 60.0), (20, 60.0), (50, 60.0)] {
+            let last = grid.resume(Some(Duration::from_secs(age)), at(27.0));
+            assert_eq!(grid.due(last, at(27.0)), at(next), "{age}");
+        }
+    }
+
+    #[test]
+    fn a_worker_goes_on_at_once_when_the_clock_is_set_back() {
+        let grid = on_the_minute();
+        let (last, _) = grid.taken(at(3600.0), at(3600.0), at(3601.0));
+        let mut now = at(10.0);
+        assert_eq!(grid.due(last, now), now);
+        let (last, _) = grid.taken(now, now, at(11.0));
+        now = at(12.0);
+        assert_eq!(grid.due(last, now), at(60.0));
     }
 
     #[test]
     fn a_steady_worker_never_drifts() {
         let grid = schedule(42, 300);
-        let mut now = at(3.0);
-        let mut due = grid.due(Last::At(now), now);
+        let mut due = grid.due(grid.resume(Some(Duration::from_secs(1)), at(3.0)), at(3.0));
         for _ in 0..1000 {
-            now = due + Duration::from_millis(130);
-            let next = grid.due(Last::At(now), now);
+            let begun = due + Duration::from_millis(130);
+            let (last, skipped) = grid.taken(due, begun, begun + Duration::from_millis(200));
+            assert_eq!(skipped, 0);
+            let next = grid.due(last, begun);
             assert_eq!(next.duration_since(due).unwrap(), Duration::from_secs(300));
             due = next;
         }
     }
 
     #[test]
+    fn a_slow_worker_stays_on_its_grid_and_counts_all_it_misses() {
+        for takes in [72.0, 90.0, 114.0, 130.0] {
+            let grid = on_the_minute();
+            let (mut due, mut taken, mut missed) = (at(0.0), 0, 0);
+            while due < at(36_000.0) {
+                let (last, skipped) = grid.taken(due, due, due + Duration::from_secs_f64(takes));
+                (taken, missed) = (taken + 1, missed + skipped);
+                due = grid.due(last, due + Duration::from_secs_f64(takes));
+            }
+            let points = due.duration_since(at(0.0)).unwrap().as_secs() / 60;
+            assert_eq!(taken + missed, points, "{takes}");
+        }
+    }
+
+    #[test]
     fn a_fleet_is_spread_evenly() {
         let now = at(0.0);
-        let mut waits: Vec<f64> = (1..=100)
-            .map(|id| schedule(id, 300).due(Last::At(now - Duration::from_secs(150)), now))
-            .map(|due| due.duration_since(now).unwrap().as_secs_f64())
-            .collect();
+        let mut waits: Vec<f64> =
+            (1..=100).map(|id| schedule(id, 300).point_after(now).duration_since(now).unwrap().as_secs_f64()).collect();
         waits.sort_by(f64::total_cmp);
         let widest = waits.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
         assert!(widest < 3.0 * 300.0 / 100.0, "a gap of {widest} s in a fleet of 100 every 300 s");
     }
 
     #[test]
-    fn ticks_that_passed_are_counted() {
-        let cases = [(60.0, 60.1, 0), (60.0, 119.0, 0), (60.0, 121.0, 1), (60.0, 301.0, 4), (60.0, 10.0, 0)];
-        for (due, now, skipped) in cases {
-            assert_eq!(on_the_minute().skipped(at(due), at(now)), skipped, "due {due}, now {now}");
-        }
-    }
-
-    #[test]
     fn the_longest_frequency_is_no_trouble() {
         let grid = schedule(i32::MAX, i32::MAX as u64);
-        assert!(grid.due(Last::At(at(0.0)), at(1.0)) > at(1.0));
+        let (last, _) = grid.taken(at(0.0), at(0.0), at(1.0));
+        assert!(grid.due(last, at(1.0)) > at(1.0));
     }
 }

@@ -10,7 +10,7 @@ use futures_util::SinkExt;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::conversation::query;
-use super::{Repository, Sources};
+use super::{Repository, Sources, within};
 use crate::postgres::{Error, Side};
 use crate::server::ServerId;
 use crate::spool::SpooledRows;
@@ -52,7 +52,7 @@ impl Repository {
     /// load: they cost their datasource only.
     pub async fn load(&self, load: Load<'_>, _turn: LoadTurn) -> Result<Loaded, Error> {
         let doing = "load the snapshot";
-        self.briefly(doing, async {
+        within(self.timeouts.snapshot, doing, async {
             let mut conversation = self.converse(doing).await?;
             let (transaction, done) = conversation.transaction().await?;
             let loaded = load_into(&transaction, load).await;

@@ -18,7 +18,7 @@ pub use load::{Load, LoadTurn, Loaded};
 pub use sources::{Catalog, DatabaseModule, Module, Sources};
 
 use super::{Endpoint, Error, Side, session};
-use crate::config::{Limits, Secret};
+use crate::config::{self, Limits, Secret};
 use crate::server::{InvalidServer, Server, ServerId, ServerRow};
 use conversation::Conversation;
 
@@ -28,8 +28,7 @@ pub struct Repository {
     pool: Pool,
     /// One permit a load; whoever waits is served in the order of asking.
     loads: Arc<Semaphore>,
-    /// The longest a conversation may take, a whole load being the longest one.
-    limit: Duration,
+    timeouts: config::Timeouts,
 }
 
 /// The rows of `powa_servers`.
@@ -71,27 +70,25 @@ impl Repository {
             .max_size(limits.loads + 1)
             .runtime(Runtime::Tokio1)
             .timeouts(Timeouts {
-                wait: Some(timeouts.snapshot),
+                wait: Some(timeouts.query),
                 create: Some(timeouts.connect),
                 recycle: Some(timeouts.connect),
             })
             .post_create(set_up)
             .build()?;
-        Ok(Self { pool, loads: Arc::new(Semaphore::new(limits.loads)), limit: timeouts.snapshot })
+        Ok(Self { pool, loads: Arc::new(Semaphore::new(limits.loads)), timeouts })
     }
 
-    /// Bounds a conversation with the repository.
+    /// Bounds a conversation of short statements.
     async fn briefly<T>(&self, doing: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        match tokio::time::timeout(self.limit, work).await {
-            Ok(result) => result,
-            Err(_) => Err(Error::elapsed(Side::Repository, doing, self.limit)),
-        }
+        within(self.timeouts.query, doing, work).await
     }
 
     async fn converse(&self, doing: &'static str) -> Result<Conversation, Error> {
         let object = self.pool.get().await.map_err(|error| Error::pool(doing, error))?;
         Conversation::begin(object, doing).await
     }
+
     /// The servers to collect from: all with a frequency above zero.
     ///
     /// # Errors
@@ -147,6 +144,13 @@ impl Repository {
             Ok(())
         })
         .await
+    }
+}
+
+async fn within<T>(limit: Duration, doing: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::elapsed(Side::Repository, doing, limit)),
     }
 }
 

@@ -1,0 +1,153 @@
+//! What if something is in the way? What is said, stored and shown of it, and when the next try is. Pure.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::time::Instant;
+
+use crate::postgres::Side;
+
+/// The longest pause between two tries, unless the frequency is shorter.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// What a worker was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Getting to where a snapshot can be taken. It is tried again soon, and costs the servers little.
+    Prepare,
+    /// Reading. It has cost the remote server something, so the next try is the next snapshot.
+    Collect,
+    /// Storing. It is tried again soon, with what was read.
+    Load,
+}
+
+/// Something that is in the way.
+pub(super) struct Trouble {
+    step: Step,
+    reason: String,
+    unreachable: Option<Side>,
+    /// The reason has been stored in the repository.
+    pub(super) is_stored: bool,
+    retry_at: Instant,
+    delays: <ExponentialBuilder as BackoffBuilder>::Backoff,
+}
+
+impl Trouble {
+    /// What comes of a failure, given what was in the way before; and whether it is news.
+    pub(super) fn after(
+        before: Option<Self>,
+        (step, reason, unreachable): (Step, String, Option<Side>),
+        frequency: Duration,
+        now: Instant,
+    ) -> (Self, bool) {
+        let longest = frequency.min(LONGEST_PAUSE);
+        let is_news = before.as_ref().is_none_or(|before| before.reason != reason);
+        let mut trouble = match before {
+            Some(before) if before.step == step => Self { reason, unreachable, ..before },
+            _ => Self { step, reason, unreachable, is_stored: false, retry_at: now, delays: delays(longest) },
+        };
+        trouble.is_stored &= !is_news;
+        trouble.retry_at = match step {
+            Step::Prepare | Step::Load => now + trouble.delays.next().unwrap_or(longest).min(longest),
+            Step::Collect => now,
+        };
+        (trouble, is_news)
+    }
+
+    /// In words.
+    pub(super) fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// The side that cannot be talked to at all, if that is it.
+    pub(super) fn unreachable(&self) -> Option<Side> {
+        self.unreachable
+    }
+
+    /// When to try again, if that is after `now`.
+    pub(super) fn pause(&self, now: Instant) -> Option<Instant> {
+        (self.retry_at > now).then_some(self.retry_at)
+    }
+
+    /// Ends the pause: something has changed.
+    pub(super) fn retry(&mut self, now: Instant) {
+        self.retry_at = now;
+    }
+}
+
+/// From one second on, growing, and never the same for two workers.
+fn delays(longest: Duration) -> <ExponentialBuilder as BackoffBuilder>::Backoff {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_secs(1))
+        .with_max_delay(longest)
+        .without_max_times()
+        .with_jitter()
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FREQUENCY: Duration = Duration::from_secs(300);
+
+    fn fail(before: Option<Trouble>, step: Step, reason: &str, now: Instant) -> (Trouble, bool) {
+        Trouble::after(before, (step, reason.into(), None), FREQUENCY, now)
+    }
+
+    fn pause(trouble: &Trouble, now: Instant) -> Duration {
+        trouble.pause(now).map_or(Duration::ZERO, |until| until - now)
+    }
+
+    #[test]
+    fn pauses_grow_to_a_minute_for_as_long_as_it_lasts() {
+        let now = Instant::now();
+        for step in [Step::Prepare, Step::Load] {
+            let (mut trouble, _) = fail(None, step, "down", now);
+            assert!((1..=2).contains(&pause(&trouble, now).as_secs()), "{:?}", pause(&trouble, now));
+            for _ in 0..10 {
+                (trouble, _) = fail(Some(trouble), step, "down in another way", now);
+            }
+            assert_eq!(pause(&trouble, now), LONGEST_PAUSE);
+        }
+    }
+
+    #[test]
+    fn no_pause_is_longer_than_the_frequency() {
+        let now = Instant::now();
+        let mut before = None;
+        for _ in 0..10 {
+            let failure = (Step::Prepare, String::from("down"), None);
+            let (trouble, _) = Trouble::after(before, failure, Duration::from_secs(5), now);
+            assert!(pause(&trouble, now) <= Duration::from_secs(5));
+            before = Some(trouble);
+        }
+    }
+
+    #[test]
+    fn a_collect_that_broke_is_not_repeated_before_the_next_snapshot() {
+        let now = Instant::now();
+        let (trouble, _) = fail(None, Step::Collect, "cut", now);
+        assert_eq!(trouble.pause(now), None);
+    }
+
+    #[test]
+    fn what_is_known_is_no_news_and_stays_stored() {
+        let now = Instant::now();
+        let (mut trouble, is_news) = fail(None, Step::Prepare, "down", now);
+        assert!(is_news && !trouble.is_stored);
+        trouble.is_stored = true;
+        let (trouble, is_news) = fail(Some(trouble), Step::Prepare, "down", now);
+        assert!(!is_news && trouble.is_stored);
+        let (trouble, is_news) = fail(Some(trouble), Step::Prepare, "refused", now);
+        assert!(is_news && !trouble.is_stored);
+    }
+
+    #[test]
+    fn a_change_ends_the_pause() {
+        let now = Instant::now();
+        let (mut trouble, _) = fail(None, Step::Prepare, "down", now);
+        trouble.retry(now);
+        assert_eq!(trouble.pause(now), None);
+    }
+}
