@@ -1,6 +1,8 @@
 -- What the text form of COPY depends on is the same in every session, on either side. A lock_timeout that the session
--- inherits is respected. PoWA 4 does not qualify all names: there, the search_path is left as it is.
+-- inherits is respected. PoWA 4 does not qualify all names: there, the search_path is left as it is. The version that
+-- this was decided by comes first.
 select
+    (select extversion from pg_catalog.pg_extension where extname = 'powa'),
     pg_catalog.set_config('client_encoding', 'UTF8', false),
     pg_catalog.set_config('DateStyle', 'ISO, YMD', false),
     pg_catalog.set_config('IntervalStyle', 'postgres', false),

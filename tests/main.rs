@@ -14,6 +14,7 @@ mod sessions;
 mod shutdown;
 mod snapshot;
 mod support;
+mod troubles;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
 }
 
 fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
-    let areas: [(&str, &[Test]); 8] = [
+    let areas: [(&str, &[Test]); 9] = [
         ("commands", commands::TESTS),
         ("configuration", configuration::TESTS),
         ("permissions", permissions::TESTS),
@@ -45,6 +46,7 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("sessions", sessions::TESTS),
         ("shutdown", shutdown::TESTS),
         ("snapshot", snapshot::TESTS),
+        ("troubles", troubles::TESTS),
     ];
     let tests = areas.into_iter().flat_map(|(area, tests)| tests.iter().map(move |test| (area, test)));
     tests.filter(|(_, test)| test.is_for(bench.generation())).map(|(area, test)| {

@@ -7,7 +7,7 @@ use lab::Registration;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Scene, tests, wait_until};
+use crate::support::{Scene, replacing, tests, wait_until};
 
 tests![
     sigterm_ends_an_idle_collector_at_once,
@@ -52,7 +52,7 @@ fn a_server_that_accepts_and_stays_silent_does_not_hold_it_up(scene: &Scene) {
 fn a_query_that_is_under_way_is_cancelled_on_the_remote_server(scene: &Scene) {
     let remote = scene.own_remote();
     let mut client = remote.connect();
-    client.batch_execute(&sleeping("powa_databases_src", 300)).unwrap();
+    client.batch_execute(&replacing("powa_databases_src", "perform pg_sleep(300);")).unwrap();
     let server = scene.register_as(remote.registration());
     let collector = scene.collector();
     let sleepers = "select count(*) from pg_stat_activity
@@ -64,17 +64,6 @@ fn a_query_that_is_under_way_is_cancelled_on_the_remote_server(scene: &Scene) {
     assert!(took < Duration::from_secs(3), "{took:?}");
     wait_until("the query to be cancelled", || client.query_one(sleepers, &[]).unwrap().get::<_, i64>(0) == 0);
     assert_eq!(scene.snapshots(server), 0);
-}
-
-/// Replaces a source function by one that takes its time.
-fn sleeping(function: &str, seconds: u32) -> String {
-    format!(
-        "do $replace$ declare definition text; begin
-            select pg_get_functiondef(oid) into definition from pg_proc where proname = '{function}';
-            execute regexp_replace(definition, 'AS \\$.*', '')
-                || ' AS $body$ begin perform pg_sleep({seconds}); end $body$';
-        end $replace$"
-    )
 }
 
 fn a_load_that_has_begun_is_finished(scene: &Scene) {

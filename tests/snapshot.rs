@@ -3,7 +3,7 @@
 use lab::{Cluster, Registration};
 use serde_json::json;
 
-use crate::support::{Scene, tests, wait_until};
+use crate::support::{Scene, raising, tests, wait_until};
 
 tests![
     a_statement_of_the_remote_server_arrives_in_the_history,
@@ -94,17 +94,6 @@ fn a_failing_datasource_does_not_lose_the_others(scene: &Scene) {
     assert!(scene.count("select count(*) from powa_databases where srvid > 0") >= 4);
     assert!(collector.wait_to_say("snapshot taken").contains("errors=1"));
     assert_eq!(collector.said("the dog ate it").len(), 1, "once, not at every snapshot");
-}
-
-/// Replaces a source function by one that fails.
-fn raising(function: &str, message: &str) -> String {
-    format!(
-        "do $replace$ declare f record; begin
-            select oid::regprocedure::text as signature, pg_get_functiondef(oid) as definition
-            into f from pg_proc where proname = '{function}';
-            execute regexp_replace(f.definition, 'AS \\$.*', '') || ' AS $body$ begin raise ''{message}''; end $body$';
-        end $replace$"
-    )
 }
 
 fn rows_that_a_table_refuses_cost_their_datasource_only(scene: &Scene) {

@@ -77,7 +77,6 @@ impl Control {
         let permission = extensions.expand(permission).map_err(|unknown| found(unknown.to_string()))?;
 
         let preparing = async {
-            session::load_powa(&client, Some(&powa)).await?;
             let permission = client.prepare(&permission).await?;
             let notify = client.prepare(include_str!("../../sql/repository/notify.sql")).await?;
             client.batch_execute(&format!("listen {CHANNEL}")).await?;

@@ -88,7 +88,7 @@ impl RemoteSession {
     /// # Errors
     /// No connection could be made, or the session cannot be set up.
     pub async fn open(endpoint: &Endpoint) -> Result<Self, Error> {
-        let (client, driver) = session::open(endpoint).await?;
+        let (client, driver, powa) = session::open(endpoint).await?;
         let setting_up = async {
             let (now, extensions, databases, version) = tokio::try_join!(
                 biased;
@@ -98,14 +98,11 @@ impl RemoteSession {
                 client.prepare(include_str!("../../sql/remote/version.sql")),
             )?;
             let own = Statements { now, extensions, databases, version };
-            let (installed, version) =
-                tokio::try_join!(client.query(&own.extensions, &[]), client.query_one(&own.version, &[]))?;
-            let powa = extensions_of(&installed).powa();
-            session::load_powa(&client, powa.as_ref()).await?;
-            Ok((own, version.get(0), powa))
+            let version = client.query_one(&own.version, &[]).await?;
+            Ok((own, version.get(0)))
         };
         let dbname = endpoint.dbname().to_owned();
-        let (own, version_num, powa) =
+        let (own, version_num) =
             endpoint.briefly(format!("set up a session in database \"{dbname}\""), setting_up).await?;
         let timeouts = endpoint.timeouts();
         Ok(Self {

@@ -9,7 +9,13 @@ use crate::config::Timeouts;
 
 /// Pins what the sessions' work depends on; see `sql/session.sql`. PoWA 4.0 also wants its library loaded, or its
 /// settings would not be known.
-pub(super) async fn pin(client: &Client, side: Side, timeouts: Timeouts) -> Result<(), tokio_postgres::Error> {
+///
+/// Gives the version of PoWA that the session is set up for.
+pub(super) async fn pin(
+    client: &Client,
+    side: Side,
+    timeouts: Timeouts,
+) -> Result<Option<PowaVersion>, tokio_postgres::Error> {
     let statement = match side {
         Side::Remote => timeouts.query,
         // The repository's longest statement is powa_take_snapshot(), which may aggregate and purge.
@@ -17,18 +23,15 @@ pub(super) async fn pin(client: &Client, side: Side, timeouts: Timeouts) -> Resu
     };
     let milliseconds = statement.as_millis().to_string();
     let idle = timeouts.snapshot.as_millis().to_string();
-    client
+    let rows = client
         .query_typed(include_str!("../../sql/session.sql"), &[(&milliseconds, Type::TEXT), (&idle, Type::TEXT)])
         .await?;
-    Ok(())
-}
-
-/// PoWA 4.0 knows its settings only once its library is loaded; from 4.1 on that is not needed.
-pub(super) async fn load_powa(client: &Client, powa: Option<&PowaVersion>) -> Result<(), tokio_postgres::Error> {
-    if powa.is_some_and(PowaVersion::is_4_0) {
+    let version: Option<String> = rows.first().and_then(|row| row.get(0));
+    let powa = version.as_deref().and_then(PowaVersion::parse);
+    if powa.as_ref().is_some_and(PowaVersion::is_4_0) {
         client.batch_execute("load 'powa'").await?;
     }
-    Ok(())
+    Ok(powa)
 }
 
 pub(super) async fn extensions(client: &Client) -> Result<Extensions, tokio_postgres::Error> {
@@ -42,10 +45,10 @@ pub(super) fn extensions_of(rows: &[Row]) -> Extensions {
 }
 
 /// Opens a connection and pins its settings.
-pub(super) async fn open(endpoint: &Endpoint) -> Result<(Client, Driver), Error> {
+pub(super) async fn open(endpoint: &Endpoint) -> Result<(Client, Driver, Option<PowaVersion>), Error> {
     let (client, connection) = endpoint.open().await?;
     let driver = drive(connection, endpoint.side());
     let doing = format!("prepare a session in database \"{}\"", endpoint.dbname());
-    endpoint.briefly(doing, pin(&client, endpoint.side(), endpoint.timeouts())).await?;
-    Ok((client, driver))
+    let powa = endpoint.briefly(doing, pin(&client, endpoint.side(), endpoint.timeouts())).await?;
+    Ok((client, driver, powa))
 }

@@ -210,12 +210,14 @@ impl Worker {
     /// Gets to where snapshots can be taken: connected, with the versions saved and the last snapshot known.
     async fn connect(&mut self) {
         match self.try_to_connect().await {
-            Ok(()) => {
-                // Whether whatever else is in the way has gone, the next snapshot shows.
-                if self.trouble.as_ref().is_none_or(|trouble| trouble.unreachable() == Some(Side::Remote)) {
-                    self.connected();
+            Ok(()) => match &self.trouble {
+                // Whether that has gone, the next snapshot shows.
+                Some(trouble) if !trouble.ends_with_connection() => {
+                    let unreachable = trouble.unreachable().filter(|side| *side == Side::Repository);
+                    self.shared.set_unreachable(unreachable);
                 }
-            }
+                _ => self.connected(),
+            },
             Err(error) => self.stumble(Step::Prepare, error).await,
         }
     }

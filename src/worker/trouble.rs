@@ -59,6 +59,11 @@ impl Trouble {
         &self.reason
     }
 
+    /// Whether a connection to the remote server ends it. One that broke while it was used says nothing of the next use.
+    pub(super) fn ends_with_connection(&self) -> bool {
+        (self.step, self.unreachable) == (Step::Prepare, Some(Side::Remote))
+    }
+
     /// The side that cannot be talked to at all, if that is it.
     pub(super) fn unreachable(&self) -> Option<Side> {
         self.unreachable
@@ -141,6 +146,21 @@ mod tests {
         assert!(!is_news && trouble.is_stored);
         let (trouble, is_news) = fail(Some(trouble), Step::Prepare, "refused", now);
         assert!(is_news && !trouble.is_stored);
+    }
+
+    #[test]
+    fn a_connection_ends_only_what_kept_from_connecting() {
+        let cases = [
+            (Step::Prepare, Some(Side::Remote), true),
+            (Step::Prepare, Some(Side::Repository), false),
+            (Step::Prepare, None, false),
+            (Step::Collect, Some(Side::Remote), false),
+            (Step::Load, Some(Side::Repository), false),
+        ];
+        for (step, unreachable, ends) in cases {
+            let (trouble, _) = Trouble::after(None, (step, "x".into(), unreachable), FREQUENCY, Instant::now());
+            assert_eq!(trouble.ends_with_connection(), ends, "{step:?}, {unreachable:?}");
+        }
     }
 
     #[test]

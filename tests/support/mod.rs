@@ -2,6 +2,7 @@
 
 mod bench;
 mod collector;
+mod faults;
 mod powa_web;
 mod scene;
 
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 pub use bench::Bench;
 pub use collector::{Collector, program};
+pub use faults::{raising, replacing};
 pub use powa_web::PowaWeb;
 pub use scene::{Listening, Scene};
 

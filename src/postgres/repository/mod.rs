@@ -60,9 +60,7 @@ impl Repository {
         );
         let set_up = Hook::async_fn(move |client, _| {
             Box::pin(async move {
-                session::pin(client, Side::Repository, timeouts).await.map_err(HookError::Backend)?;
-                let extensions = session::extensions(client).await.map_err(HookError::Backend)?;
-                session::load_powa(client, extensions.powa().as_ref()).await.map_err(HookError::Backend)
+                session::pin(client, Side::Repository, timeouts).await.map(drop).map_err(HookError::Backend)
             })
         });
         let pool = Pool::builder(manager)

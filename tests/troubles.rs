@@ -1,0 +1,125 @@
+//! What is in the way of a snapshot, and what the collector makes of it: neither nothing nor too much.
+
+use std::time::Duration;
+
+use lab::Registration;
+
+use crate::support::{Scene, raising, replacing, tests, wait_until};
+
+tests![
+    a_server_without_its_row_is_asked_about_rarely,
+    a_role_that_may_not_connect_is_tried_rarely_and_shown,
+    a_datasource_that_ends_its_own_session_is_not_repeated_before_the_next_snapshot,
+    a_load_that_failed_is_tried_again_with_what_was_collected,
+    a_worker_that_is_always_late_takes_up_changes;
+    since 5:
+    a_refresh_asked_for_during_a_snapshot_is_for_the_next_one,
+];
+
+/// Every hour, and at once.
+fn hourly<'a>(registration: Registration<'a>) -> Registration<'a> {
+    Registration { frequency: 3600, ..registration }
+}
+
+fn a_server_without_its_row_is_asked_about_rarely(scene: &Scene) {
+    let server = scene.register();
+    scene.repository().execute("delete from powa_snapshot_metas where srvid = $1", &[&server]).unwrap();
+    let collector = scene.collector();
+    collector.wait_to_say("register it with powa_register_server()");
+    let transactions =
+        || scene.count("select xact_commit + xact_rollback from pg_stat_database where datname = current_database()");
+    let before = transactions();
+    std::thread::sleep(Duration::from_secs(5));
+    let made = transactions() - before;
+    assert!(made < 100, "{made} transactions in 5 s");
+    assert_eq!(collector.said("register it with").len(), 1);
+    scene.repository().execute("insert into powa_snapshot_metas (srvid) values ($1)", &[&server]).unwrap();
+    scene.wait_for_snapshots(server, 1);
+}
+
+fn a_role_that_may_not_connect_is_tried_rarely_and_shown(scene: &Scene) {
+    let remote = scene.own_remote();
+    let mut client = remote.connect();
+    let role = format!("outside_{}", remote.name.replace(' ', "_"));
+    let revoke = format!("create role {role} login; revoke connect on database \"{}\" from public", remote.name);
+    client.batch_execute(&revoke).unwrap();
+    let server = scene.register_as(Registration { username: &role, ..remote.registration() });
+    let _collector = scene.collector();
+    scene.wait_for_status(server, "no connection to remote server");
+    scene.wait_for_error(server, "permission denied for database");
+    std::thread::sleep(Duration::from_secs(5));
+    let log = std::fs::read_to_string(scene.remote_server().log()).unwrap();
+    let tries = log.lines().filter(|line| line.contains("permission denied") && line.contains(&remote.name)).count();
+    assert!((1..15).contains(&tries), "{tries} tries in some 5 s");
+    client.batch_execute(&format!("grant connect on database \"{}\" to public", remote.name)).unwrap();
+    scene.wait_for_status(server, "running");
+}
+
+fn a_datasource_that_ends_its_own_session_is_not_repeated_before_the_next_snapshot(scene: &Scene) {
+    let remote = scene.own_remote();
+    let mark = format!("ended in {}", remote.name);
+    let ending = format!("raise log ''{mark}''; perform pg_terminate_backend(pg_backend_pid());");
+    remote.connect().batch_execute(&replacing("powa_statements_src", &ending)).unwrap();
+    let server = scene.register_as(hourly(remote.registration()));
+    let collector = scene.collector();
+    let error = scene.wait_for_error(server, "terminating connection due to administrator command");
+    assert!(error.contains("powa_statements_src"), "{error}");
+    std::thread::sleep(Duration::from_secs(5));
+    let log = std::fs::read_to_string(scene.remote_server().log()).unwrap();
+    assert_eq!(log.lines().filter(|line| line.contains(&mark) && line.contains("LOG:")).count(), 1);
+    assert_eq!(collector.said("ERROR").len(), 1);
+}
+
+fn a_load_that_failed_is_tried_again_with_what_was_collected(scene: &Scene) {
+    let remote = scene.own_remote();
+    let mark = format!("read in {}", remote.name);
+    // It is read once, and says so.
+    let once =
+        replacing("powa_databases_src", &format!("raise log ''{mark}''; return query select 1::oid, ''kept''::name;"));
+    remote.connect().batch_execute(&once).unwrap();
+    let server = scene.register_as(hourly(remote.registration()));
+    let mut locking = scene.repository();
+    let mut lock = locking.transaction().unwrap();
+    lock.execute("select from powa_snapshot_metas where srvid = $1 for update", &[&server]).unwrap();
+    let collector = scene.collector();
+    collector.wait_to_say("could not run powa_take_snapshot()");
+    lock.rollback().unwrap();
+    scene.wait_for_snapshots(server, 1);
+    assert_eq!(scene.count("select count(*) from powa_databases where srvid > 0 and datname = 'kept'"), 1);
+    let log = std::fs::read_to_string(scene.remote_server().log()).unwrap();
+    assert_eq!(log.lines().filter(|line| line.contains(&mark) && line.contains("LOG:")).count(), 1);
+}
+
+fn a_worker_that_is_always_late_takes_up_changes(scene: &Scene) {
+    let remote = scene.own_remote();
+    remote.connect().batch_execute(&replacing("powa_databases_src", "perform pg_sleep(8);")).unwrap();
+    let server = scene.register_as(remote.registration());
+    let collector = scene.collector();
+    collector.wait_to_say("snapshots are skipped");
+    scene.repository().execute("update powa_servers set frequency = 3600 where id = $1", &[&server]).unwrap();
+    assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
+    // The one that is under way may finish.
+    std::thread::sleep(Duration::from_secs(10));
+    let before = scene.snapshots(server);
+    std::thread::sleep(Duration::from_secs(10));
+    assert_eq!(scene.snapshots(server), before);
+}
+
+fn a_refresh_asked_for_during_a_snapshot_is_for_the_next_one(scene: &Scene) {
+    let remote = scene.own_remote();
+    remote.connect().batch_execute(&replacing("powa_databases_src", "perform pg_sleep(2);")).unwrap();
+    // What is refreshed is there already.
+    remote.connect().batch_execute(&raising("powa_statements_src", "no statements")).unwrap();
+    let server = scene.register_as(remote.registration());
+    let _collector = scene.collector();
+    scene.wait_for_snapshots(server, 1);
+    let id = server.to_string();
+    let mut sleeping = remote.connect();
+    let in_progress = "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event = 'PgSleep' and state = 'active'";
+    scene.ask("REFRESH_DB_CAT", &format!("{id} 0"));
+    wait_until("a snapshot to be under way", || sleeping.query_one(in_progress, &[]).unwrap().get::<_, i64>(0) > 0);
+    scene.ask("REFRESH_DB_CAT", &format!("{id} 1 shop"));
+    let refreshes = || scene.count("select count(distinct (srvid, last_refresh)) from powa_catalog_databases");
+    wait_until("all to be refreshed, and then one again", || refreshes() >= 2);
+}
