@@ -13,7 +13,8 @@ use postgres::{Client, Config, NoTls};
 
 use crate::generation::Generation;
 use crate::guard::Guard;
-use crate::launcher::{Launcher, end_of};
+use crate::launcher::Launcher;
+use crate::log::end_of;
 use crate::{port, settings};
 
 const HOST: &str = "127.0.0.1";

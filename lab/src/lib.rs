@@ -10,6 +10,7 @@ mod database;
 mod generation;
 mod guard;
 mod launcher;
+mod log;
 mod port;
 mod registration;
 mod settings;

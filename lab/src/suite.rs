@@ -12,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::fs::FlockOperation;
 
 use crate::generation::Generation;
+use crate::log::end_of;
 
 /// A Debian suite, each of which carries another generation of PoWA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +129,7 @@ fn bootstrap(suite: Suite, target: &Path, log: &Path) -> Result<()> {
         status.success(),
         "debootstrap of {name} failed ({status}; is debootstrap installed?); the end of {}:\n{}",
         log.display(),
-        crate::launcher::end_of(log),
+        end_of(log),
     );
     remove_downloads(target)
 }
