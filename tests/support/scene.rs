@@ -171,7 +171,8 @@ impl<'a> OwnRemote<'a> {
 impl Drop for OwnRemote<'_> {
     fn drop(&mut self) {
         let closed = format!("alter database \"{}\" allow_connections false", self.name);
-        drop(self.connect().batch_execute(&closed));
+        // Not from inside: PostgreSQL closes no database on the one who asks.
+        self.cluster.connect("postgres").unwrap().batch_execute(&closed).unwrap();
     }
 }
 
