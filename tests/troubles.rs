@@ -110,9 +110,10 @@ fn a_refresh_asked_for_during_a_snapshot_is_for_the_next_one(scene: &Scene) {
     remote.connect().batch_execute(&replacing("powa_databases_src", "perform pg_sleep(2);")).unwrap();
     // What is refreshed is there already.
     remote.connect().batch_execute(&raising("powa_statements_src", "no statements")).unwrap();
-    let server = scene.register_as(remote.registration());
+    let server = scene.register_as(Registration { frequency: 10, ..remote.registration() });
     let _collector = scene.collector();
-    scene.wait_for_snapshots(server, 1);
+    // The first may be followed by the second at once; after that there is time until the third.
+    scene.wait_for_snapshots(server, 2);
     let id = server.to_string();
     let mut sleeping = remote.connect();
     let in_progress = "select count(*) from pg_stat_activity
