@@ -15,7 +15,8 @@ impl Telemetry {
     /// Begins to log. To be called once.
     pub fn start() -> Self {
         let (filter, handle) = reload::Layer::new(filter(false));
-        let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+        let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+        let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
         tracing_subscriber::registry().with(filter).with(lines.with_target(false)).init();
         Self { filter: handle }
     }
