@@ -57,26 +57,27 @@ pub async fn run(location: Location, telemetry: Telemetry) -> Result<(), Error> 
     let mut signals = Signals::new().map_err(Error::Signals)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "powa-collector starts");
     let mut reload_asked = false;
-    let settings = tokio::select! {
+    // Taken apart, so that nothing of the first repository is kept when there is another one.
+    let Settings { context, endpoint, channel, servers } = tokio::select! {
         settings = Settings::first(&location) => settings?,
         () = stop_asked(&mut signals, &mut reload_asked) => return Ok(()),
     };
     let (caller, calls) = mpsc::channel(WAITING_CALLS);
-    telemetry.set_debug(settings.context.config.debug);
+    telemetry.set_debug(context.config.debug);
     let mut daemon = Daemon {
         location,
         telemetry,
-        supervisor: Supervisor::new(settings.context.clone()),
-        listener: Listener::start(settings.endpoint.clone(), Some(settings.channel), caller.clone()),
+        supervisor: Supervisor::new(context),
+        listener: Listener::start(endpoint.clone(), Some(channel), caller.clone()),
         leaving: JoinSet::new(),
-        endpoint: settings.endpoint,
+        endpoint,
         caller,
         looking: None,
         asked_again: None,
         invalid: Vec::new(),
         look_failed: None,
     };
-    daemon.serve_only(settings.servers);
+    daemon.serve_only(servers);
     tracing::info!(servers = daemon.supervisor.statuses().len(), "ready");
     if reload_asked {
         daemon.reload(vec![]);

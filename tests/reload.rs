@@ -14,6 +14,7 @@ tests![
     a_server_that_moved_is_followed,
     sighup_with_a_broken_file_is_survived,
     a_changed_configuration_is_taken_up,
+    a_repository_that_moved_is_followed,
     a_row_that_makes_no_sense_is_named_and_the_others_go_on,
 ];
 
@@ -110,6 +111,21 @@ fn a_changed_configuration_is_taken_up(scene: &Scene) {
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
     let before = scene.snapshots(server);
     scene.wait_for_snapshots(server, before + 1);
+}
+
+fn a_repository_that_moved_is_followed(scene: &Scene) {
+    let server = scene.register();
+    let collector = scene.collector();
+    scene.wait_for_snapshots(server, 1);
+    let other = scene.another();
+    let there = other.register();
+    scene.config(json!({"repository": {"dsn": other.dsn("postgres")}}));
+    assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
+    other.wait_for_snapshots(there, 1);
+    assert_eq!(other.ask("WORKERS_STATUS", ""), format!("WORKERS_STATUS OK {{\"{there}\": \"running\"}}"));
+    let mut repository = scene.repository();
+    wait_until("the old repository to be left", || scene.sessions_of(&mut repository, "%") == 0);
+    assert!(collector.is_running());
 }
 
 fn a_row_that_makes_no_sense_is_named_and_the_others_go_on(scene: &Scene) {

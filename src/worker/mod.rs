@@ -1,5 +1,6 @@
 //! The task that owns one remote server: it waits, takes a snapshot, and tells how it went.
 
+mod context;
 mod handle;
 mod schedule;
 mod status;
@@ -8,16 +9,16 @@ mod trouble;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+pub use context::Context;
 pub use handle::{ForceRefused, Forced, Handle};
 pub use status::Status;
 
-use crate::config::Config;
-use crate::postgres::{self, Endpoint, Registration, Repository, Side, Sources};
+use crate::postgres::{self, Endpoint, Registration, Side, Sources};
 use crate::server::Server;
 use crate::snapshot::{self, CatalogRefresh, Collected, Report, Sessions, Snapshot};
 use handle::Shared;
@@ -26,22 +27,6 @@ use trouble::{Step, Trouble};
 
 /// The longest a worker sleeps without looking at the clock: it may have been set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-
-/// What all workers share.
-#[derive(Clone)]
-pub struct Context {
-    pub config: Arc<Config>,
-    pub repository: Repository,
-    /// One permit a server that is being collected; whoever waits is served in the order of asking.
-    pub collects: Arc<Semaphore>,
-}
-
-impl Context {
-    /// What a server is called.
-    pub fn name_of(&self, server: &Server) -> String {
-        server.name(self.config.use_server_alias)
-    }
-}
 
 /// The worker of one server, before it runs.
 pub struct Worker {
@@ -67,6 +52,8 @@ pub struct Worker {
 struct Waiting {
     collected: Collected,
     refresh: CatalogRefresh,
+    due: SystemTime,
+    begun: SystemTime,
 }
 
 /// What a worker does next.
@@ -195,6 +182,13 @@ impl Worker {
             self.sessions.close();
             self.sessions = Sessions::new(Endpoint::remote(&server, &name, context.config.timeouts));
         }
+        if context.config.repository != self.context.config.repository {
+            // What is known is of another repository, and what waits is for it.
+            (self.known, self.last, self.versions_are_saved) = (None, None, false);
+            if let Some(waiting) = self.waiting.take() {
+                self.shared.end_snapshot(waiting.refresh);
+            }
+        }
         if server.frequency != self.server.frequency {
             self.schedule = Schedule::new(server.id, server.frequency);
             // One that is older than the new frequency is overdue.
@@ -286,7 +280,7 @@ impl Worker {
             () = cancel.cancelled() => return,
             turn = collects.acquire_owned() => turn.expect("nobody closes the semaphore"),
         };
-        let begun_at = SystemTime::now();
+        let begun = SystemTime::now();
         let refresh = self.shared.begin_snapshot();
         let collected = tokio::select! {
             () = cancel.cancelled() => None,
@@ -296,18 +290,20 @@ impl Worker {
             self.sessions.cancel().await;
             return self.shared.end_snapshot(refresh);
         };
-        if !matches!(collected, Err((Step::Prepare, _))) {
-            self.note_taken(due, begun_at);
-        }
         match collected {
             Ok(collected) => {
-                self.waiting = Some(Waiting { collected, refresh });
+                // Should the load fail, it is tried again until the next one is due.
+                self.last = Some(self.schedule.taken(due, begun, SystemTime::now()).0);
+                self.waiting = Some(Waiting { collected, refresh, due, begun });
                 // Held for as long as the rows wait for their turn, so that what waits is bounded too.
                 self.load_holding(Some(turn)).await;
             }
             Err((step, error)) => {
                 drop(turn);
                 self.shared.end_snapshot(refresh);
+                if step == Step::Collect {
+                    self.note_taken(due, begun);
+                }
                 tokio::select! {
                     () = cancel.cancelled() => {}
                     () = self.stumble(step, error) => {}
@@ -367,6 +363,7 @@ impl Worker {
             Ok(report) => {
                 self.shared.end_snapshot(CatalogRefresh::None);
                 self.succeeded(&report);
+                self.note_taken(waiting.due, waiting.begun);
             }
             Err(error) => {
                 self.shared.pause_snapshot();

@@ -28,6 +28,11 @@ impl<'a> Scene<'a> {
         Self { bench, database, folder: tempfile::tempdir().unwrap() }
     }
 
+    /// One with another repository database.
+    pub fn another(&self) -> Self {
+        Self::on(self.bench)
+    }
+
     pub fn generation(&self) -> &Generation {
         self.bench.generation()
     }
