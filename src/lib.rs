@@ -18,5 +18,6 @@ pub mod snapshot;
 pub mod postgres;
 
 pub mod config;
+pub mod pauses;
 pub mod server;
 pub mod spool;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -10,6 +9,7 @@ use tracing::Instrument;
 
 use super::Call;
 use super::handler::Handler;
+use crate::pauses;
 use crate::postgres::{Channel, Control, Endpoint, Error, Heard};
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -96,13 +96,8 @@ async fn serve(
 }
 
 async fn reopen(endpoint: &Endpoint) -> Channel {
-    let pauses = ExponentialBuilder::default()
-        .with_min_delay(Duration::from_secs(1))
-        .with_max_delay(LONGEST_PAUSE)
-        .without_max_times()
-        .with_jitter();
     let mut known = String::new();
-    for pause in pauses.build() {
+    for pause in pauses::growing_to(LONGEST_PAUSE) {
         match Control::open(endpoint).await {
             Ok(channel) => return channel,
             Err(error) => {

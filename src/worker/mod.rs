@@ -108,7 +108,7 @@ impl Worker {
         let cancel = self.cancel.clone();
         match self.next() {
             Next::Wait(until) => self.wait(until).await,
-            Next::Load => self.load().await,
+            Next::Load => self.load(None).await,
             Next::Snapshot { due } => self.snapshot(due).await,
             // Dropped half-way, it leaves a connection that closes by itself.
             Next::Connect => tokio::select! {
@@ -296,7 +296,7 @@ impl Worker {
                 self.last = Some(self.schedule.taken(due, begun, SystemTime::now()).0);
                 self.waiting = Some(Waiting { collected, refresh, due, begun });
                 // Held for as long as the rows wait for their turn, so that what waits is bounded too.
-                self.load_holding(Some(turn)).await;
+                self.load(Some(turn)).await;
             }
             Err((step, error)) => {
                 drop(turn);
@@ -340,13 +340,9 @@ impl Worker {
         .map_err(|error| (Step::Collect, error))
     }
 
-    async fn load(&mut self) {
-        self.load_holding(None).await;
-    }
-
     /// Loads what waits. Once it has begun, a load is finished, also by a worker that is told to stop; before, it is
     /// given up.
-    async fn load_holding(&mut self, collecting: Option<OwnedSemaphorePermit>) {
+    async fn load(&mut self, collecting: Option<OwnedSemaphorePermit>) {
         let Some(mut waiting) = self.waiting.take() else { return };
         let snapshot = Snapshot {
             server: self.server.id,

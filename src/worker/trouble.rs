@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use backon::ExponentialBackoff;
 use tokio::time::Instant;
 
+use crate::pauses;
 use crate::postgres::Side;
 
 /// The longest pause between two tries, unless the frequency is shorter.
@@ -29,7 +30,7 @@ pub(super) struct Trouble {
     /// The reason has been stored in the repository.
     pub(super) is_stored: bool,
     retry_at: Instant,
-    delays: <ExponentialBuilder as BackoffBuilder>::Backoff,
+    delays: ExponentialBackoff,
 }
 
 impl Trouble {
@@ -44,7 +45,9 @@ impl Trouble {
         let is_news = before.as_ref().is_none_or(|before| before.reason != reason);
         let mut trouble = match before {
             Some(before) if before.step == step => Self { reason, unreachable, ..before },
-            _ => Self { step, reason, unreachable, is_stored: false, retry_at: now, delays: delays(longest) },
+            _ => {
+                Self { step, reason, unreachable, is_stored: false, retry_at: now, delays: pauses::growing_to(longest) }
+            }
         };
         trouble.is_stored &= !is_news;
         trouble.retry_at = match step {
@@ -78,16 +81,6 @@ impl Trouble {
     pub(super) fn retry(&mut self, now: Instant) {
         self.retry_at = now;
     }
-}
-
-/// From one second on, growing, and never the same for two workers.
-fn delays(longest: Duration) -> <ExponentialBuilder as BackoffBuilder>::Backoff {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_secs(1))
-        .with_max_delay(longest)
-        .without_max_times()
-        .with_jitter()
-        .build()
 }
 
 #[cfg(test)]
