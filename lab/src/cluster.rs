@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,12 +12,12 @@ use postgres::{Client, Config, NoTls};
 
 use crate::generation::Generation;
 use crate::guard::Guard;
-use crate::launcher::Launcher;
+use crate::launcher::{self, Launcher};
 use crate::log::end_of;
 use crate::{port, settings};
 
-const HOST: &str = "127.0.0.1";
-const SUPERUSER: &str = "postgres";
+pub(crate) const HOST: &str = "127.0.0.1";
+pub(crate) const SUPERUSER: &str = "postgres";
 const START_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(15);
 
@@ -58,11 +57,25 @@ impl Cluster {
     /// # Errors
     /// As for [`start`](Cluster::start).
     pub fn start_with(generation: &Generation, name: &str, own: &[(&str, &str)]) -> Result<Cluster> {
-        Cluster::make(generation, name, own)
+        Cluster::create(generation, name, own)
             .with_context(|| format!("starting the {} cluster {name:?}", generation.label()))
     }
 
-    fn make(generation: &Generation, name: &str, own: &[(&str, &str)]) -> Result<Cluster> {
+    fn create(generation: &Generation, name: &str, own: &[(&str, &str)]) -> Result<Cluster> {
+        let cluster = Cluster::make(generation, name, |launcher, data| initialize(launcher, data, own))?;
+        cluster
+            .connect("postgres")?
+            .batch_execute("create role password_required")
+            .context("creating the role password_required")?;
+        Ok(cluster)
+    }
+
+    /// Makes a cluster of what `fill` puts into its data folder, and waits until it takes connections.
+    pub(crate) fn make(
+        generation: &Generation,
+        name: &str,
+        fill: impl FnOnce(&Launcher, &Path) -> Result<()>,
+    ) -> Result<Cluster> {
         let launcher = Launcher::new(generation)?;
         let temporary = launcher.temporary();
         let folder = tempfile::Builder::new()
@@ -79,7 +92,7 @@ impl Cluster {
         // From here on the folder is the guard's to remove.
         let folder = folder.keep();
 
-        initialize(&launcher, &data, own)?;
+        fill(&launcher, &data)?;
         let mut cluster = Cluster {
             generation: generation.clone(),
             folder,
@@ -88,10 +101,6 @@ impl Cluster {
             template: Mutex::new(false),
         };
         cluster.start_on_a_free_port()?;
-        cluster
-            .connect("postgres")?
-            .batch_execute("create role password_required")
-            .context("creating the role password_required")?;
         Ok(cluster)
     }
 
@@ -253,21 +262,12 @@ fn has_ended(pid: u32) -> bool {
 }
 
 fn initialize(launcher: &Launcher, data: &Path, own: &[(&str, &str)]) -> Result<()> {
-    let output = launcher
-        .command("initdb")
+    let mut initdb = launcher.command("initdb");
+    initdb
         .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"])
         .args(["--username", SUPERUSER, "--pgdata"])
-        .arg(launcher.inside(data))
-        .stdin(Stdio::null())
-        .output()
-        .context("running initdb")?;
-    ensure!(
-        output.status.success(),
-        "initdb failed ({}):\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
+        .arg(launcher.inside(data));
+    launcher::run(initdb, "initdb")?;
     // Existing files are written, so that they stay PostgreSQL's own.
     fs::OpenOptions::new()
         .append(true)

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 
 use anyhow::{Context, Result};
 use postgres::Client;
-use postgres_protocol::escape::escape_identifier;
+use postgres_protocol::escape::{escape_identifier, escape_literal};
 
 use crate::cluster::Cluster;
 
@@ -23,6 +23,25 @@ impl Cluster {
         self.connect("postgres")?
             .batch_execute(&format!("create database {} template {TEMPLATE}", escape_identifier(name)))
             .with_context(|| format!("creating the PoWA database {name:?}"))
+    }
+
+    /// Like [`create_powa_database`](Cluster::create_powa_database), in another encoding than UTF-8 and in the locale
+    /// C, which goes with all of them: `SQL_ASCII`, for example.
+    ///
+    /// # Errors
+    /// The database exists, or the server refuses.
+    pub fn create_powa_database_in(&self, name: &str, encoding: &str) -> Result<()> {
+        let statement = format!(
+            "create database {} template template0 encoding {} locale 'C'",
+            escape_identifier(name),
+            escape_literal(encoding),
+        );
+        self.connect("postgres")?
+            .batch_execute(&statement)
+            .with_context(|| format!("creating the database {name:?} in {encoding}"))?;
+        self.connect(name)?
+            .batch_execute(include_str!("../sql/create_extensions.sql"))
+            .with_context(|| format!("creating the extensions in the database {name:?}"))
     }
 
     /// Removes the database `name`, its sessions included; one that isn't there is fine.

@@ -5,7 +5,7 @@
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
@@ -108,6 +108,19 @@ impl Launcher {
         std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid))
             .with_context(|| format!("giving {} to PostgreSQL's user", path.display()))
     }
+}
+
+/// Runs a program of PostgreSQL to its end.
+pub(crate) fn run(mut command: Command, program: &str) -> Result<()> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("running {program}"))?;
+    ensure!(
+        output.status.success(),
+        "{program} failed ({}):\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    Ok(())
 }
 
 impl User {

@@ -6,9 +6,10 @@ use std::fmt::Write;
 pub(crate) const HOST_BASED_AUTHENTICATION: &str = "\
 host all +password_required 127.0.0.1/32 scram-sha-256
 host all all 127.0.0.1/32 trust
+host replication all 127.0.0.1/32 trust
 ";
 
-const SETTINGS: [(&str, &str); 21] = [
+const SETTINGS: [(&str, &str); 22] = [
     ("listen_addresses", "127.0.0.1"),
     // A socket's path may have 107 bytes: not sure in a deep temporary folder, and not needed.
     ("unix_socket_directories", ""),
@@ -33,6 +34,8 @@ const SETTINGS: [(&str, &str); 21] = [
     ("wal_level", "minimal"),
     ("max_wal_senders", "0"),
     ("checkpoint_timeout", "1h"),
+    // How soon a standby looks again for a primary that was restarted.
+    ("wal_retrieve_retry_interval", "200ms"),
     ("autovacuum_naptime", "10s"),
 ];
 

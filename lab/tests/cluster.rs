@@ -121,3 +121,17 @@ fn a_busy_server_is_registered_and_has_something_to_collect() {
         assert!(quals > 0);
     });
 }
+
+#[test]
+fn a_powa_database_can_have_an_encoding_that_checks_nothing() {
+    for_each_generation(|generation| {
+        let cluster = Cluster::start(generation, "ascii").unwrap();
+        cluster.create_powa_database_in("powa", "SQL_ASCII").unwrap();
+        let mut client = cluster.connect("powa").unwrap();
+        let encoding: String = client.query_one("show server_encoding", &[]).unwrap().get(0);
+        assert_eq!(encoding, "SQL_ASCII");
+        // Latin-1, which is not UTF-8.
+        client.batch_execute("create table caf as select convert_from('\\xe9', 'SQL_ASCII') as e").unwrap();
+        client.query_one("select 1 from pg_extension where extname = 'powa'", &[]).unwrap();
+    });
+}

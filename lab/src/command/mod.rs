@@ -7,3 +7,4 @@ pub mod demo;
 pub mod list;
 pub mod prepare;
 pub mod run;
+pub mod soak;

@@ -1,0 +1,157 @@
+//! How is the collector run, and what does it use of the machine?
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+use std::{fmt, fs};
+
+use anyhow::{Context, ensure};
+use lab::Result;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::ground::Ground;
+use super::log::{Log, Told};
+
+/// Long enough for a slow machine, and short enough that the consequences of a fault are soon over.
+const TIMEOUTS: [(&str, u64); 4] =
+    [("connect", 5), ("query", 5), ("snapshot", LONGEST_STEP.as_secs()), ("stop", GRACE.as_secs())];
+/// What collecting and loading have, each.
+pub const LONGEST_STEP: Duration = Duration::from_secs(20);
+/// What the collector has to stop in.
+pub const GRACE: Duration = Duration::from_secs(10);
+/// How many connections to the repository the collector promises to keep to: `limits.loads` + 2.
+pub const REPOSITORY_SESSIONS: usize = 6;
+
+const BETWEEN_SAMPLES: Duration = Duration::from_millis(500);
+const SAMPLES: usize = 20;
+
+/// A running collector. It is killed with this process.
+pub struct Collector {
+    child: Child,
+    log: Log,
+    log_file: PathBuf,
+}
+
+/// What it uses: the medians of some seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Use {
+    pub resident_kb: u64,
+    pub descriptors: u64,
+    pub threads: u64,
+    /// Said by its own log.
+    pub tasks: u64,
+}
+
+impl fmt::Display for Use {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Use { resident_kb, descriptors, threads, .. } = self;
+        write!(f, "the collector has {resident_kb} kB, {descriptors} file descriptors, {threads} threads")
+    }
+}
+
+impl Collector {
+    pub fn start(program: &Path, ground: &Ground, folder: &Path) -> Result<Collector> {
+        let timeouts: serde_json::Map<_, _> =
+            TIMEOUTS.iter().map(|(name, seconds)| ((*name).to_owned(), (*seconds).into())).collect();
+        let content = serde_json::json!({
+            "repository": { "dsn": ground.dsn() },
+            "debug": true,
+            "use_server_alias": true,
+            "timeouts": timeouts,
+        });
+        let configuration = folder.join("powa-collector.conf");
+        fs::write(&configuration, format!("{content:#}\n")).context("writing the collector's configuration")?;
+        let mut child = Command::new("setpriv")
+            .args(["--pdeathsig=KILL", "--"])
+            .arg(program)
+            .arg("-c")
+            .arg(&configuration)
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .context("running the collector by setpriv (of util-linux)")?;
+        let log_file = folder.join("collector.log");
+        let stream = child.stderr.take().context("the collector's standard error is piped")?;
+        Ok(Collector { child, log: Log::read(stream, &log_file)?, log_file })
+    }
+
+    pub fn told(&self) -> Told {
+        self.log.so_far()
+    }
+
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a child has a process id")?;
+        kill_process(pid, signal).context("sending the collector a signal")
+    }
+
+    /// # Errors
+    /// It has ended.
+    pub fn ensure_running(&mut self) -> Result<()> {
+        let ended = self.child.try_wait().context("looking after the collector")?;
+        ensure!(ended.is_none(), "the collector ended by itself ({ended:?}); its log: {}", self.log_file.display());
+        Ok(())
+    }
+
+    /// Looks for some seconds, and has it reload some times, which makes it tell how many tasks it has.
+    pub fn measure(&mut self) -> Result<Use> {
+        let told_before = self.told().tasks.len();
+        let mut samples = Vec::new();
+        for number in 0..SAMPLES {
+            self.ensure_running()?;
+            if number % 4 == 0 {
+                self.signal(Signal::HUP)?;
+            }
+            thread::sleep(BETWEEN_SAMPLES);
+            samples.push(self.look()?);
+        }
+        Ok(Use {
+            resident_kb: median(samples.iter().map(|sample| sample.resident_kb)),
+            descriptors: median(samples.iter().map(|sample| sample.descriptors)),
+            threads: median(samples.iter().map(|sample| sample.threads)),
+            tasks: median(self.told().tasks.into_iter().skip(told_before)),
+        })
+    }
+
+    /// What it uses now, its tasks aside.
+    pub fn look(&self) -> Result<Use> {
+        let process = Path::new("/proc").join(self.child.id().to_string());
+        let status = fs::read_to_string(process.join("status")).context("reading the collector's status")?;
+        let number = |field: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+            line.split_ascii_whitespace().next()?.parse::<u64>().ok()
+        };
+        let descriptors = fs::read_dir(process.join("fd")).context("listing the collector's file descriptors")?;
+        Ok(Use {
+            resident_kb: number("VmRSS:").context("the kernel tells how much memory is resident")?,
+            descriptors: descriptors.count().try_into().context("counting the collector's file descriptors")?,
+            threads: number("Threads:").context("the kernel tells how many threads there are")?,
+            tasks: 0,
+        })
+    }
+
+    /// Asks it to stop; gives how it ended, after how long, and all that its log has told.
+    pub fn stop(mut self) -> Result<(ExitStatus, Duration, Told)> {
+        self.signal(Signal::TERM)?;
+        let asked = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().context("waiting for the collector")? {
+                break status;
+            }
+            if asked.elapsed() > 2 * GRACE {
+                self.child.kill().context("killing the collector")?;
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
+        Ok((status, asked.elapsed(), self.log.into_all()))
+    }
+}
+
+fn median(numbers: impl Iterator<Item = u64>) -> u64 {
+    let mut numbers: Vec<_> = numbers.collect();
+    numbers.sort_unstable();
+    numbers.get(numbers.len() / 2).copied().unwrap_or(0)
+}

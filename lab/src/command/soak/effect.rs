@@ -1,0 +1,217 @@
+//! How does a fault come about, and how is it healed?
+
+use anyhow::{Context, ensure};
+use fastrand::Rng;
+use lab::{Act, Proxy, Result};
+use postgres::{Client, NoTls};
+use rustix::process::Signal;
+
+use super::collector::Collector;
+use super::faults::{Fault, Kind, Target};
+use super::ground::{DATABASE, Ground, STRANGER};
+
+const CHANNEL: &str = "powa_collector";
+
+/// What is held until a fault is healed.
+#[derive(Default)]
+pub struct Held {
+    /// It has to stay open: it holds a lock, or its role is looked up.
+    _session: Option<Client>,
+    /// What a function was before.
+    definition: Option<String>,
+}
+
+impl Held {
+    fn session(session: Client) -> Held {
+        Held { _session: Some(session), definition: None }
+    }
+}
+
+/// The application name of the collector's sessions for one server.
+fn sessions_of(alias: &str) -> String {
+    format!("PoWA collector - worker {alias}")
+}
+
+impl Fault {
+    /// # Errors
+    /// It is not possible now, because something else is out of order.
+    pub fn begin(&self, ground: &Ground, collector: &Collector, random: &mut Rng) -> Result<Held> {
+        let line = line(self.target, ground);
+        match (&self.kind, line) {
+            (Kind::Freeze, Some(line)) => line.freeze(),
+            (Kind::Delay(delay), Some(line)) => line.delay(*delay),
+            (Kind::Refuse, Some(line)) => line.refuse(),
+            (Kind::Cut, Some(line)) => line.cut(),
+            // In the text of a statement of the workload's, which is in what is collected.
+            (Kind::CutInARow, Some(line)) => line.when_server_says(b"turnover(", Act::Cut),
+            (Kind::Terminate, _) => terminate(self.target, ground)?,
+            (Kind::Restart, _) => cluster(self.target, ground)?.stop()?,
+            (Kind::Crash, _) => cluster(self.target, ground)?.crash()?,
+            (Kind::Lock, _) => {
+                let mut session = ground.repository.connect(DATABASE)?;
+                session.batch_execute("begin")?;
+                let lock = "select from powa_snapshot_metas where srvid = $1 for update";
+                session.query(lock, &[&server(self.target, ground)?]).context("locking a row")?;
+                return Ok(Held::session(session));
+            }
+            (Kind::Deactivate, _) => set_frequency(self.target, ground, collector, -1)?,
+            (Kind::Frequency(seconds), _) => set_frequency(self.target, ground, collector, *seconds)?,
+            (Kind::Raise(source), _) => return replace(self.target, ground, source, "raise exception 'out of order';"),
+            (Kind::Sleep(source, seconds), _) => {
+                return replace(self.target, ground, source, &format!("perform pg_sleep({seconds});"));
+            }
+            (Kind::Signals(number), _) => {
+                for _ in 0..*number {
+                    collector.signal(Signal::HUP)?;
+                }
+            }
+            (Kind::RefreshCatalogs, _) => {
+                let payload = format!("REFRESH_DB_CAT - {} 0", server(self.target, ground)?);
+                return say(ground, "postgres", &[payload]);
+            }
+            (Kind::Reloads(number), _) => {
+                // No two are the same: PostgreSQL sends equal ones of a transaction once.
+                let reloads: Vec<_> = (0..*number).map(|n| format!("RELOAD answers_{n}")).collect();
+                return say(ground, "postgres", &reloads);
+            }
+            (Kind::Commands(number), _) => return say(ground, "postgres", &commands(*number, ground, random)),
+            (Kind::Flood(number), _) => return say(ground, STRANGER, &commands(*number, ground, random)),
+            (Kind::Garbage(number), _) => return say(ground, STRANGER, &garbage(*number, random)),
+            (_, None) => ensure!(false, "there is no line to {:?}", self.target),
+        }
+        Ok(Held::default())
+    }
+
+    /// # Errors
+    /// It could not be healed now, because something else is out of order. It is to be tried again.
+    pub fn heal(&self, ground: &Ground, collector: &Collector, held: &Held) -> Result<()> {
+        let line = line(self.target, ground);
+        match (&self.kind, line) {
+            (Kind::Freeze, Some(line)) => line.thaw(),
+            (Kind::Delay(_), Some(line)) => line.delay(std::time::Duration::ZERO),
+            (Kind::Refuse, Some(line)) => line.accept()?,
+            // One that nobody stepped into is taken away by one that nobody can.
+            (Kind::CutInARow, Some(line)) => line.when_server_says(&[0xff; 64], Act::Cut),
+            (Kind::Restart | Kind::Crash, _) => {
+                let cluster = cluster(self.target, ground)?;
+                if cluster.pid().is_none() {
+                    cluster.start_again()?;
+                }
+            }
+            (Kind::Deactivate | Kind::Frequency(_), _) => {
+                set_frequency(self.target, ground, collector, i32::try_from(ground.frequency)?)?
+            }
+            (Kind::Raise(_) | Kind::Sleep(..), _) => {
+                if let Some(definition) = &held.definition {
+                    cluster(self.target, ground)?.connect(DATABASE)?.batch_execute(definition)?;
+                }
+            }
+            // A session ends with what is held.
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn line(target: Target, ground: &Ground) -> Option<&Proxy> {
+    match target {
+        Target::Server(number) => Some(&ground.servers[number].line),
+        Target::Repository => Some(&ground.line),
+        Target::Cluster(_) | Target::Commands => None,
+    }
+}
+
+fn cluster(target: Target, ground: &Ground) -> Result<&lab::Cluster> {
+    match target {
+        Target::Cluster(number) => Some(&ground.clusters[number]),
+        Target::Repository => Some(&ground.repository),
+        Target::Server(_) | Target::Commands => None,
+    }
+    .context("it is no cluster")
+}
+
+fn server(target: Target, ground: &Ground) -> Result<i32> {
+    match target {
+        Target::Server(number) => Ok(ground.servers[number].id),
+        _ => Err(lab::Error::msg("it is no server")),
+    }
+}
+
+fn terminate(target: Target, ground: &Ground) -> Result<()> {
+    let (cluster, names) = match target {
+        Target::Server(number) => {
+            let server = &ground.servers[number];
+            (&ground.clusters[server.cluster], sessions_of(&server.alias))
+        }
+        Target::Cluster(number) => (&ground.clusters[number], "PoWA %".to_owned()),
+        Target::Repository | Target::Commands => (&ground.repository, "PoWA %".to_owned()),
+    };
+    let sql = "select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity
+                where application_name like $1";
+    cluster.connect("postgres")?.query(sql, &[&names]).context("terminating sessions")?;
+    Ok(())
+}
+
+fn set_frequency(target: Target, ground: &Ground, collector: &Collector, seconds: i32) -> Result<()> {
+    let id = server(target, ground)?;
+    let changed = ground
+        .repository
+        .connect(DATABASE)?
+        .execute("update powa_servers set frequency = $2 where id = $1", &[&id, &seconds])
+        .context("changing a frequency")?;
+    ensure!(changed == 1, "powa_servers has no row {id}");
+    collector.signal(Signal::HUP)
+}
+
+/// Has a source function do something else, and gives what it did.
+fn replace(target: Target, ground: &Ground, source: &str, body: &str) -> Result<Held> {
+    let mut client = cluster(target, ground)?.connect(DATABASE)?;
+    let definition: String = client
+        .query_one("select pg_catalog.pg_get_functiondef(oid) from pg_catalog.pg_proc where proname = $1", &[&source])
+        .with_context(|| format!("reading {source}()"))?
+        .get(0);
+    let (head, _) = definition.split_once("\nAS $").context("a function's definition has a body")?;
+    client
+        .batch_execute(&format!("{head}\nAS $body$ begin {body} end $body$"))
+        .with_context(|| format!("replacing {source}()"))?;
+    Ok(Held { definition: Some(definition), ..Held::default() })
+}
+
+/// Sends payloads, all at once. The sender stays: one who has left cannot be looked up.
+fn say(ground: &Ground, role: &str, payloads: &[String]) -> Result<Held> {
+    let mut config: postgres::Config = ground.repository.dsn(DATABASE).parse().context("reading a DSN of our own")?;
+    let mut session = config
+        .user(role)
+        .application_name("lab")
+        .connect_timeout(std::time::Duration::from_secs(5))
+        .connect(NoTls)
+        .context("connecting to send commands")?;
+    session
+        .execute("select pg_catalog.pg_notify($1, payload) from unnest($2::text[]) payload", &[&CHANNEL, &payloads])
+        .context("sending commands")?;
+    Ok(Held::session(session))
+}
+
+fn commands(number: u32, ground: &Ground, random: &mut Rng) -> Vec<String> {
+    (0..number)
+        .map(|n| {
+            let id = ground.servers[random.usize(..ground.servers.len())].id;
+            match random.u32(..4) {
+                0 => format!("WORKERS_STATUS answers_{n}"),
+                1 => format!("FORCE_SNAPSHOT answers_{n} {id}"),
+                2 => format!("REFRESH_DB_CAT answers_{n} {id} 2 one"),
+                _ => format!("RELOAD answers_{n}"),
+            }
+        })
+        .collect()
+}
+
+fn garbage(number: u32, random: &mut Rng) -> Vec<String> {
+    (0..number)
+        .map(|_| {
+            let length = if random.u32(..20) == 0 { 1_900 } else { random.usize(..40) };
+            // PostgreSQL takes no NUL.
+            std::iter::repeat_with(|| random.char('\u{1}'..)).take(length).collect()
+        })
+        .collect()
+}

@@ -1,0 +1,156 @@
+//! Which faults are there, and which one is next?
+
+use std::fmt;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::ground::Ground;
+
+/// What is out of order. One thing has one fault at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// One server: its line, its sessions, its rows in the repository.
+    Server(usize),
+    /// A cluster, and so all the servers that it is in truth.
+    Cluster(usize),
+    Repository,
+    /// The collector's ears.
+    Commands,
+}
+
+/// What is the matter with it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    Freeze,
+    Delay(Duration),
+    Refuse,
+    /// All connections, at once.
+    Cut,
+    /// One connection, in the middle of a row with a statement in it.
+    CutInARow,
+    Terminate,
+    Restart,
+    Crash,
+    /// The row in `powa_snapshot_metas`.
+    Lock,
+    Deactivate,
+    Frequency(i32),
+    /// Copies all its catalogs, which takes a while.
+    RefreshCatalogs,
+    Raise(&'static str),
+    Sleep(&'static str, u32),
+    Reloads(u32),
+    Signals(u32),
+    /// Commands of somebody who may.
+    Commands(u32),
+    /// Commands of somebody who may not.
+    Flood(u32),
+    /// What is no command, of somebody who may not.
+    Garbage(u32),
+}
+
+/// A fault that is to be.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub target: Target,
+    pub kind: Kind,
+    pub lasts: Duration,
+}
+
+/// Source functions that all generations have, on every server.
+const SOURCES: [&str; 4] =
+    ["powa_databases_src", "powa_statements_src", "powa_user_functions_src", "powa_stat_bgwriter_src"];
+
+impl Fault {
+    /// Mostly one server's: what happens to the repository explains everything for a while, and so hides much.
+    pub fn any(random: &mut Rng, ground: &Ground) -> Fault {
+        let target = match random.u32(..100) {
+            0..77 => Target::Server(random.usize(..ground.servers.len())),
+            77..85 => Target::Cluster(random.usize(..ground.clusters.len())),
+            85..88 => Target::Repository,
+            _ => Target::Commands,
+        };
+        let source = SOURCES[random.usize(..SOURCES.len())];
+        let delay = Kind::Delay(Duration::from_millis(random.u64(20..500)));
+        let many = random.u32(100..2_000);
+        let kinds = match target {
+            Target::Server(_) => vec![
+                Kind::Freeze,
+                Kind::Freeze,
+                delay,
+                Kind::Refuse,
+                Kind::Cut,
+                Kind::CutInARow,
+                Kind::Terminate,
+                Kind::Lock,
+                Kind::Deactivate,
+                Kind::Frequency(random.i32(6..60)),
+                Kind::RefreshCatalogs,
+            ],
+            Target::Cluster(_) => vec![
+                Kind::Restart,
+                Kind::Crash,
+                Kind::Terminate,
+                Kind::Raise(source),
+                Kind::Sleep(source, random.u32(1..12)),
+            ],
+            Target::Repository => {
+                vec![Kind::Freeze, Kind::Refuse, Kind::Cut, delay, Kind::Terminate, Kind::Restart, Kind::Crash]
+            }
+            Target::Commands => vec![
+                Kind::Reloads(many),
+                Kind::Signals(many),
+                Kind::Commands(many / 10),
+                Kind::Flood(many),
+                Kind::Garbage(many),
+            ],
+        };
+        let kind = kinds[random.usize(..kinds.len())].clone();
+        let seconds = match (target, &kind) {
+            (_, Kind::Cut | Kind::Terminate | Kind::Signals(_)) => 0.0..0.1,
+            (_, Kind::Lock | Kind::Restart | Kind::Crash) => 0.5..8.0,
+            (Target::Repository, _) => 2.0..30.0,
+            _ => 2.0..20.0,
+        };
+        let lasts = Duration::from_secs_f64(seconds.start + random.f64() * (seconds.end - seconds.start));
+        Fault { target, kind, lasts }
+    }
+
+    /// Who and what, in words.
+    pub fn describe(&self, ground: &Ground) -> String {
+        let whom = match self.target {
+            Target::Server(number) => format!("server {}", ground.servers[number].alias),
+            Target::Cluster(number) => format!("cluster {number} ({} servers)", ground.servers_of(number).len()),
+            Target::Repository => "repository".to_owned(),
+            Target::Commands => "commands".to_owned(),
+        };
+        format!("{whom}: {}, for {:.1} s", self.kind, self.lasts.as_secs_f64())
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Freeze => write!(f, "frozen"),
+            Kind::Delay(delay) => write!(f, "{} ms away", delay.as_millis()),
+            Kind::Refuse => write!(f, "refuses connections"),
+            Kind::Cut => write!(f, "connections cut"),
+            Kind::CutInARow => write!(f, "a connection to be cut in the middle of a row"),
+            Kind::Terminate => write!(f, "sessions terminated"),
+            Kind::Restart => write!(f, "stopped, and started again"),
+            Kind::Crash => write!(f, "crashed, and started again"),
+            Kind::Lock => write!(f, "its row in powa_snapshot_metas locked"),
+            Kind::Deactivate => write!(f, "deactivated"),
+            Kind::Frequency(seconds) => write!(f, "frequency changed to {seconds} s"),
+            Kind::RefreshCatalogs => write!(f, "its catalogs are asked for"),
+            Kind::Raise(source) => write!(f, "{source}() raises"),
+            Kind::Sleep(source, seconds) => write!(f, "{source}() sleeps for {seconds} s"),
+            Kind::Reloads(number) => write!(f, "{number} RELOADs"),
+            Kind::Signals(number) => write!(f, "{number} SIGHUPs"),
+            Kind::Commands(number) => write!(f, "{number} commands by a superuser"),
+            Kind::Flood(number) => write!(f, "{number} commands by a role without rights"),
+            Kind::Garbage(number) => write!(f, "{number} payloads of garbage by a role without rights"),
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! When does which fault happen, what does it explain, and what else is seen meanwhile?
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use fastrand::Rng;
+use lab::Result;
+
+use super::collector::Collector;
+use super::effect::Held;
+use super::faults::{Fault, Kind, Target};
+use super::ground::{DATABASE, Ground};
+
+const TICK: Duration = Duration::from_millis(50);
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+/// How often it is told what the collector uses.
+const BETWEEN_WORDS: Duration = Duration::from_secs(60);
+const BETWEEN_TRIES_TO_HEAL: Duration = Duration::from_secs(1);
+const UNTIL_ALL_IS_HEALED: Duration = Duration::from_secs(60);
+
+/// Faults, one after another and side by side, for a time.
+pub struct Injection<'a> {
+    ground: &'a Ground,
+    started: Instant,
+    random: Rng,
+    active: Vec<Active>,
+    pub journal: Journal,
+    pub errors: Errors,
+}
+
+struct Active {
+    fault: Fault,
+    held: Held,
+    heal_at: Instant,
+    /// Where it stands in the journal.
+    entry: usize,
+}
+
+/// What happened when, and to whom.
+pub struct Journal {
+    aftermath: Duration,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    begun: Instant,
+    healed: Option<Instant>,
+    servers: BTreeSet<i32>,
+    /// It explains what is said of no server in particular.
+    concerns_nobody: bool,
+}
+
+/// What `powa_snapshot_metas.errors` held, when it was seen first.
+#[derive(Default)]
+pub struct Errors {
+    pub seen: Vec<Error>,
+    last: BTreeMap<i32, Vec<String>>,
+    looked: Option<Instant>,
+}
+
+pub struct Error {
+    /// It came between two looks.
+    pub between: (Instant, Instant),
+    pub server: i32,
+    pub text: String,
+}
+
+impl Journal {
+    /// Whether a fault of this server, or of all, was there or not long over.
+    pub fn explains(&self, server: Option<i32>, (from, to): (Instant, Instant)) -> bool {
+        self.entries.iter().any(|entry| {
+            let concerned = server.map_or(entry.concerns_nobody, |id| entry.servers.contains(&id));
+            concerned && entry.begun <= to && entry.healed.is_none_or(|healed| from <= healed + self.aftermath)
+        })
+    }
+}
+
+impl Errors {
+    fn look(&mut self, ground: &Ground) -> Result<()> {
+        let since = self.looked.unwrap_or_else(Instant::now);
+        let now: BTreeMap<i32, Vec<String>> = ground
+            .repository
+            .connect(DATABASE)?
+            .query("select srvid, errors from powa_snapshot_metas where srvid > 0 and errors is not null", &[])
+            .context("reading powa_snapshot_metas")?
+            .iter()
+            .map(|row| (row.get(0), row.get(1)))
+            .collect();
+        let looked = Instant::now();
+        for (server, errors) in &now {
+            let known = self.last.get(server);
+            for text in errors.iter().filter(|text| known.is_none_or(|known| !known.contains(text))) {
+                self.seen.push(Error { between: (since, looked), server: *server, text: text.clone() });
+            }
+        }
+        (self.last, self.looked) = (now, Some(looked));
+        Ok(())
+    }
+
+    /// What is there now.
+    pub fn last(&self) -> impl Iterator<Item = (i32, &String)> {
+        self.last.iter().flat_map(|(server, errors)| errors.iter().map(|text| (*server, text)))
+    }
+}
+
+impl<'a> Injection<'a> {
+    pub fn new(ground: &'a Ground, started: Instant, seed: u64) -> Self {
+        Self {
+            ground,
+            started,
+            random: Rng::with_seed(seed),
+            active: Vec::new(),
+            journal: Journal { aftermath: ground.aftermath(), entries: Vec::new() },
+            errors: Errors::default(),
+        }
+    }
+
+    /// Does nothing but look.
+    pub fn watch(&mut self, collector: &mut Collector, time: Duration) -> Result<()> {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            collector.ensure_running()?;
+            self.look_around();
+            thread::sleep(BETWEEN_LOOKS.min(end.saturating_duration_since(Instant::now())));
+        }
+        self.look_around();
+        Ok(())
+    }
+
+    /// Makes and heals faults for a time, and then heals them all.
+    pub fn run(&mut self, collector: &mut Collector, time: Duration) -> Result<()> {
+        let end = Instant::now() + time;
+        let mut next = Instant::now();
+        let mut look = Instant::now();
+        let mut tell = Instant::now();
+        while Instant::now() < end {
+            collector.ensure_running()?;
+            self.heal_what_is_due(collector, Instant::now());
+            if next <= Instant::now() {
+                self.begin_another(collector)?;
+                next = Instant::now() + Duration::from_millis(self.random.u64(1_000..4_000));
+            }
+            if look <= Instant::now() {
+                self.look_around();
+                look = Instant::now() + BETWEEN_LOOKS;
+            }
+            if tell <= Instant::now() {
+                self.say(&collector.look()?.to_string());
+                tell = Instant::now() + BETWEEN_WORDS;
+            }
+            thread::sleep(TICK);
+        }
+        self.heal_all(collector)
+    }
+
+    fn say(&self, what: &str) {
+        println!("{:>8.1} s  {what}", self.started.elapsed().as_secs_f64());
+    }
+
+    fn begin_another(&mut self, collector: &Collector) -> Result<()> {
+        let fault = Fault::any(&mut self.random, self.ground);
+        // Its own, so that the next faults are the same whatever becomes of this one.
+        let mut random = self.random.fork();
+        if self.active.iter().any(|active| active.fault.target == fault.target) {
+            // One thing, one fault. The next one comes soon.
+            return Ok(());
+        }
+        let begun = Instant::now();
+        self.say(&fault.describe(self.ground));
+        self.journal.entries.push(self.entry_of(&fault, begun));
+        let entry = self.journal.entries.len() - 1;
+        match fault.begin(self.ground, collector, &mut random) {
+            Ok(held) => {
+                let heal_at = Instant::now() + fault.lasts;
+                self.active.push(Active { fault, held, heal_at, entry });
+            }
+            Err(error) => {
+                println!("{:>12}not possible now: {error:#}", "");
+                self.journal.entries[entry].healed = Some(Instant::now());
+            }
+        }
+        Ok(())
+    }
+
+    fn entry_of(&self, fault: &Fault, begun: Instant) -> Entry {
+        let servers = match fault.target {
+            Target::Server(number) => BTreeSet::from([self.ground.servers[number].id]),
+            Target::Cluster(number) => self.ground.servers_of(number),
+            Target::Repository => self.ground.servers.iter().map(|server| server.id).collect(),
+            Target::Commands => BTreeSet::new(),
+        };
+        let concerns_nobody = matches!(fault.target, Target::Repository | Target::Commands);
+        Entry { begun, healed: None, servers, concerns_nobody }
+    }
+
+    fn heal_what_is_due(&mut self, collector: &Collector, now: Instant) {
+        let (due, active) = std::mem::take(&mut self.active).into_iter().partition(|active| active.heal_at <= now);
+        self.active = active;
+        let due: Vec<Active> = due;
+        for mut healing in due {
+            match healing.fault.heal(self.ground, collector, &healing.held) {
+                Ok(()) => {
+                    drop(healing.held);
+                    self.journal.entries[healing.entry].healed = Some(Instant::now());
+                }
+                Err(error) => {
+                    println!("{:>12}not healed yet: {}: {error:#}", "", healing.fault.describe(self.ground));
+                    healing.heal_at = Instant::now() + BETWEEN_TRIES_TO_HEAL;
+                    self.active.push(healing);
+                }
+            }
+        }
+    }
+
+    fn heal_all(&mut self, collector: &Collector) -> Result<()> {
+        // What others need comes first.
+        self.active.sort_by_key(|active| !matches!(active.fault.kind, Kind::Restart | Kind::Crash));
+        let deadline = Instant::now() + UNTIL_ALL_IS_HEALED;
+        while !self.active.is_empty() {
+            ensure!(Instant::now() < deadline, "a fault could not be healed");
+            self.active.iter_mut().for_each(|active| active.heal_at = Instant::now());
+            self.heal_what_is_due(collector, Instant::now());
+            thread::sleep(TICK);
+        }
+        Ok(())
+    }
+
+    /// The repository may be away, and that is one of the faults.
+    fn look_around(&mut self) {
+        let _ = self.errors.look(self.ground);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_explains_what_is_said_of_its_servers_until_its_consequences_are_over() {
+        let begun = Instant::now() + Duration::from_secs(1_000);
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        let healed = Some(after(10));
+        let entry = |servers: &[i32], concerns_nobody, healed| Entry {
+            begun,
+            healed,
+            servers: servers.iter().copied().collect(),
+            concerns_nobody,
+        };
+        let journal = |entry| Journal { aftermath: Duration::from_secs(25), entries: vec![entry] };
+        let at = |moment| (moment, moment);
+
+        let of_one = journal(entry(&[7], false, healed));
+        assert!(!of_one.explains(Some(7), at(begun - Duration::from_secs(1))));
+        assert!(of_one.explains(Some(7), at(begun)) && of_one.explains(Some(7), at(after(35))));
+        assert!(!of_one.explains(Some(7), at(after(36))));
+        assert!(!of_one.explains(Some(8), at(begun)) && !of_one.explains(None, at(begun)));
+        // What came between two looks may have come while it was there.
+        assert!(of_one.explains(Some(7), (after(30), after(60))));
+
+        assert!(journal(entry(&[7], false, None)).explains(Some(7), at(after(1_000))));
+        assert!(journal(entry(&[7, 8], true, healed)).explains(None, at(after(1))));
+    }
+}

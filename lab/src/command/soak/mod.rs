@@ -1,0 +1,121 @@
+//! Does a collector stand a long time of faults, and is it afterwards as it was before?
+//!
+//! `ground` is what it works on, `faults` and `effect` what can happen, `injection` when it does, `log` and `collector`
+//! what is seen of it, `judgement` what is asked in the end.
+
+mod collector;
+mod effect;
+mod faults;
+mod ground;
+mod injection;
+mod judgement;
+mod log;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use lab::{Generation, Result};
+use rustix::process::Signal;
+
+use self::collector::Collector;
+use self::ground::{DATABASE, Ground};
+use self::injection::Injection;
+use self::judgement::Judgement;
+
+const UNTIL_WARM: Duration = Duration::from_secs(300);
+
+/// What to do for how long.
+pub struct Soak<'a> {
+    pub generation: &'a Generation,
+    pub collector: &'a Path,
+    pub time: Duration,
+    pub seed: u64,
+    pub servers: usize,
+    pub frequency: u32,
+}
+
+impl Soak<'_> {
+    pub fn run(&self) -> Result<ExitCode> {
+        let program = self.collector.canonicalize();
+        let program = program.with_context(|| format!("looking for the collector {}", self.collector.display()))?;
+        ensure!(self.servers > 0, "at least one server is needed");
+        println!("seed {}", self.seed);
+        println!(
+            "{} servers of PoWA {} on PostgreSQL {} every {} s, faults for {:.1} min",
+            self.servers,
+            self.generation.powa_version(),
+            self.generation.postgres_major(),
+            self.frequency,
+            self.time.as_secs_f64() / 60.0,
+        );
+        let ground = Ground::make(self.generation, self.servers, self.frequency)?;
+        let folder = tempfile::Builder::new().prefix("lab-soak-").tempdir().context("making a folder")?;
+        let log = folder.path().join("collector.log");
+        println!("the collector's log: {}\n", log.display());
+        match self.judge(&ground, &program, folder.path()) {
+            Ok(judgement) if judgement.is_well() => {
+                judgement.print();
+                println!("\nAll is well.");
+                Ok(ExitCode::SUCCESS)
+            }
+            judged => {
+                // For whoever wants to know why.
+                let _ = folder.keep();
+                judged.with_context(|| format!("seed {}, the collector's log: {}", self.seed, log.display()))?.print();
+                println!("\nNot all is well: seed {}, the collector's log: {}", self.seed, log.display());
+                Ok(ExitCode::FAILURE)
+            }
+        }
+    }
+
+    fn judge(&self, ground: &Ground, program: &Path, folder: &Path) -> Result<Judgement> {
+        let started = Instant::now();
+        let say = |what: &str| println!("{:>8.1} s  {what}", started.elapsed().as_secs_f64());
+        let mut collector = Collector::start(program, ground, folder)?;
+        wait_until_warm(ground, &mut collector)?;
+        let mut injection = Injection::new(ground, started, self.seed);
+        let before = collector.measure()?;
+        let warm = Instant::now();
+        say("warm");
+
+        injection.run(&mut collector, self.time)?;
+        say("all is healed");
+        for _ in 0..3 {
+            // A reload that was asked for while the repository was away has not been heard.
+            collector.signal(Signal::HUP)?;
+            injection.watch(&mut collector, ground.aftermath() / 3)?;
+        }
+        let calm = Instant::now();
+        say("all should be well");
+        let after = collector.measure()?;
+        injection.watch(&mut collector, ground.frequencies(1))?;
+
+        let mut judgement = Judgement::default();
+        judgement.compare(before, after);
+        judgement.count_sessions(ground)?;
+        judgement.look_at_servers(ground)?;
+        let (status, took, told) = collector.stop()?;
+        say("stopped");
+        judgement.look_at_the_end(status, took);
+        judgement.explain(&told, &injection, [started, warm, calm]);
+        judgement.count_snapshots(ground, &told)?;
+        Ok(judgement)
+    }
+}
+
+fn wait_until_warm(ground: &Ground, collector: &mut Collector) -> Result<()> {
+    let cold = "select count(*) from powa_snapshot_metas where srvid > 0 and coalesce_seq <= 3";
+    let deadline = Instant::now() + UNTIL_WARM;
+    let mut client = ground.repository.connect(DATABASE)?;
+    loop {
+        collector.ensure_running()?;
+        let cold: i64 = client.query_one(cold, &[]).context("counting snapshots")?.get(0);
+        if cold == 0 {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "{cold} servers have not been snapshotted three times in time");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
