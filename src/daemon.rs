@@ -1,21 +1,29 @@
 //! The main task. It waits for signals, commands, the clock and the workers, and decides what happens next.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout_at};
 
-use crate::config::Location;
+use crate::config::{Config, Location};
 use crate::control::{Call, Listener};
 use crate::postgres::{Channel, Endpoint, ServerList};
-use crate::settings::{Error, Look, Seen, Settings};
+use crate::settings::{self, Error, Look, Seen, Settings};
 use crate::signals::{Request, Signals};
 use crate::supervisor::Supervisor;
 use crate::telemetry::Telemetry;
 
 /// How often `powa_servers` is looked at, so that a newly registered server needs no reload.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
+
+/// How long it may take to cancel what could not be finished.
+const UNTIL_CANCELLED: Duration = Duration::from_secs(2);
+
+/// From the beginning of one reload to the beginning of the next, at least.
+const BETWEEN_RELOADS: Duration = Duration::from_secs(1);
 
 /// Calls that may wait for the main task, which never makes them wait long.
 const WAITING_CALLS: usize = 64;
@@ -34,8 +42,10 @@ struct Daemon {
     endpoint: Endpoint,
     caller: mpsc::Sender<Call>,
     looking: Option<Looking>,
-    /// Asked for while a look was under way, for which it may have come too late. Any number of them is one reload.
-    asked_again: Option<Vec<Waiting>>,
+    /// A reload that is to begin, and who waits for it. However often it is asked for, it is one.
+    reload: Option<Vec<Waiting>>,
+    /// When it may begin: never so soon after the one before that all there is to do is to reload.
+    next_reload: Instant,
     invalid: Vec<String>,
     /// Why the last look at the servers alone failed, so that an outage is said once.
     look_failed: Option<String>,
@@ -53,45 +63,63 @@ struct Looking {
 ///
 /// # Errors
 /// It could not start.
-pub async fn run(location: Location, telemetry: Telemetry) -> Result<(), Error> {
+pub async fn run(location: Location, config: Config, telemetry: Telemetry) -> Result<(), Error> {
     let mut signals = Signals::new().map_err(Error::Signals)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "powa-collector starts");
-    let mut reload_asked = false;
     // Taken apart, so that nothing of the first repository is kept when there is another one.
-    let Settings { context, endpoint, channel, servers } = tokio::select! {
-        settings = Settings::first(&location) => settings?,
-        () = stop_asked(&mut signals, &mut reload_asked) => return Ok(()),
+    let Some(Settings { context, endpoint, channel, servers }) =
+        begin(&location, config, &telemetry, &mut signals).await?
+    else {
+        return Ok(());
     };
     let (caller, calls) = mpsc::channel(WAITING_CALLS);
-    telemetry.set_debug(context.config.debug);
     let mut daemon = Daemon {
         location,
         telemetry,
         supervisor: Supervisor::new(context),
-        listener: Listener::start(endpoint.clone(), Some(channel), caller.clone()),
+        listener: Listener::start(endpoint.clone(), Some(channel), caller.clone(), None),
         leaving: JoinSet::new(),
         endpoint,
         caller,
         looking: None,
-        asked_again: None,
+        reload: None,
+        next_reload: Instant::now(),
         invalid: Vec::new(),
         look_failed: None,
     };
     daemon.serve_only(servers);
     tracing::info!(servers = daemon.supervisor.statuses().len(), "ready");
-    if reload_asked {
-        daemon.reload(vec![]);
-    }
     daemon.turn(&mut signals, calls).await;
     daemon.stop().await;
     tracing::info!("powa-collector stopped");
     Ok(())
 }
 
-/// A reload that is asked for meanwhile may come too late for the file that is being read.
-async fn stop_asked(signals: &mut Signals, reload_asked: &mut bool) {
-    while signals.next().await != Request::Stop {
-        *reload_asked = true;
+/// Waits for the repository; `None` if it is told to stop first. A file that was changed meanwhile is read again when a
+/// reload is asked for.
+async fn begin(
+    location: &Location,
+    mut config: Config,
+    telemetry: &Telemetry,
+    signals: &mut Signals,
+) -> Result<Option<Settings>, Error> {
+    loop {
+        telemetry.set_debug(config.debug);
+        let mut first = pin!(Settings::first(config.clone()));
+        config = loop {
+            let request = tokio::select! {
+                settings = &mut first => return settings.map(Some),
+                request = signals.next() => request,
+            };
+            if request == Request::Stop {
+                return Ok(None);
+            }
+            match settings::read(location) {
+                Ok(other) if other != config => break other,
+                Ok(_) => {}
+                Err(error) => tracing::error!("{error}; what was there before stays"),
+            }
+        };
     }
 }
 
@@ -108,6 +136,9 @@ impl Daemon {
                 },
                 Some(call) = calls.recv() => self.answer(call),
                 _ = looks.tick() => self.look_for_servers(),
+                () = sleep_until(self.next_reload), if self.reload.is_some() && self.looking.is_none() => {
+                    self.begin_reload();
+                }
                 seen = seen(&mut self.looking) => self.take_up(seen),
                 () = self.supervisor.tend() => {}
                 () = self.listener.failed() => drop(self.listen_to(None)),
@@ -126,24 +157,51 @@ impl Daemon {
             Call::RefreshCatalogs(id, refresh, reply) => {
                 drop(reply.send(self.supervisor.refresh_catalogs(id, refresh)));
             }
+            Call::ListeningAgain => {
+                // Before anybody is told to go on: with what is open from before, they would wait for a server that
+                // has gone.
+                self.supervisor.context().repository.forget_sessions();
+                self.supervisor.repository_is_back();
+                self.look_again();
+            }
         }
     }
 
+    /// One that is under way may have come too late for what was changed since: it begins after that.
     fn reload(&mut self, waiting: Vec<Waiting>) {
-        if self.looking.is_some() {
-            self.asked_again.get_or_insert_default().extend(waiting);
-            return;
-        }
+        self.reload.get_or_insert_default().extend(waiting);
+    }
+
+    fn begin_reload(&mut self) {
+        let Some(waiting) = self.reload.take() else { return };
         tracing::info!("reloading");
-        let look = Look::at_everything(self.location.clone(), self.supervisor.context().clone());
-        self.looking = Some(Looking { look, is_asked_for: true, waiting });
+        self.next_reload = Instant::now() + BETWEEN_RELOADS;
+        self.looking = Some(Looking { look: self.look_at_everything(), is_asked_for: true, waiting });
     }
 
     fn look_for_servers(&mut self) {
         if self.looking.is_none() {
-            let look = Look::at_servers(self.supervisor.context().repository.clone());
-            self.looking = Some(Looking { look, is_asked_for: false, waiting: vec![] });
+            self.looking = Some(Looking { look: self.look_at_servers(), is_asked_for: false, waiting: vec![] });
         }
+    }
+
+    /// Whoever asked for a reload while nobody listened was not heard; and a look that is under way may wait for an answer
+    /// that does not come any more. Who waits for it goes on waiting.
+    fn look_again(&mut self) {
+        match self.looking.take() {
+            Some(Looking { is_asked_for: true, waiting, .. }) => {
+                self.looking = Some(Looking { look: self.look_at_everything(), is_asked_for: true, waiting });
+            }
+            _ => self.look_for_servers(),
+        }
+    }
+
+    fn look_at_everything(&self) -> Look {
+        Look::at_everything(self.location.clone(), self.supervisor.context().clone())
+    }
+
+    fn look_at_servers(&self) -> Look {
+        Look::at_servers(self.supervisor.context().repository.clone())
     }
 
     /// Makes what was seen the case.
@@ -161,6 +219,7 @@ impl Daemon {
                 if reloaded {
                     self.supervisor.check_versions();
                     tracing::info!("reloaded");
+                    tracing::debug!(alive_tasks = Handle::current().metrics().num_alive_tasks(), "tasks at work");
                 }
                 Ok(seen.channel)
             }
@@ -180,16 +239,13 @@ impl Daemon {
         if let Ok(Some((endpoint, channel))) = outcome {
             self.endpoint = endpoint;
             let before = self.listen_to(Some(channel));
-            self.leaving.spawn(before.stop());
-        }
-        if let Some(waiting) = self.asked_again.take() {
-            self.reload(waiting);
+            self.leaving.spawn(before.leave());
         }
     }
 
     /// Gives the listener that was there before.
     fn listen_to(&mut self, channel: Option<Channel>) -> Listener {
-        let listener = Listener::start(self.endpoint.clone(), channel, self.caller.clone());
+        let listener = Listener::start(self.endpoint.clone(), channel, self.caller.clone(), Some(&self.listener));
         std::mem::replace(&mut self.listener, listener)
     }
 
@@ -205,11 +261,20 @@ impl Daemon {
     async fn stop(mut self) {
         tracing::info!("stopping");
         // Whoever waits for them is told so by their end.
-        (self.looking, self.asked_again) = (None, None);
-        let grace = self.supervisor.context().config.timeouts.stop;
-        self.supervisor.stop(grace).await;
-        self.listener.stop().await;
-        while self.leaving.join_next().await.is_some() {}
+        (self.looking, self.reload) = (None, None);
+        let context = self.supervisor.context().clone();
+        let stop = context.config.timeouts.stop;
+        // What is cut off at the end of its time has some left to be cancelled in.
+        let grace = stop - (stop / 4).min(UNTIL_CANCELLED);
+        let now = Instant::now();
+        let leave = async {
+            let others = async { while self.leaving.join_next().await.is_some() {} };
+            tokio::join!(self.listener.stop(), others)
+        };
+        // Listeners that are not done by then are dropped, which ends them.
+        drop(tokio::join!(self.supervisor.stop(grace), timeout_at(now + grace, leave)));
+        self.leaving.abort_all();
+        drop(timeout_at(now + stop, context.repository.close()).await);
     }
 }
 

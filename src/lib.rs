@@ -18,6 +18,8 @@ pub mod snapshot;
 pub mod postgres;
 
 pub mod config;
+pub mod failures;
+pub mod one_line;
 pub mod pauses;
 pub mod server;
 pub mod spool;

@@ -47,16 +47,16 @@ pub struct Server {
     pub alias: Option<String>,
 }
 
-/// The columns of `powa_servers` as they come, before anything is believed.
+/// The columns of `powa_servers` as they come, before anything is believed. `None` is null.
 #[derive(Clone, Debug)]
 pub struct ServerRow {
     pub id: i32,
-    pub host: String,
-    pub port: i32,
-    pub user: String,
+    pub host: Option<String>,
+    pub port: Option<i32>,
+    pub user: Option<String>,
     pub password: Option<Secret>,
-    pub dbname: String,
-    pub frequency: i32,
+    pub dbname: Option<String>,
+    pub frequency: Option<i32>,
     pub alias: Option<String>,
 }
 
@@ -64,10 +64,18 @@ pub struct ServerRow {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("powa_servers row with id {id}: {column} is {value}, allowed is {allowed}")]
 pub struct InvalidServer {
-    pub id: i32,
+    id: String,
     column: &'static str,
     value: String,
     allowed: &'static str,
+}
+
+impl InvalidServer {
+    /// A row with a column that is not of its type any more. The id may be that column itself.
+    pub fn of_type(id: Option<i32>, column: &'static str, found: &str, allowed: &'static str) -> Self {
+        let id = id.map_or_else(|| "unknown".into(), |id| id.to_string());
+        Self { id, column, value: format!("of the type {found}"), allowed }
+    }
 }
 
 impl Server {
@@ -76,27 +84,26 @@ impl Server {
     /// # Errors
     /// The first column that no connection could be made with.
     pub fn parse(row: ServerRow) -> Result<Self, InvalidServer> {
-        let refuse = |column, value: String, allowed| InvalidServer { id: row.id, column, value, allowed };
+        let refuse = |column, value, allowed| InvalidServer { id: row.id.to_string(), column, value, allowed };
+        let number = |value: Option<i32>| value.map_or_else(|| "null".into(), |value| value.to_string());
+        let text = |column, value: Option<String>, allowed| match value {
+            None => Err(refuse(column, "null".into(), allowed)),
+            Some(value) if value.is_empty() => Err(refuse(column, "empty".into(), allowed)),
+            Some(value) => Ok(value),
+        };
         let id = ServerId::new(row.id).ok_or_else(|| refuse("id", row.id.to_string(), "a number above 0"))?;
-        if row.host.is_empty() {
-            return Err(refuse("hostname", "empty".into(), "a host name, an address or a socket folder"));
-        }
-        let port = u16::try_from(row.port)
-            .ok()
-            .filter(|port| *port > 0)
-            .ok_or_else(|| refuse("port", row.port.to_string(), "1 to 65535"))?;
-        let frequency = u64::try_from(row.frequency)
-            .ok()
-            .filter(|seconds| *seconds >= 5)
-            .ok_or_else(|| refuse("frequency", row.frequency.to_string(), "5 seconds or more"))?;
+        let port = row.port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
+        let frequency = row.frequency.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds >= 5);
         Ok(Self {
             id,
-            host: row.host,
-            port,
-            user: row.user,
+            host: text("hostname", row.host, "a host name, an address or a socket folder")?,
+            port: port.ok_or_else(|| refuse("port", number(row.port), "1 to 65535"))?,
+            user: text("username", row.user, "the name of a role")?,
             password: row.password,
-            dbname: row.dbname,
-            frequency: Duration::from_secs(frequency),
+            dbname: text("dbname", row.dbname, "the name of a database")?,
+            frequency: frequency
+                .map(Duration::from_secs)
+                .ok_or_else(|| refuse("frequency", number(row.frequency), "5 seconds or more"))?,
             alias: row.alias.filter(|alias| !alias.is_empty()),
         })
     }
@@ -149,12 +156,12 @@ mod tests {
     fn row(id: i32) -> ServerRow {
         ServerRow {
             id,
-            host: "db1".into(),
-            port: 5432,
-            user: "powa".into(),
+            host: Some("db1".into()),
+            port: Some(5432),
+            user: Some("powa".into()),
             password: None,
-            dbname: "powa".into(),
-            frequency: 300,
+            dbname: Some("powa".into()),
+            frequency: Some(300),
             alias: Some("first".into()),
         }
     }
@@ -165,18 +172,37 @@ mod tests {
 
     #[test]
     fn a_row_no_connection_can_be_made_with_is_refused_by_column() {
-        let cases: [(ServerRow, &str); 7] = [
-            (ServerRow { id: 0, ..row(1) }, "id is 0"),
+        let empty = || Some(String::new());
+        let cases = [
+            (ServerRow { id: 0, ..row(1) }, "row with id 0: id is 0, allowed is a number above 0"),
             (ServerRow { id: -4, ..row(1) }, "id is -4"),
-            (ServerRow { host: String::new(), ..row(1) }, "hostname is empty"),
-            (ServerRow { port: 0, ..row(1) }, "port is 0"),
-            (ServerRow { port: 70_000, ..row(1) }, "port is 70000"),
-            (ServerRow { frequency: 4, ..row(1) }, "frequency is 4"),
-            (ServerRow { frequency: -1, ..row(1) }, "frequency is -1"),
+            (ServerRow { host: empty(), ..row(1) }, "row with id 1: hostname is empty"),
+            (ServerRow { host: None, ..row(1) }, "hostname is null"),
+            (ServerRow { port: Some(0), ..row(1) }, "port is 0"),
+            (ServerRow { port: Some(-1), ..row(1) }, "port is -1, allowed is 1 to 65535"),
+            (ServerRow { port: Some(65_536), ..row(1) }, "port is 65536"),
+            (ServerRow { port: None, ..row(1) }, "port is null"),
+            (ServerRow { user: empty(), ..row(1) }, "username is empty"),
+            (ServerRow { user: None, ..row(1) }, "username is null"),
+            (ServerRow { dbname: empty(), ..row(1) }, "dbname is empty"),
+            (ServerRow { dbname: None, ..row(1) }, "dbname is null"),
+            (ServerRow { frequency: Some(4), ..row(1) }, "frequency is 4"),
+            (ServerRow { frequency: Some(-1), ..row(1) }, "frequency is -1"),
+            (ServerRow { frequency: None, ..row(1) }, "frequency is null, allowed is 5 seconds or more"),
         ];
         for (row, expected) in cases {
             let message = Server::parse(row).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_ends_of_what_is_allowed_are_allowed() {
+        for (port, frequency) in [(1, 5), (65_535, i32::MAX)] {
+            let row = ServerRow { port: Some(port), frequency: Some(frequency), ..row(1) };
+            let server = Server::parse(row).unwrap();
+            assert_eq!(i32::from(server.port), port);
+            assert_eq!(server.frequency.as_secs(), u64::try_from(frequency).unwrap());
         }
     }
 
@@ -200,5 +226,7 @@ mod tests {
     fn a_password_is_never_printed() {
         let server = Server { password: Some(Secret::new("s3cret".into())), ..server(1) };
         assert!(!format!("{server:?}").contains("s3cret"));
+        let row = ServerRow { password: Some(Secret::new("s3cret".into())), port: Some(0), ..row(1) };
+        assert!(!format!("{row:?} {:?}", Server::parse(row.clone())).contains("s3cret"));
     }
 }

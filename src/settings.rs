@@ -2,14 +2,19 @@
 //! changes nothing; what was seen is taken up, or not, by the main task.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 
 use crate::config::{self, Config, Location};
+use crate::pauses;
 use crate::postgres::{self, Channel, Control, Endpoint, InvalidDsn, Repository, ServerList};
 use crate::worker::Context;
+
+/// The longest pause between two tries to reach a repository that is not there yet.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Why the daemon could not start, or a reload could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -35,16 +40,36 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the configuration, connects to the repository and reads the servers.
+    /// Connects to the repository and reads the servers. A repository that is not there yet is waited for, with a line
+    /// in the log for each reason; what waiting cannot change is an error at once.
     ///
     /// # Errors
-    /// Any of it fails.
-    pub async fn first(location: &Location) -> Result<Self, Error> {
-        let config = read(location)?;
+    /// The configuration names no repository that one could connect to, or one that is not a repository.
+    pub async fn first(config: Config) -> Result<Self, Error> {
         let (context, endpoint) = context(config, None)?;
-        let channel = Control::open(&endpoint).await?;
-        let servers = context.repository.servers().await?;
-        Ok(Self { context, endpoint, channel, servers })
+        let mut known = String::new();
+        for pause in pauses::growing_to(LONGEST_PAUSE) {
+            match Self::try_first(&context, &endpoint).await {
+                Err(error) if error.may_pass() => {
+                    let reason = error.in_full();
+                    if reason != known {
+                        tracing::error!("{reason}; waiting for it");
+                        known = reason;
+                    } else {
+                        tracing::debug!("{reason}; still waiting");
+                    }
+                }
+                Err(error) => return Err(error.into()),
+                Ok((channel, servers)) => return Ok(Self { context, endpoint, channel, servers }),
+            }
+            tokio::time::sleep(pause).await;
+        }
+        unreachable!("the pauses never end")
+    }
+
+    async fn try_first(context: &Context, endpoint: &Endpoint) -> Result<(Channel, ServerList), postgres::Error> {
+        let channel = Control::open(endpoint).await?;
+        Ok((channel, context.repository.servers().await?))
     }
 }
 
@@ -102,18 +127,15 @@ async fn reload(location: Location, before: Context) -> Result<Seen, Error> {
     Ok(Seen { servers, reloaded: true, context: Some(context), channel })
 }
 
-/// Whether there is a configuration that could be worked with, as far as can be told without connecting.
+/// Reads the configuration from its file.
 ///
 /// # Errors
-/// There is none.
-pub fn check(location: &Location) -> Result<(), Error> {
-    Endpoint::repository(&read(location)?)?;
-    Ok(())
-}
-
-fn read(location: &Location) -> Result<Config, Error> {
+/// There is none that could be worked with, as far as can be told without connecting.
+pub fn read(location: &Location) -> Result<Config, Error> {
     let file = location.find().map_err(config::Error::from)?;
-    Ok(Config::read(&file)?)
+    let config = Config::read(&file)?;
+    Endpoint::repository(&config)?;
+    Ok(config)
 }
 
 /// Whether the repository is reached in another way.
@@ -129,7 +151,13 @@ fn context(config: Config, before: Option<&Context>) -> Result<(Context, Endpoin
         .filter(|before| !is_elsewhere(&config, &before.config) && config.limits.loads == before.config.limits.loads);
     let repository = match pool {
         Some(before) => before.repository.clone(),
-        None => Repository::new(&endpoint, config.limits).map_err(|error| Error::Pool(error.to_string()))?,
+        None => {
+            let made = Repository::new(&endpoint, config.limits).map_err(|error| Error::Pool(error.to_string()))?;
+            match before {
+                Some(before) => made.after(&before.repository),
+                None => made,
+            }
+        }
     };
     let collects = match before.filter(|before| before.config.limits.collects == config.limits.collects) {
         Some(before) => Arc::clone(&before.collects),

@@ -3,17 +3,25 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use backon::ExponentialBackoff;
 use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::pauses;
 use crate::server::{Server, ServerDiff, ServerId};
 use crate::snapshot::CatalogRefresh;
 use crate::worker::{Context, ForceRefused, Forced, Handle, Status, Worker};
 
+/// The longest pause before a worker that failed is started again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
 /// All workers, and the tasks they run in.
 pub struct Supervisor {
     context: Context,
+    /// Those that failed, and wait to be started again, included.
     workers: BTreeMap<ServerId, Handle>,
+    failed: BTreeMap<ServerId, Failure>,
     /// Told to stop because their server has gone, and not ended yet.
     leaving: HashMap<Id, Handle>,
     tasks: JoinSet<()>,
@@ -21,11 +29,21 @@ pub struct Supervisor {
     owners: HashMap<Id, ServerId>,
 }
 
+/// A worker that failed, which is a bug, though not one for the other workers to suffer from.
+struct Failure {
+    at: Instant,
+    /// `None` if it has been started again since.
+    restart: Option<Instant>,
+    pauses: ExponentialBackoff,
+}
+
 /// Why a worker did not do what it was asked.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     #[error("Server id {0} not found")]
     Unknown(ServerId),
+    #[error("The worker of server id {0} failed, and will be started again")]
+    Failed(ServerId),
     #[error(transparent)]
     Force(#[from] ForceRefused),
 }
@@ -36,6 +54,7 @@ impl Supervisor {
         Self {
             context,
             workers: BTreeMap::new(),
+            failed: BTreeMap::new(),
             leaving: HashMap::new(),
             tasks: JoinSet::new(),
             owners: HashMap::new(),
@@ -79,6 +98,11 @@ impl Supervisor {
         self.workers.values().for_each(Handle::check_versions);
     }
 
+    /// Tells all workers that the repository can be reached again.
+    pub fn repository_is_back(&self) {
+        self.workers.values().for_each(Handle::repository_is_back);
+    }
+
     fn start(&mut self, server: Server) {
         let id = server.id;
         let (worker, handle) = Worker::new(server, self.context.clone(), CancellationToken::new());
@@ -91,6 +115,7 @@ impl Supervisor {
         let handle = self.workers.remove(&id).expect("the difference is to the workers there are");
         tracing::info!(%id, name = self.context.name_of(handle.server()), "server removed");
         handle.stop();
+        self.failed.remove(&id);
         let task = self.owners.iter().find(|(_, owner)| **owner == id).map(|(task, _)| *task);
         if let Some(task) = task {
             // The id may be given to another worker from now on.
@@ -107,7 +132,10 @@ impl Supervisor {
     }
 
     fn worker(&self, id: ServerId) -> Result<&Handle, Refused> {
-        self.workers.get(&id).ok_or(Refused::Unknown(id))
+        match self.failed.get(&id) {
+            Some(failure) if failure.restart.is_some() => Err(Refused::Failed(id)),
+            _ => self.workers.get(&id).ok_or(Refused::Unknown(id)),
+        }
     }
 
     /// Asks for a snapshot of a server now.
@@ -127,11 +155,13 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Waits for a worker to end, for whatever reason. Safe to drop: nothing is taken before it is dealt with.
+    /// Waits for a worker to end, for whatever reason, or for the time to start one again. Safe to drop: nothing is
+    /// taken before it is dealt with.
     pub async fn tend(&mut self) {
-        match self.tasks.join_next_with_id().await {
-            Some(ended) => self.bury(ended.map(|(id, ())| id)),
-            None => std::future::pending().await,
+        let restart = self.failed.iter().filter_map(|(id, failure)| Some((failure.restart?, *id))).min();
+        tokio::select! {
+            Some(ended) = self.tasks.join_next_with_id() => self.bury(ended.map(|(id, ())| id)),
+            id = due(restart) => self.start_again(id),
         }
     }
 
@@ -139,10 +169,33 @@ impl Supervisor {
         let task = ended.as_ref().map_or_else(JoinError::id, |id| *id);
         self.leaving.remove(&task);
         let Some(server) = self.owners.remove(&task) else { return };
-        let handle = self.workers.remove(&server);
-        if let (Err(error), Some(handle)) = (ended, handle) {
-            // It is missed, and started again, when the servers are looked at the next time.
-            tracing::error!(id = %server, name = self.context.name_of(handle.server()), %error, "worker failed");
+        match ended {
+            Err(error) if error.is_panic() => self.note_failure(server),
+            _ => drop(self.workers.remove(&server)),
+        }
+    }
+
+    /// What it failed of has been logged where it did. Its handle stays, and says that it is stopped.
+    fn note_failure(&mut self, id: ServerId) {
+        let now = Instant::now();
+        let fresh = || Failure { at: now, restart: None, pauses: pauses::growing_to(LONGEST_PAUSE) };
+        let failure = self.failed.entry(id).or_insert_with(fresh);
+        if now - failure.at > 2 * LONGEST_PAUSE {
+            *failure = fresh();
+        }
+        let pause = failure.pauses.next().unwrap_or(LONGEST_PAUSE);
+        (failure.at, failure.restart) = (now, Some(now + pause));
+        let name = self.workers.get(&id).map(|handle| self.context.name_of(handle.server()));
+        tracing::error!(%id, name, in_ms = pause.as_millis(), "worker failed, and will be started again");
+    }
+
+    fn start_again(&mut self, id: ServerId) {
+        if let Some(failure) = self.failed.get_mut(&id) {
+            failure.restart = None;
+        }
+        if let Some(server) = self.workers.get(&id).map(|handle| handle.server().clone()) {
+            tracing::info!(%id, name = self.context.name_of(&server), "worker started again");
+            self.start(server);
         }
     }
 
@@ -161,5 +214,114 @@ impl Supervisor {
             }
             self.tasks.shutdown().await;
         }
+    }
+}
+
+/// Waits until a worker is to be started again; for ever, if none is.
+async fn due(restart: Option<(Instant, ServerId)>) -> ServerId {
+    match restart {
+        Some((at, id)) => {
+            sleep_until(at).await;
+            id
+        }
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::sync::Semaphore;
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id as SpanId};
+    use tracing_subscriber::Layer;
+    use tracing_subscriber::layer::{Context as LayerContext, SubscriberExt};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::postgres::{Endpoint, Repository, Side};
+    use crate::server::ServerRow;
+
+    /// A log that cannot stand server 1, some times. It stands for any bug: a worker panics in the middle of its work.
+    struct Trap {
+        times: AtomicU32,
+    }
+
+    impl<S: tracing::Subscriber> Layer<S> for Trap {
+        fn on_new_span(&self, attributes: &Attributes<'_>, _: &SpanId, _: LayerContext<'_, S>) {
+            struct IsFirst(bool);
+            impl Visit for IsFirst {
+                fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+                    self.0 |= field.name() == "id" && format!("{value:?}") == "1";
+                }
+            }
+            let mut is_first = IsFirst(false);
+            attributes.record(&mut is_first);
+            let one_less = |times: u32| times.checked_sub(1);
+            if is_first.0 && self.times.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
+                panic!("trapped");
+            }
+        }
+    }
+
+    /// There is nobody at any of its addresses.
+    fn context() -> Context {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("powa-collector.conf");
+        std::fs::write(&file, r#"{"repository": {"dsn": "host=127.0.0.1 port=1 user=nobody"}}"#).unwrap();
+        let config = Config::read(&file).unwrap();
+        let repository = Repository::new(&Endpoint::repository(&config).unwrap(), config.limits).unwrap();
+        Context { collects: Arc::new(Semaphore::new(config.limits.collects)), repository, config: Arc::new(config) }
+    }
+
+    fn servers() -> Vec<Server> {
+        let row = |id| ServerRow {
+            id,
+            host: Some("127.0.0.1".into()),
+            port: Some(1),
+            user: Some("nobody".into()),
+            password: None,
+            dbname: Some("powa".into()),
+            frequency: Some(5),
+            alias: None,
+        };
+        [1, 2].map(|id| Server::parse(row(id)).unwrap()).into()
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_waits_is_small() {
+        let (worker, _handle) = Worker::new(servers().remove(0), context(), CancellationToken::new());
+        let size = size_of_val(&worker.run());
+        assert!(size < 8 * 1024, "{size} bytes");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_fails_is_started_again_after_a_pause_and_the_others_do_not_notice() {
+        let trap = Trap { times: AtomicU32::new(3) };
+        let _log = tracing::subscriber::set_default(tracing_subscriber::registry().with(trap));
+        let mut supervisor = Supervisor::new(context());
+        supervisor.reconcile(servers());
+        let [first, second] = [1, 2].map(|id| ServerId::new(id).unwrap());
+        let not_connected = Status::NoConnection(Side::Remote);
+
+        let mut pauses = Vec::new();
+        for _ in 0..3 {
+            supervisor.tend().await;
+            let failed = Instant::now();
+            // A look at the servers does not start it again.
+            supervisor.reconcile(servers());
+            assert_eq!(supervisor.statuses(), BTreeMap::from([(first, Status::Stopped), (second, not_connected)]));
+            assert_eq!(supervisor.force_snapshot(first).err(), Some(Refused::Failed(first)));
+            supervisor.tend().await;
+            pauses.push(failed.elapsed().as_secs());
+        }
+        tokio::task::yield_now().await;
+        assert!(pauses.is_sorted() && pauses[0] >= 1 && pauses[2] >= 4, "{pauses:?}");
+        assert_eq!(supervisor.statuses(), BTreeMap::from([(first, not_connected), (second, not_connected)]));
+        assert!(supervisor.force_snapshot(first).is_ok());
+        supervisor.stop(Duration::from_secs(10)).await;
+        assert_eq!(supervisor.statuses(), BTreeMap::new());
     }
 }

@@ -1,1 +1,2 @@
-select pg_catalog.current_setting('server_version_num')::integer, pg_catalog.current_setting('server_version')
+select pg_catalog.current_setting('server_version_num')::integer, pg_catalog.current_setting('server_version'),
+    pg_catalog.current_setting('server_encoding')

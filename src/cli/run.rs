@@ -19,10 +19,10 @@ pub(super) fn run(location: Location) -> ExitCode {
 
 fn start(location: Location) -> Result<(), Box<dyn std::error::Error>> {
     // What is wrong with the file is better said before anything else happens.
-    settings::check(&location)?;
+    let config = settings::read(&location)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(daemon::run(location, Telemetry::start()))?;
+    let ended = runtime.block_on(daemon::run(location, config, Telemetry::start()));
     // A name that is being resolved by a thread of the runtime is not waited for.
     runtime.shutdown_background();
-    Ok(())
+    Ok(ended?)
 }

@@ -61,8 +61,10 @@ pub struct Timeouts {
 /// Where collected rows wait for the load.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spool {
-    /// Bytes of one datasource kept in memory; more goes to an unlinked temporary file.
+    /// Bytes of one server's snapshot kept in memory; beyond, all of it goes to one unlinked temporary file.
     pub memory: usize,
+    /// Bytes of one server's snapshot, wherever they are kept; what is longer is no snapshot.
+    pub limit: u64,
     /// Folder of the temporary files; `None` is the system's.
     pub directory: Option<PathBuf>,
 }
@@ -122,6 +124,7 @@ impl Config {
             },
             spool: Spool {
                 memory: values.count("spool.memory") * 1024,
+                limit: (values.count("spool.limit") as u64) << 20,
                 directory: values.text("spool.directory").map(PathBuf::from),
             },
         }
@@ -183,6 +186,23 @@ mod tests {
             "\"repository.dsn\" is a list, allowed is a text",
         ] {
             assert!(error.contains(expected), "{expected} is missing in: {error}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_printed() {
+        let config = read(r#"{"repository": {"dsn": "host=h password=s3cret"}}"#).unwrap();
+        assert!(!format!("{config:?}").contains("s3cret"));
+        for text in [
+            r#""host=h password=s3cret""#,
+            r#"{"repository": "host=h password=s3cret"}"#,
+            r#"{"repository": {"dsn": ["s3cret"]}}"#,
+            r#"{"repository": {"dsn": "host=h"}, "debug": "postgresql://u:s3cret@h/d"}"#,
+            r#"{"repository": {"dsn": "host=h"}, "password": "s3cret"}"#,
+            r#"{"repository": {"dsn": "host=h password=s3cret" "s3cret"}}"#,
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
         }
     }
 

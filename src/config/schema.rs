@@ -48,6 +48,7 @@ pub(super) const KEYS: &[Key] = &[
     seconds("timeouts.idle", 30),
     seconds("timeouts.stop", 10),
     whole("spool.memory", 256, 0, 1_048_576),
+    whole("spool.limit", 4096, 1, 1_048_576),
     Key { path: "spool.directory", kind: Kind::Text },
 ];
 
@@ -149,13 +150,14 @@ fn nearest(path: &str) -> Option<String> {
         .map(|(_, known)| known.into())
 }
 
-/// A value for a message. What stands where the connection string belongs may be a secret.
+/// A value for a message. What stands where the connection string belongs may be a secret, and so may one that is misplaced.
 fn shown(path: &str, value: &ValueKind) -> String {
     match value {
         ValueKind::Table(_) => "an object".into(),
         ValueKind::Array(_) => "a list".into(),
         ValueKind::Nil => "null".into(),
         _ if path.starts_with("repository") => "a value of another kind".into(),
+        ValueKind::String(text) if text.contains("password") || text.contains("://") => "a connection string".into(),
         ValueKind::String(text) => format!("\"{text}\""),
         other => other.to_string(),
     }

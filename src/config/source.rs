@@ -26,8 +26,10 @@ pub(super) fn read(file: &Path) -> Result<Map<String, Value>, Error> {
 }
 
 fn reason(error: ConfigError) -> String {
-    match error {
+    let said = match error {
         ConfigError::FileParse { cause, .. } => cause.to_string(),
         other => other.to_string(),
-    }
+    };
+    // It goes on with the value, and somebody may have written the connection string alone.
+    if said.starts_with("invalid type") { "the whole of it has to be an object".into() } else { said }
 }

@@ -1,12 +1,14 @@
 //! One request, from the look at its sender to the answers.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::Call;
 use super::protocol::{Command, Request, Which, status_objects};
-use crate::postgres::{Control, Error, Notification, Sender};
+use super::throttle::Throttle;
+use crate::postgres::{CHANNEL, Control, Error, Notification, Sender};
 
 /// How long an answer to a forced snapshot waits for it to begin.
 const UNTIL_IT_BEGINS: Duration = Duration::from_millis(100);
@@ -14,120 +16,184 @@ const UNTIL_IT_BEGINS: Duration = Duration::from_millis(100);
 /// `psql -c "NOTIFY ..."` has gone before anyone can look whose it was. What it most often asks for is harmless.
 const BETWEEN_ANONYMOUS_RELOADS: Duration = Duration::from_secs(10);
 
-const BETWEEN_LOGGED_REFUSALS: Duration = Duration::from_secs(1);
+/// Anybody who can connect can be refused as often as they like: they must not fill the log.
+const BETWEEN_COMPLAINTS: Duration = Duration::from_secs(1);
 
-/// Handles requests one after the other.
+/// Reloads whose answers may be waited for: any number of them is one or two reloads, but each wants its answer.
+const MOST_RELOADS: usize = 1024;
+
+/// As much of a command's name, and of what is wrong with it, is logged.
+const LONGEST_NAME: usize = 40;
+const LONGEST_REASON: usize = 500;
+
+/// Handles requests, any number at a time.
 pub(super) struct Handler {
     calls: mpsc::Sender<Call>,
-    last_anonymous_reload: Option<Instant>,
-    last_refusal: Option<Instant>,
+    reloads: Arc<Semaphore>,
+    anonymous_reloads: Throttle,
+    complaints: Throttle,
 }
 
 type Outcome = Result<Vec<String>, String>;
 
-impl Handler {
-    pub(super) fn new(calls: mpsc::Sender<Call>) -> Self {
-        Self { calls, last_anonymous_reload: None, last_refusal: None }
-    }
+/// What became of a request.
+enum Carried {
+    Out(Vec<String>),
+    /// The main task takes its time for it.
+    On(oneshot::Receiver<Result<(), String>>, OwnedSemaphorePermit),
+}
 
-    /// Carries a request out, if its sender may, and answers it.
-    ///
-    /// # Errors
-    /// The repository cannot be talked to any more.
-    pub(super) async fn handle(&mut self, control: &Control, notification: &Notification) -> Result<(), Error> {
-        let request = Request::parse(&notification.payload);
-        tracing::debug!(payload = notification.payload, sender = notification.sender, "command received");
-        let outcome = match control.sender(notification.sender).await {
-            Ok(Sender::Allowed) => self.carry_out(&request).await,
-            Ok(Sender::Denied) => Err("Permission denied".into()),
-            Ok(Sender::Left) if self.may_reload_anonymously(&request) => self.carry_out(&request).await,
-            Ok(Sender::Left) => {
-                tracing::warn!(
-                    command = request.name,
-                    "command ignored: its sender has left, so its role is not known"
-                );
-                return Ok(());
-            }
-            Err(error) if error.is_connection() => return Err(error),
-            Err(error) => Err(format!("the sender could not be looked up: {}", error.in_full())),
-        };
-        if let Err(reason) = &outcome {
-            self.log_refusal(&request, reason);
-        }
-        match &request.channel {
-            Some(channel) => answer(control, &request, channel, outcome).await,
-            None => Ok(()),
-        }
-    }
+/// A request that the main task takes its time for.
+pub(super) struct UnderWay {
+    request: Request,
+    reply: oneshot::Receiver<Result<(), String>>,
+    _place: OwnedSemaphorePermit,
+}
 
-    /// Anybody who can connect can be refused as often as they like: they must not fill the log.
-    fn log_refusal(&mut self, request: &Request, reason: &str) {
-        if self.last_refusal.is_some_and(|last| last.elapsed() < BETWEEN_LOGGED_REFUSALS) {
-            tracing::debug!(command = request.name, reason, "command refused");
-        } else {
-            self.last_refusal = Some(Instant::now());
-            tracing::warn!(command = request.name, reason, "command refused");
-        }
-    }
+/// A request that is done with, but for its answer.
+pub(super) struct Done {
+    request: Request,
+    outcome: Outcome,
+}
 
-    fn may_reload_anonymously(&mut self, request: &Request) -> bool {
-        let is_reload = request.command == Ok(Command::Reload);
-        let too_soon = |last: &Instant| last.elapsed() < BETWEEN_ANONYMOUS_RELOADS;
-        if !is_reload || self.last_anonymous_reload.as_ref().is_some_and(too_soon) {
-            return false;
-        }
-        self.last_anonymous_reload = Some(Instant::now());
-        true
-    }
-
-    async fn carry_out(&self, request: &Request) -> Outcome {
-        match request.command.clone()? {
-            Command::Reload => self.call(Call::Reload).await?.map(|()| vec!["OK".into()]),
-            Command::WorkersStatus(_) if request.channel.is_none() => Ok(vec![]),
-            Command::WorkersStatus(which) => {
-                let mut statuses = self.call(Call::Statuses).await?;
-                if let Which::Only(ids) = which {
-                    statuses.retain(|id, _| ids.contains(id));
-                }
-                Ok(status_objects(request, &statuses))
-            }
-            Command::ForceSnapshot(id) => {
-                let forced = self.call(|reply| Call::ForceSnapshot(id, reply)).await?;
-                let forced = forced.map_err(|refused| refused.to_string())?;
-                let begins = forced.begins_within(UNTIL_IT_BEGINS).await;
-                Ok(vec![if begins { "Snapshot in progress" } else { "Snapshot will begin shortly" }.into()])
-            }
-            Command::RefreshCatalogs(id, refresh) => {
-                let registered = self.call(|reply| Call::RefreshCatalogs(id, refresh, reply)).await?;
-                registered.map_err(|refused| refused.to_string())?;
-                Ok(vec!["Catalogs will be refreshed during the next snapshot".into()])
-            }
-        }
-    }
-
-    /// Asks the main task. It always answers, unless it is about to end.
-    async fn call<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, String> {
-        let (reply, answer) = oneshot::channel();
-        let stopping = || String::from("powa-collector is stopping");
-        self.calls.send(call(reply)).await.map_err(|_| stopping())?;
-        answer.await.map_err(|_| stopping())
+impl UnderWay {
+    /// Waits for what came of it.
+    pub(super) async fn done(self) -> Done {
+        let outcome = self.reply.await.unwrap_or_else(|_| Err(stopping()));
+        Done { request: self.request, outcome: outcome.map(|()| vec!["OK".into()]) }
     }
 }
 
-async fn answer(control: &Control, request: &Request, channel: &str, outcome: Outcome) -> Result<(), Error> {
-    let answers = match outcome {
-        Ok(parts) => parts.into_iter().map(|data| request.answer(&Ok(data))).collect(),
-        Err(reason) => vec![request.answer(&Err(reason))],
-    };
-    for text in answers {
-        match control.answer(channel, &text).await {
-            Err(error) if error.is_connection() => return Err(error),
-            Err(error) => {
-                tracing::warn!(command = request.name, error = error.in_full(), "answer not sent");
-                return Ok(());
-            }
-            Ok(()) => {}
+fn beginning(text: &str, longest: usize) -> &str {
+    &text[..text.floor_char_boundary(longest)]
+}
+
+fn stopping() -> String {
+    "powa-collector is stopping".into()
+}
+
+impl Handler {
+    pub(super) fn new(calls: mpsc::Sender<Call>) -> Self {
+        Self {
+            calls,
+            reloads: Arc::new(Semaphore::new(MOST_RELOADS)),
+            anonymous_reloads: Throttle::one_in(BETWEEN_ANONYMOUS_RELOADS),
+            complaints: Throttle::one_in(BETWEEN_COMPLAINTS),
         }
     }
-    Ok(())
+
+    /// Carries a request out, if its sender may, and answers it, unless it takes its time.
+    ///
+    /// # Errors
+    /// The repository cannot be talked to any more.
+    pub(super) async fn handle(
+        &self,
+        control: &Control,
+        notification: &Notification,
+    ) -> Result<Option<UnderWay>, Error> {
+        let request = Request::parse(&notification.payload);
+        tracing::debug!(payload = notification.payload, sender = notification.sender, "command received");
+        if request.channel.as_deref() == Some(CHANNEL) {
+            // What is heard there are commands: the answer would be one of ours.
+            self.complain(&request, "command ignored", "its answer is wanted on the channel of the commands");
+            return Ok(None);
+        }
+        let outcome = match control.sender(notification.sender).await {
+            Ok(Sender::Denied) => Err("Permission denied".into()),
+            Ok(Sender::Left) if !self.may_be_anonymous(&request) => {
+                self.complain(&request, "command ignored", "its sender has left, so its role is not known");
+                return Ok(None);
+            }
+            Ok(_) => self.carry_out(&request).await,
+            Err(error) if error.is_connection() => return Err(error),
+            Err(error) => Err(format!("the sender could not be looked up: {}", error.in_full())),
+        };
+        let outcome = match outcome {
+            Ok(Carried::On(reply, place)) => return Ok(Some(UnderWay { request, reply, _place: place })),
+            Ok(Carried::Out(answers)) => Ok(answers),
+            Err(reason) => Err(reason),
+        };
+        self.answer(control, Done { request, outcome }).await.map(|()| None)
+    }
+
+    fn may_be_anonymous(&self, request: &Request) -> bool {
+        request.command == Ok(Command::Reload) && self.anonymous_reloads.pass().is_some()
+    }
+
+    fn complain(&self, request: &Request, what: &str, reason: &str) {
+        let command = beginning(&request.name, LONGEST_NAME);
+        let reason = beginning(reason, LONGEST_REASON);
+        match self.complaints.pass() {
+            Some(unsaid) => tracing::warn!(command, reason, unsaid, "{what}"),
+            None => tracing::debug!(command, reason, "{what}"),
+        }
+    }
+
+    async fn carry_out(&self, request: &Request) -> Result<Carried, String> {
+        let answers = match request.command.clone()? {
+            Command::Reload => {
+                let place = Arc::clone(&self.reloads).try_acquire_owned();
+                let place = place.map_err(|_| format!("{MOST_RELOADS} wait for a reload already"))?;
+                return Ok(Carried::On(self.call(Call::Reload).await?, place));
+            }
+            Command::WorkersStatus(_) if request.channel.is_none() => vec![],
+            Command::WorkersStatus(which) => {
+                let mut statuses = self.ask(Call::Statuses).await?;
+                if let Which::Only(ids) = which {
+                    statuses.retain(|id, _| ids.contains(id));
+                }
+                status_objects(request, &statuses)
+            }
+            Command::ForceSnapshot(id) => {
+                let forced = self.ask(|reply| Call::ForceSnapshot(id, reply)).await?;
+                let forced = forced.map_err(|refused| refused.to_string())?;
+                let begins = forced.begins_within(UNTIL_IT_BEGINS).await;
+                vec![if begins { "Snapshot in progress" } else { "Snapshot will begin shortly" }.into()]
+            }
+            Command::RefreshCatalogs(id, refresh) => {
+                let registered = self.ask(|reply| Call::RefreshCatalogs(id, refresh, reply)).await?;
+                registered.map_err(|refused| refused.to_string())?;
+                vec!["Catalogs will be refreshed during the next snapshot".into()]
+            }
+        };
+        Ok(Carried::Out(answers))
+    }
+
+    /// Asks the main task. It always answers, unless it is about to end.
+    async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, String> {
+        self.call(call).await?.await.map_err(|_| stopping())
+    }
+
+    async fn call<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<oneshot::Receiver<T>, String> {
+        let (reply, answer) = oneshot::channel();
+        self.calls.send(call(reply)).await.map_err(|_| stopping())?;
+        Ok(answer)
+    }
+
+    /// Tells the sender what came of a request, if that is wanted.
+    ///
+    /// # Errors
+    /// The repository cannot be talked to any more.
+    pub(super) async fn answer(&self, control: &Control, done: Done) -> Result<(), Error> {
+        let Done { request, outcome } = done;
+        if let Err(reason) = &outcome {
+            self.complain(&request, "command refused", reason);
+        }
+        let Some(channel) = &request.channel else { return Ok(()) };
+        let answers = match outcome {
+            Ok(parts) => parts.into_iter().map(|data| request.answer(&Ok(data))).collect(),
+            Err(reason) => vec![request.answer(&Err(reason))],
+        };
+        for text in answers {
+            match control.answer(channel, &text).await {
+                Err(error) if error.is_connection() => return Err(error),
+                Err(error) => {
+                    self.complain(&request, "answer not sent", &error.in_full());
+                    return Ok(());
+                }
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
 }

@@ -5,6 +5,7 @@
 mod handler;
 mod listener;
 mod protocol;
+mod throttle;
 
 use std::collections::BTreeMap;
 
@@ -23,4 +24,6 @@ pub enum Call {
     Statuses(oneshot::Sender<BTreeMap<ServerId, Status>>),
     ForceSnapshot(ServerId, oneshot::Sender<Result<Forced, Refused>>),
     RefreshCatalogs(ServerId, CatalogRefresh, oneshot::Sender<Result<(), Refused>>),
+    /// Nobody asks, it is told: the channel was lost, and is there again, and so is the repository.
+    ListeningAgain,
 }

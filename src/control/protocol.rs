@@ -142,6 +142,9 @@ pub(super) fn status_objects(request: &Request, statuses: &BTreeMap<ServerId, St
 mod tests {
     use super::*;
     use crate::postgres::Side;
+    use proptest::collection::{btree_map, btree_set, vec};
+    use proptest::prelude::*;
+    use proptest::sample::select;
 
     fn id(number: i32) -> ServerId {
         ServerId::new(number).unwrap()
@@ -244,5 +247,116 @@ mod tests {
         }
         assert_eq!(found, 2000);
         assert!(objects.len() < 20, "{}", objects.len());
+    }
+
+    /// Payloads that are nearly right, and some that are not at all.
+    fn payload() -> impl Strategy<Value = String> {
+        let words =
+            ["RELOAD", "WORKERS_STATUS", "FORCE_SNAPSHOT", "REFRESH_DB_CAT", "-", "", "0", "1", "2", "-1", "r1"];
+        let word = prop_oneof![
+            4 => select(words.to_vec()).prop_map(String::from),
+            1 => "[0-9]{1,40}",
+            1 => "\\PC{0,10}",
+            1 => any::<String>(),
+        ];
+        prop_oneof![3 => vec(word, 0..8).prop_map(|words| words.join(" ")), 1 => any::<String>()]
+    }
+
+    fn database() -> impl Strategy<Value = String> {
+        "[^ \\x00]{1,20}"
+    }
+
+    fn status() -> impl Strategy<Value = Status> {
+        select(vec![
+            Status::Running,
+            Status::Stopping,
+            Status::Stopped,
+            Status::NoConnection(Side::Remote),
+            Status::NoConnection(Side::Repository),
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn any_payload_is_understood_or_gets_a_reason(payload in payload()) {
+            let request = Request::parse(&payload);
+            prop_assert!(payload.starts_with(&request.name));
+            prop_assert!(request.channel.as_deref().is_none_or(|name| !name.is_empty() && name != "-" && !name.contains(' ')));
+            prop_assert!(!matches!(&request.command, Err(reason) if reason.is_empty()));
+        }
+
+        #[test]
+        fn an_answer_fits_and_begins_with_the_word_asked(
+            payload in prop_oneof![payload(), "x{7900,8100}"],
+            data in "\\PC{0,9}",
+            times in 0..2000_usize,
+            is_ok: bool,
+        ) {
+            let request = Request::parse(&payload);
+            let data = data.repeat(times);
+            let answer = request.answer(&if is_ok { Ok(data.clone()) } else { Err(data.clone()) });
+            prop_assert!(answer.len() <= 7_999);
+            let whole = format!("{} {} {data}", request.name, if is_ok { "OK" } else { "KO" });
+            prop_assert!(whole.starts_with(&answer));
+            // No more than a character is lost beyond what has to be.
+            prop_assert!(answer.len() == whole.len() || answer.len() > 7_999 - 4);
+        }
+
+        #[test]
+        fn commands_survive_being_written_and_read(number in 1..=i32::MAX, channel in "[^ \\-][^ ]{0,20}") {
+            for (payload, command) in [
+                (format!("RELOAD {channel}"), Command::Reload),
+                (format!("FORCE_SNAPSHOT {channel} {number}"), Command::ForceSnapshot(id(number))),
+                (format!("WORKERS_STATUS {channel} {number}"), Command::WorkersStatus(Which::Only(vec![id(number)]))),
+                (format!("REFRESH_DB_CAT {channel} {number} 0"), Command::RefreshCatalogs(id(number), CatalogRefresh::All)),
+            ] {
+                let request = Request::parse(&payload);
+                prop_assert_eq!(request.command, Ok(command));
+                prop_assert_eq!(request.channel.as_ref(), Some(&channel));
+                prop_assert_eq!(Some(request.name.as_str()), payload.split(' ').next());
+            }
+        }
+
+        #[test]
+        fn names_of_databases_survive_being_written_and_read(names in btree_set(database(), 1..20)) {
+            let listed: Vec<_> = names.iter().map(String::as_str).collect();
+            let payload = format!("REFRESH_DB_CAT r1 3 {} {}", listed.len(), listed.join(" "));
+            let expected = Command::RefreshCatalogs(id(3), CatalogRefresh::Only(names.clone()));
+            prop_assert_eq!(Request::parse(&payload).command, Ok(expected));
+            // One alone may have spaces in it.
+            let spaced = listed.join(" ");
+            let expected = Command::RefreshCatalogs(id(3), only(&[&spaced]));
+            prop_assert_eq!(Request::parse(&format!("REFRESH_DB_CAT r1 3 1 {spaced}")).command, Ok(expected));
+        }
+
+        #[test]
+        fn a_number_is_that_of_a_server_or_of_none(number in any::<i128>(), zeros in 0..50_usize) {
+            let text = format!("{}{number}", "0".repeat(zeros));
+            let known = i32::try_from(number).ok().and_then(ServerId::new);
+            let expected = match (number, known) {
+                (_, Some(id)) => Ok(Command::ForceSnapshot(id)),
+                (0.., None) => Err(format!("Server id {text} not found")),
+                _ => Err(format!("invalid remote server id {text}")),
+            };
+            prop_assert_eq!(Request::parse(&format!("FORCE_SNAPSHOT r1 {text}")).command, expected);
+        }
+
+        #[test]
+        fn every_worker_is_in_one_object_and_every_object_in_one_answer(
+            statuses in btree_map((1..=i32::MAX).prop_map(id), status(), 0..400),
+        ) {
+            let request = Request::parse("WORKERS_STATUS r1");
+            let mut found = BTreeMap::new();
+            for object in status_objects(&request, &statuses) {
+                let answer = request.answer(&Ok(object.clone()));
+                prop_assert_eq!(answer, format!("WORKERS_STATUS OK {object}"), "it was cut");
+                let object: BTreeMap<String, String> = serde_json::from_str(&object).unwrap();
+                for (number, status) in object {
+                    prop_assert!(found.insert(id(number.parse().unwrap()), status).is_none(), "{number} twice");
+                }
+            }
+            let expected: BTreeMap<_, _> = statuses.iter().map(|(id, status)| (*id, status.to_string())).collect();
+            prop_assert_eq!(found, expected);
+        }
     }
 }

@@ -3,34 +3,20 @@
 use std::time::Duration;
 
 use futures_util::future::poll_fn;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, Connection, Row, Socket, Statement, tls::NoTlsStream};
+use tokio_postgres::{AsyncMessage, Client, Row, Statement};
+use tokio_util::task::AbortOnDropHandle;
 
+use super::connect::{Line, Opened};
+use super::notifications::{Ear, Notifications};
 use super::{Endpoint, Error, Side, session};
 
 /// The channel that powa-web and psql send commands to.
-const CHANNEL: &str = "powa_collector";
-
-/// Notifications that may wait for their turn. Beyond it they are dropped and counted: whoever floods the channel gets
-/// no memory for it.
-const WAITING_ROOM: usize = 1024;
-
-/// A message on the channel.
-#[derive(Debug)]
-pub struct Notification {
-    /// The process of the backend that sent it.
-    pub sender: i32,
-    pub payload: String,
-}
-
-/// A message, or the end of the connection.
-pub type Heard = Result<Notification, Error>;
+pub const CHANNEL: &str = "powa_collector";
 
 /// An open session, and what is heard in it.
-pub type Channel = (Control, mpsc::Receiver<Heard>);
+pub type Channel = (Control, Notifications);
 
 /// Whether the role behind a message may command the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +30,8 @@ pub enum Sender {
 /// The open session.
 pub struct Control {
     client: Client,
-    driver: JoinHandle<()>,
+    /// Ends with it, also in the middle of an answer that nobody waits for any more.
+    driver: AbortOnDropHandle<()>,
     permission: Statement,
     notify: Statement,
     /// For an answer of the repository. Without one, the channel is of no use, and is opened anew.
@@ -57,16 +44,12 @@ impl Control {
     /// # Errors
     /// The repository cannot be reached, or is not one.
     pub async fn open(endpoint: &Endpoint) -> Result<Channel, Error> {
-        let (client, connection) = endpoint.open().await?;
-        let (heard, notifications) = mpsc::channel(WAITING_ROOM);
-        let driver = tokio::spawn(listen(connection, heard));
+        let Opened { client, line, .. } = endpoint.open().await?;
+        let notifications = Notifications::default();
+        let driver = AbortOnDropHandle::new(tokio::spawn(listen(line, Ear::of(&notifications))));
 
         let doing = "set up the command channel";
-        let setting_up = async {
-            session::pin(&client, Side::Repository, endpoint.timeouts()).await?;
-            session::extensions(&client).await
-        };
-        let extensions = endpoint.briefly(doing.into(), setting_up).await?;
+        let extensions = endpoint.briefly(doing.into(), session::extensions(&client)).await?;
         let found = |what: String| Error::found(Side::Repository, format!("use {}", endpoint.described()), what);
         let powa = extensions.usable_powa().map_err(|unusable| found(unusable.to_string()))?;
         let permission = if powa.has_modules() {
@@ -92,12 +75,12 @@ impl Control {
     /// # Errors
     /// The repository does not answer as expected.
     pub async fn sender(&self, process: i32) -> Result<Sender, Error> {
-        let rows = self.query("look up the sender of a command", &self.permission, &[&process]).await?;
-        Ok(match rows.first().map(|row| row.get::<_, Option<bool>>(0)) {
-            None => Sender::Left,
-            Some(Some(true)) => Sender::Allowed,
-            Some(_) => Sender::Denied,
-        })
+        let doing = "look up the sender of a command";
+        let rows = self.query(doing, &self.permission, &[&process]).await?;
+        let Some(row) = rows.first() else { return Ok(Sender::Left) };
+        let may: Option<bool> =
+            row.try_get(0).map_err(|error| Error::found(Side::Repository, doing, error.to_string()))?;
+        Ok(if may == Some(true) { Sender::Allowed } else { Sender::Denied })
     }
 
     /// Sends an answer. Channel and text are values, not SQL.
@@ -108,13 +91,38 @@ impl Control {
         self.query("answer a command", &self.notify, &[&channel, &text]).await.map(drop)
     }
 
+    /// Sends a mark to all who listen for commands, this session included.
+    ///
+    /// # Errors
+    /// The connection was lost, or the repository does not answer.
+    pub async fn mark(&self, mark: &str) -> Result<(), Error> {
+        self.query("take over the command channel", &self.notify, &[&CHANNEL, &mark]).await.map(drop)
+    }
+
+    /// Makes sure that the server is still there to be heard: one that froze says nothing, and neither does one of whom
+    /// nobody wants anything.
+    ///
+    /// # Errors
+    /// The connection was lost, or the repository does not answer.
+    pub async fn check(&self) -> Result<(), Error> {
+        self.in_time("go on listening for commands", self.client.check_connection()).await
+    }
+
     async fn query(
         &self,
         doing: &str,
         statement: &Statement,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
-        match timeout(self.limit, self.client.query(statement, values)).await {
+        self.in_time(doing, self.client.query(statement, values)).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        doing: &str,
+        asking: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Error> {
+        match timeout(self.limit, asking).await {
             Ok(result) => result.map_err(|error| Error::new(Side::Repository, doing, error)),
             Err(_) => Err(Error::elapsed(Side::Repository, doing, self.limit)),
         }
@@ -129,28 +137,15 @@ impl Control {
 }
 
 /// Drives the connection and passes on what is heard, until it ends.
-async fn listen(mut connection: Connection<Socket, NoTlsStream>, heard: mpsc::Sender<Heard>) {
-    let mut dropped = 0_u64;
-    while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+async fn listen(mut line: Line, ear: Ear) {
+    while let Some(message) = poll_fn(|context| line.poll_message(context)).await {
         match message {
-            Ok(AsyncMessage::Notification(message)) => {
-                let notification = Notification { sender: message.process_id(), payload: message.payload().to_owned() };
-                if heard.try_send(Ok(notification)).is_ok() {
-                    dropped = 0;
-                } else {
-                    dropped += 1;
-                    if dropped.is_power_of_two() {
-                        tracing::warn!(dropped, "more commands arrive than can be answered: some are dropped");
-                    }
-                }
-            }
+            Ok(AsyncMessage::Notification(message)) => ear.hear(message.process_id(), message.payload()),
             Ok(AsyncMessage::Notice(notice)) => tracing::debug!(%notice, "the repository server says"),
             Ok(_) => {}
             Err(error) => {
                 let lost = Error::new(Side::Repository, "go on listening for commands", error);
-                // Nobody listens any more: the session is being closed.
-                let _ = heard.send(Err(lost)).await;
-                return;
+                return ear.lose(lost);
             }
         }
     }

@@ -3,8 +3,6 @@
 //! In the text format a raw newline ends a row and never occurs inside one, as the chapter on COPY in PostgreSQL's
 //! documentation tells, so rows need not be parsed. What comes is not trusted: see [`RowPrefixer::push`].
 
-use std::io::{self, Write};
-
 use memchr::memchr2;
 
 /// Copies a stream, in pieces cut anywhere, with a prefix before each row.
@@ -35,13 +33,10 @@ impl RowPrefixer {
 
     /// Takes the next piece of the stream.
     ///
-    /// Two things that no honest server sends are made harmless. Bytes that are not UTF-8, which a database in
-    /// `SQL_ASCII` can hold, become U+FFFD: the repository would refuse the whole stream. A raw carriage return
-    /// becomes its escape: `COPY FROM` would take it for the end of a row, and what follows for a row without prefix.
-    ///
-    /// # Errors
-    /// `out` cannot be written to.
-    pub fn push(&mut self, piece: &[u8], out: &mut impl Write) -> io::Result<()> {
+    /// Two things are made harmless. Bytes that are not UTF-8, which a database in `SQL_ASCII` can hold, become U+FFFD:
+    /// the repository would refuse the whole stream. A raw carriage return, which no honest server sends, becomes its
+    /// escape: `COPY FROM` would take it for the end of a row, and what follows for a row without prefix.
+    pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         if self.cut.is_empty() && std::str::from_utf8(piece).is_ok() {
             return self.push_valid(piece, out);
         }
@@ -49,52 +44,46 @@ impl RowPrefixer {
         bytes.extend_from_slice(piece);
         let mut chunks = bytes.utf8_chunks().peekable();
         while let Some(chunk) = chunks.next() {
-            self.push_valid(chunk.valid().as_bytes(), out)?;
+            self.push_valid(chunk.valid().as_bytes(), out);
             let invalid = chunk.invalid();
             let is_cut_at_the_end =
                 chunks.peek().is_none() && std::str::from_utf8(invalid).is_err_and(|error| error.error_len().is_none());
             if is_cut_at_the_end {
                 self.cut = invalid.to_vec();
             } else if !invalid.is_empty() {
-                self.push_valid("\u{FFFD}".as_bytes(), out)?;
+                self.push_valid("\u{FFFD}".as_bytes(), out);
             }
         }
-        Ok(())
     }
 
     /// Ends the stream: a character that was begun and never ended is replaced.
-    ///
-    /// # Errors
-    /// `out` cannot be written to.
-    pub fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {
-        if std::mem::take(&mut self.cut).is_empty() {
-            return Ok(());
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        if !std::mem::take(&mut self.cut).is_empty() {
+            self.push_valid("\u{FFFD}".as_bytes(), out);
         }
-        self.push_valid("\u{FFFD}".as_bytes(), out)
     }
 
-    fn push_valid(&mut self, mut bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
+    fn push_valid(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
         while !bytes.is_empty() {
             if self.at_row_start {
-                out.write_all(&self.prefix)?;
+                out.extend_from_slice(&self.prefix);
                 self.at_row_start = false;
                 self.rows += 1;
             }
             match memchr2(b'\n', b'\r', bytes) {
-                None => return out.write_all(bytes),
+                None => return out.extend_from_slice(bytes),
                 Some(at) if bytes[at] == b'\n' => {
-                    out.write_all(&bytes[..=at])?;
+                    out.extend_from_slice(&bytes[..=at]);
                     self.at_row_start = true;
                     bytes = &bytes[at + 1..];
                 }
                 Some(at) => {
-                    out.write_all(&bytes[..at])?;
-                    out.write_all(b"\\r")?;
+                    out.extend_from_slice(&bytes[..at]);
+                    out.extend_from_slice(b"\\r");
                     bytes = &bytes[at + 1..];
                 }
             }
         }
-        Ok(())
     }
 }
 
@@ -114,14 +103,17 @@ fn escape_into(value: &str, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
 
     fn prefixed(columns: &[&str], pieces: &[&[u8]]) -> (Vec<u8>, u64) {
         let mut prefixer = RowPrefixer::new(columns.iter().copied());
         let mut out = Vec::new();
         for piece in pieces {
-            prefixer.push(piece, &mut out).unwrap();
+            prefixer.push(piece, &mut out);
         }
-        prefixer.finish(&mut out).unwrap();
+        prefixer.finish(&mut out);
         (out, prefixer.rows())
     }
 
@@ -165,5 +157,100 @@ mod tests {
         let (out, rows) = prefixed(&["7"], &[b"a\r99\tforged\r\n"]);
         assert_eq!(out, b"7\ta\\r99\tforged\\r\n");
         assert_eq!(rows, 1);
+    }
+
+    /// Bytes in which what is special to COPY, to UTF-8 or to a forger is frequent.
+    fn stream() -> impl Strategy<Value = Vec<u8>> {
+        let special: [&[u8]; 18] = [
+            b"\n",
+            b"\r",
+            b"\r\n",
+            b"\\",
+            b"\\\n",
+            b"\\\r",
+            b"\\.",
+            b"\\.\n",
+            b"\n\\.\n",
+            b"\t",
+            b"\\N",
+            b"\0",
+            b"99\t",
+            b"\xff",
+            b"\xc3",
+            b"\xe2\x82",
+            b"\xf0\x9f\x98",
+            b"\xed\xa0\x80",
+        ];
+        let piece = prop_oneof![
+            4 => select(special.to_vec()).prop_map(<[u8]>::to_vec),
+            2 => "\\PC{0,8}".prop_map(String::into_bytes),
+            1 => vec(any::<u8>(), 0..8),
+        ];
+        vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+    }
+
+    fn cut<'a>(stream: &'a [u8], at: &[prop::sample::Index]) -> Vec<&'a [u8]> {
+        let mut cuts: Vec<_> = at.iter().map(|index| index.index(stream.len() + 1)).collect();
+        cuts.extend([0, stream.len()]);
+        cuts.sort_unstable();
+        cuts.windows(2).map(|ends| &stream[ends[0]..ends[1]]).collect()
+    }
+
+    /// What the stream should become, told without pieces.
+    fn naively_prefixed(prefix: &str, stream: &[u8]) -> (Vec<u8>, u64) {
+        let text = String::from_utf8_lossy(stream).replace('\r', "\\r");
+        let rows: Vec<_> = text.split_inclusive('\n').map(|row| format!("{prefix}{row}")).collect();
+        (rows.concat().into_bytes(), rows.len() as u64)
+    }
+
+    /// What COPY FROM takes for rows, wherever it may see the end of one: also at the newlines and carriage returns that
+    /// a backslash would take away from it.
+    fn rows_for_copy(text: &str) -> impl Iterator<Item = &str> {
+        text.split(['\n', '\r']).filter(|row| !row.is_empty())
+    }
+
+    proptest! {
+        #[test]
+        fn where_the_stream_is_cut_makes_no_difference(stream in stream(), at in vec(any::<prop::sample::Index>(), 0..20)) {
+            prop_assert_eq!(prefixed(&["7", "t"], &cut(&stream, &at)), naively_prefixed("7\tt\t", &stream));
+        }
+
+        #[test]
+        fn whatever_a_server_sends_no_row_is_without_its_prefix(stream in stream(), at in vec(any::<prop::sample::Index>(), 0..20)) {
+            let (out, rows) = prefixed(&["7"], &cut(&stream, &at));
+            let text = String::from_utf8(out).unwrap();
+            prop_assert!(rows_for_copy(&text).all(|row| row.starts_with("7\t")), "{:?}", text);
+            prop_assert_eq!(rows_for_copy(&text).count() as u64, rows);
+        }
+
+        #[test]
+        fn columns_cannot_break_out_of_their_place(column in "[\\x00-\\x7f]{0,10}|\\PC{0,5}", stream in stream()) {
+            let (out, _) = prefixed(&["7", &column], &[&stream]);
+            let text = String::from_utf8(out).unwrap();
+            for row in rows_for_copy(&text) {
+                let mut columns = row.splitn(3, '\t');
+                prop_assert_eq!(columns.next(), Some("7"));
+                prop_assert_eq!(unescaped(columns.next().unwrap()), column.as_str());
+                prop_assert!(columns.next().is_some());
+            }
+        }
+    }
+
+    /// What COPY FROM makes of a column that has only the escapes that are written here.
+    fn unescaped(column: &str) -> String {
+        let mut text = String::new();
+        let mut characters = column.chars();
+        while let Some(character) = characters.next() {
+            text.push(match character {
+                '\\' => match characters.next().unwrap() {
+                    't' => '\t',
+                    'n' => '\n',
+                    'r' => '\r',
+                    other => other,
+                },
+                other => other,
+            });
+        }
+        text
     }
 }

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use deadpool_postgres::{HookError, PoolError};
 use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::types::{WasNull, WrongType};
+
+use crate::one_line::on_one_line;
 
 /// Two sides talk PostgreSQL; a message always tells which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +36,12 @@ pub struct Error {
 enum Cause {
     Postgres(tokio_postgres::Error),
     Elapsed(Duration),
-    Pool(String),
+    /// There is no session, or none any more.
+    NoSession(String),
+    /// The server was not reached.
+    Network(std::io::Error),
+    /// No host was of use: each with what became of it.
+    NoHost(Vec<(String, Cause)>),
     Io(std::io::Error),
     Found(String),
 }
@@ -45,13 +52,26 @@ impl Error {
         Self { side, doing: doing.into(), cause: Cause::Postgres(source) }
     }
 
-    pub(super) fn pool(doing: impl Into<String>, source: PoolError) -> Self {
-        let cause = match source {
-            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => Cause::Postgres(error),
-            PoolError::Timeout(_) => Cause::Pool("no connection could be had in time".into()),
-            other => Cause::Pool(other.to_string()),
-        };
-        Self { side: Side::Repository, doing: doing.into(), cause }
+    /// There is no session to be had.
+    pub(super) fn no_session(side: Side, doing: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { side, doing: doing.into(), cause: Cause::NoSession(reason.into()) }
+    }
+
+    /// The server could not be reached.
+    pub(super) fn network(side: Side, doing: impl Into<String>, source: std::io::Error) -> Self {
+        Self { side, doing: doing.into(), cause: Cause::Network(source) }
+    }
+
+    /// What it was wanted for.
+    pub(super) fn in_order_to(self, doing: &str) -> Self {
+        Self { doing: format!("{doing}: could not {}", self.doing), ..self }
+    }
+
+    /// What became of each host that was tried.
+    pub(super) fn no_host(side: Side, doing: impl Into<String>, tried: Vec<(String, Self)>) -> Self {
+        let mut causes: Vec<_> = tried.into_iter().map(|(host, error)| (host, error.cause)).collect();
+        let cause = if causes.len() == 1 { causes.remove(0).1 } else { Cause::NoHost(causes) };
+        Self { side, doing: doing.into(), cause }
     }
 
     /// The local half of the conversation failed: the file that rows were read from or written to.
@@ -85,6 +105,7 @@ impl Error {
     pub fn is_connection(&self) -> bool {
         match (&self.cause, self.db_error()) {
             (Cause::Io(_) | Cause::Found(_), _) => false,
+            (Cause::Postgres(error), None) if is_about_a_value(error) => false,
             (_, None) => true,
             // Connection exceptions, refused authentication, too many connections, and a server that shuts down.
             (_, Some(error)) => {
@@ -93,9 +114,33 @@ impl Error {
         }
     }
 
-    /// The database is not there, or not any more.
+    /// Waiting may help: the server is not there, or not ready yet. What it refuses for good, like a name or a password
+    /// that is wrong, is no such thing.
+    pub fn may_pass(&self) -> bool {
+        self.cause.may_pass()
+    }
+
+    /// The server does not let us in.
+    pub(super) fn is_refused_login(&self) -> bool {
+        self.db_error().is_some_and(|error| error.code().code().starts_with("28"))
+    }
+
+    /// The database is not there, or takes no connections, any more.
     pub fn is_missing_database(&self) -> bool {
-        self.db_error().is_some_and(|error| *error.code() == SqlState::INVALID_CATALOG_NAME)
+        let gone = [SqlState::INVALID_CATALOG_NAME, SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE];
+        self.db_error().is_some_and(|error| gone.contains(error.code()))
+    }
+
+    /// What was said was in order, and the server could not do it just then: it ran into a lock or a deadlock, out of
+    /// room, or was told to stop. The classes are those of PostgreSQL's appendix on error codes.
+    pub(super) fn is_of_the_moment(&self) -> bool {
+        let classes = ["40", "53", "55", "57"];
+        self.db_error().is_some_and(|error| classes.iter().any(|class| error.code().code().starts_with(class)))
+    }
+
+    /// A function got a value that it cannot work with.
+    pub(super) fn is_invalid_parameter(&self) -> bool {
+        self.db_error().is_some_and(|error| *error.code() == SqlState::INVALID_PARAMETER_VALUE)
     }
 
     /// What the one who reads the message can do about it, where the cause is known.
@@ -129,26 +174,24 @@ impl Error {
 
     /// The whole of it in one line, for a log or a table: what was done, what was said, and the cure.
     pub fn in_full(&self) -> String {
-        let said = on_one_line(&self.cause.to_string());
+        let said = shortened(self.cause.to_string());
+        // Names are no more to be trusted than what a server says: none may write lines of its own into the log.
+        let line = on_one_line(&format!("{self}: {said}")).into_owned();
         match self.cure() {
-            Some(cure) => format!("{self}: {said}; {cure}"),
-            None => format!("{self}: {said}"),
+            Some(cure) => format!("{line}; {cure}"),
+            None => line,
         }
     }
 }
 
-/// What a server says is not trusted: it must not write lines of its own into the log, nor fill it.
-fn on_one_line(text: &str) -> String {
+/// As much of what a server says is passed on: it must not fill a log either.
+fn shortened(mut text: String) -> String {
     const LONGEST: usize = 2000;
-    let mut line: String = text
-        .chars()
-        .take(LONGEST)
-        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
-        .collect();
-    if text.chars().nth(LONGEST).is_some() {
-        line.push_str("...");
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(end);
+        text.push_str("...");
     }
-    line
+    text
 }
 
 impl fmt::Display for Error {
@@ -163,6 +206,24 @@ impl std::error::Error for Error {
     }
 }
 
+impl Cause {
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Elapsed(_) | Self::NoSession(_) => true,
+            Self::Io(_) | Self::Found(_) => false,
+            Self::Network(error) => !is_unknown_name(error),
+            Self::NoHost(tried) => tried.iter().any(|(_, cause)| cause.may_pass()),
+            Self::Postgres(error) => match error.as_db_error() {
+                Some(error) => {
+                    let code = error.code().code();
+                    ["08", "53", "57P"].iter().any(|class| code.starts_with(class)) && code != "08P01"
+                }
+                None => error.is_closed() || io_error(error).is_some(),
+            },
+        }
+    }
+}
+
 impl std::error::Error for Cause {}
 
 impl fmt::Display for Cause {
@@ -170,13 +231,22 @@ impl fmt::Display for Cause {
         match self {
             Self::Postgres(error) => match error.as_db_error() {
                 Some(error) => said(error, f),
-                None => write_chain(error, f),
+                None => f.write_str(&chain(error)),
             },
             Self::Elapsed(limit) => write!(f, "no answer within {} s", limit.as_secs()),
-            Self::Pool(reason) | Self::Found(reason) => f.write_str(reason),
-            Self::Io(error) => error.fmt(f),
+            Self::NoSession(reason) | Self::Found(reason) => f.write_str(reason),
+            Self::NoHost(tried) => {
+                let each: Vec<_> = tried.iter().map(|(host, cause)| format!("{host}: {cause}")).collect();
+                f.write_str(&each.join("; "))
+            }
+            Self::Io(error) | Self::Network(error) => error.fmt(f),
         }
     }
+}
+
+/// An answer arrived, and holds something else than what was asked for.
+fn is_about_a_value(error: &tokio_postgres::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|cause| cause.is::<WasNull>() || cause.is::<WrongType>())
 }
 
 /// PostgreSQL's own message. The detail of a constraint violation is left out: it quotes the row.
@@ -192,8 +262,19 @@ fn said(error: &DbError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
+fn io_error(error: &tokio_postgres::Error) -> Option<&std::io::Error> {
+    std::error::Error::source(error)?.downcast_ref()
+}
+
+/// The name is not known, as opposed to nobody there to ask. The standard library keeps the difference in words only,
+/// which are those of `getaddrinfo`.
+fn is_unknown_name(error: &std::io::Error) -> bool {
+    let said = error.to_string();
+    said.contains("failed to lookup address") && !said.contains("Temporary failure")
+}
+
 /// The driver's errors say what they were about, and their sources why.
-fn write_chain(error: &tokio_postgres::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn chain(error: &tokio_postgres::Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
@@ -203,7 +284,7 @@ fn write_chain(error: &tokio_postgres::Error, f: &mut fmt::Formatter<'_>) -> fmt
         }
         source = cause.source();
     }
-    f.write_str(&text)
+    text
 }
 
 #[cfg(test)]
@@ -211,9 +292,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_server_says_is_one_line_of_bounded_length() {
-        assert_eq!(on_one_line("no\nINFO all is well\x1b[0m é"), "no\\nINFO all is well\\u{1b}[0m é");
-        let long = on_one_line(&"x".repeat(100_000));
-        assert!(long.len() < 2010 && long.ends_with("..."));
+    fn what_is_said_of_it_is_one_line_of_bounded_length() {
+        let error = |name: &str, said: &str| Error::found(Side::Remote, format!("use {name}"), said).in_full();
+        let told = error("a\nERROR b", "no\nINFO all is well\x1b[0m é");
+        assert_eq!(told, "could not use a\\nERROR b (remote server): no\\nINFO all is well\\u{1b}[0m é");
+        let long = error("it", &"é".repeat(100_000));
+        assert!(long.chars().count() < 2100 && long.ends_with("..."));
     }
 }

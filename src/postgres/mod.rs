@@ -2,20 +2,32 @@
 
 mod connect;
 mod control;
-pub mod copy_text;
+mod copy_text;
+mod dsn;
 mod error;
 mod extensions;
+mod hearing;
+mod hosts;
 mod identifier;
+mod in_order;
+mod incoming;
+mod message_guard;
+mod notifications;
 mod remote;
 mod repository;
 mod session;
+mod socket;
+mod waiting_room;
 
 pub use connect::{Endpoint, InvalidDsn};
-pub use control::{Channel, Control, Heard, Notification, Sender};
+pub use control::{CHANNEL, Channel, Control, Sender};
 pub use error::{Error, Side};
 pub use extensions::{Extensions, PowaVersion};
 pub use identifier::QuotedIdent;
-pub use remote::{DatabaseInfo, RemoteDatabase, RemoteServerInfo, RemoteSession, RemoteVersions, in_order};
+pub use in_order::in_order;
+pub use incoming::IncomingRows;
+pub use notifications::{Heard, Notification, Notifications};
+pub use remote::{DatabaseInfo, RemoteDatabase, RemoteServerInfo, RemoteSession, RemoteVersions};
 pub use repository::{
-    Catalog, DatabaseModule, Load, LoadTurn, Loaded, Module, Registration, Repository, ServerList, Sources,
+    Attempt, Catalog, DatabaseModule, Load, LoadTurn, Loaded, Module, Registration, Repository, ServerList, Sources,
 };

@@ -1,33 +1,39 @@
 //! A session on a remote server. It only ever reads, and what it says is the same text every time.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-
-use futures_util::future::{BoxFuture, join_all};
-use futures_util::{FutureExt, TryStreamExt};
 use std::pin::pin;
-use tokio::time::timeout;
-use tokio_postgres::{Client, NoTls, Row, Statement};
+use std::sync::Mutex;
+use std::time::Duration;
 
-use super::connect::Driver;
-use super::session::{self, extensions_of};
-use super::{Endpoint, Error, Extensions, PowaVersion, Side};
+use futures_util::{FutureExt, TryStreamExt};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::{Client, Row, Statement};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::connect::{Driver, Opened, drive_until};
+use super::hearing::Hearing;
+use super::in_order::in_order;
+use super::incoming::IncomingRows;
+use super::session::extensions_of;
+use super::socket::Peer;
+use super::{Endpoint, Error, Extensions, Side};
 use crate::config::Timeouts;
 
 /// A session in one database of a remote server.
 pub struct RemoteSession {
     client: Client,
     driver: Driver,
+    /// With it, the driver's time is up.
+    _leaving: DropGuard,
+    peer: Peer,
     dbname: String,
     version_num: i32,
-    powa: Option<PowaVersion>,
+    /// The database has no encoding: it is `SQL_ASCII`.
+    any_bytes: bool,
+    set_up_for: Extensions,
     timeouts: Timeouts,
     own: Statements,
-    /// When the server was last heard of, in milliseconds after the opening.
-    heard: AtomicU64,
-    opened: Instant,
+    hearing: Hearing,
     /// What was prepared in this session, by its text, until a plan does without it.
     prepared: Mutex<HashMap<String, Prepared>>,
 }
@@ -88,7 +94,11 @@ impl RemoteSession {
     /// # Errors
     /// No connection could be made, or the session cannot be set up.
     pub async fn open(endpoint: &Endpoint) -> Result<Self, Error> {
-        let (client, driver, powa) = session::open(endpoint).await?;
+        let Opened { client, line, peer, set_up_for } = endpoint.open().await?;
+        let left = CancellationToken::new();
+        // From here on: whoever waits for the rest may give up too.
+        let leaving = left.clone().drop_guard();
+        let driver = drive_until(after_farewell(left), line, Side::Remote);
         let setting_up = async {
             let (now, extensions, databases, version) = tokio::try_join!(
                 biased;
@@ -99,22 +109,29 @@ impl RemoteSession {
             )?;
             let own = Statements { now, extensions, databases, version };
             let version = client.query_one(&own.version, &[]).await?;
-            Ok((own, version.get(0)))
+            Ok((own, version.try_get(0)?, version.try_get::<_, &str>(2)? == "SQL_ASCII"))
         };
         let dbname = endpoint.dbname().to_owned();
-        let (own, version_num) =
-            endpoint.briefly(format!("set up a session in database \"{dbname}\""), setting_up).await?;
+        let doing = "set up a session";
         let timeouts = endpoint.timeouts();
+        let (own, version_num, any_bytes) = match timeout(timeouts.connect, setting_up).await {
+            Ok(set_up) => set_up.map_err(|error| failed(&driver, &dbname, doing, error))?,
+            Err(_) => {
+                return Err(Error::elapsed(Side::Remote, in_database(&dbname, doing), timeouts.connect));
+            }
+        };
         Ok(Self {
             client,
             driver,
+            _leaving: leaving,
+            peer,
             dbname,
             version_num,
-            powa,
+            any_bytes,
+            set_up_for,
             timeouts,
             own,
-            heard: AtomicU64::new(0),
-            opened: Instant::now(),
+            hearing: Hearing::new(),
             prepared: Mutex::default(),
         })
     }
@@ -134,9 +151,9 @@ impl RemoteSession {
         self.version_num
     }
 
-    /// Whether the PoWA among these extensions is the one that the session was set up for.
+    /// Whether the session was set up for these extensions.
     pub fn is_set_up_for(&self, extensions: &Extensions) -> bool {
-        self.powa == extensions.powa()
+        self.set_up_for == *extensions
     }
 
     /// Begins the transaction of a snapshot in the database that has PoWA.
@@ -145,23 +162,20 @@ impl RemoteSession {
     /// The server does not answer as expected.
     pub async fn begin_server(&self) -> Result<RemoteServerInfo, Error> {
         let beginning = async {
-            tokio::try_join!(
+            let (_, now, extensions, databases) = tokio::try_join!(
                 biased;
                 self.client.batch_execute(BEGIN),
                 self.client.query_one(&self.own.now, &[]),
                 self.client.query(&self.own.extensions, &[]),
                 self.client.query(&self.own.databases, &[]),
-            )
+            )?;
+            Ok(RemoteServerInfo {
+                database: database_info(&now)?,
+                extensions: extensions_of(&extensions)?,
+                databases: databases.iter().map(remote_database).collect::<Result<_, _>>()?,
+            })
         };
-        let (_, now, extensions, databases) = self.answer_to("begin a snapshot", beginning).await?;
-        Ok(RemoteServerInfo {
-            database: database_info(&now),
-            extensions: extensions_of(&extensions),
-            databases: databases
-                .iter()
-                .map(|row| RemoteDatabase { name: row.get(0), is_template: row.get(1) })
-                .collect(),
-        })
+        self.answer_to("begin a snapshot", beginning).await
     }
 
     /// Begins the transaction of a snapshot in any other database.
@@ -170,16 +184,17 @@ impl RemoteSession {
     /// The server does not answer as expected.
     pub async fn begin_database(&self) -> Result<DatabaseInfo, Error> {
         let beginning = async {
-            tokio::try_join!(biased; self.client.batch_execute(BEGIN), self.client.query_one(&self.own.now, &[]))
+            let now = self.client.query_one(&self.own.now, &[]);
+            let (_, now) = tokio::try_join!(biased; self.client.batch_execute(BEGIN), now)?;
+            database_info(&now)
         };
-        let (_, now) = self.answer_to("begin a snapshot", beginning).await?;
-        Ok(database_info(&now))
+        self.answer_to("begin a snapshot", beginning).await
     }
 
     /// Prepares what is not prepared yet, inside the transaction, and forgets what is no longer asked for. What cannot
     /// be prepared fails when it is copied, and fails alone.
     pub async fn prepare(&self, queries: impl IntoIterator<Item = &str>) {
-        let wanted: HashSet<String> = queries.into_iter().map(copy_statement).collect();
+        let wanted: HashSet<String> = queries.into_iter().map(|query| self.copy_statement(query)).collect();
         let missing: Vec<String> = {
             let mut prepared = self.prepared.lock().expect("no panic while holding the lock");
             prepared.retain(|text, _| wanted.contains(text));
@@ -190,9 +205,15 @@ impl RemoteSession {
         self.prepared.lock().expect("no panic while holding the lock").extend(statements);
     }
 
+    fn copy_statement(&self, query: &str) -> String {
+        // What has no encoding cannot be converted: told to write UTF-8, the server would refuse what is not.
+        let options = if self.any_bytes { " (encoding 'SQL_ASCII')" } else { "" };
+        format!("copy ({query}) to stdout{options}")
+    }
+
     async fn prepare_one(&self, text: String) -> (String, Prepared) {
         let (statement, _) = tokio::join!(biased; self.client.prepare(&text), self.roll_back());
-        self.hear();
+        self.hearing.hear();
         (text, statement)
     }
 
@@ -202,11 +223,11 @@ impl RemoteSession {
     /// trip. The query has to be one that was given to [`Self::prepare`].
     ///
     /// # Errors
-    /// The query fails, or `take` does.
-    pub async fn copy_out(&self, query: &str, take: impl FnMut(&[u8]) -> std::io::Result<()>) -> Result<(), Error> {
-        let prepared = self.take_prepared(&copy_statement(query));
-        let (copied, _) = tokio::join!(biased; self.copy_all(prepared, take), self.roll_back());
-        self.hear();
+    /// The query fails.
+    pub async fn copy_out(&self, query: &str, rows: &mut IncomingRows) -> Result<(), Error> {
+        let prepared = self.take_prepared(&self.copy_statement(query));
+        let (copied, _) = tokio::join!(biased; self.copy_all(prepared, rows), self.roll_back());
+        self.hearing.hear();
         copied
     }
 
@@ -222,23 +243,14 @@ impl RemoteSession {
         }
     }
 
-    async fn copy_all(
-        &self,
-        prepared: Result<Statement, Error>,
-        mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
-    ) -> Result<(), Error> {
+    async fn copy_all(&self, prepared: Result<Statement, Error>, rows: &mut IncomingRows) -> Result<(), Error> {
         let failed = |error| self.failed("read it", error);
         let statement = prepared?;
         let mut stream = pin!(self.client.copy_out(&statement).await.map_err(failed)?);
-        let mut taken = Ok(());
         while let Some(piece) = stream.try_next().await.map_err(failed)? {
-            self.hear();
-            // The rest is read even when it can no longer be taken, or the session would be of no more use.
-            if taken.is_ok() {
-                taken = take(&piece);
-            }
+            self.hearing.while_keeping(rows.take(&piece)).await;
         }
-        taken.map_err(|error| Error::local(Side::Remote, "keep what was read in the spool", error))
+        Ok(())
     }
 
     /// Runs a datasource's clean-up and rolls back to the savepoint. Sent when first polled, as [`Self::copy_out`] is.
@@ -247,13 +259,13 @@ impl RemoteSession {
     /// The statement fails.
     pub async fn clean_up(&self, statement: &str) -> Result<(), Error> {
         let (done, _) = tokio::join!(biased; self.client.batch_execute(statement), self.roll_back());
-        self.hear();
+        self.hearing.hear();
         done.map_err(|error| self.failed("clean up after it", error))
     }
 
-    fn hear(&self) {
-        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.heard.store(now, Ordering::Relaxed);
+    /// When the server was last heard of while it was collected.
+    pub fn last_heard(&self) -> Instant {
+        self.hearing.last()
     }
 
     /// Gives up work that goes on while the server says nothing for longer than a statement may take: by then, a server
@@ -263,20 +275,11 @@ impl RemoteSession {
     /// The server was silent for too long.
     pub async fn unless_silent<T>(&self, doing: &str, work: impl Future<Output = T>) -> Result<T, Error> {
         let limit = self.timeouts.query + self.timeouts.connect;
-        self.hear();
-        let silence = async {
-            loop {
-                let heard = self.opened + Duration::from_millis(self.heard.load(Ordering::Relaxed));
-                if heard.elapsed() > limit {
-                    break;
-                }
-                tokio::time::sleep_until((heard + limit + Duration::from_millis(1)).into()).await;
-            }
-        };
+        self.hearing.hear();
         tokio::select! {
             done = work => Ok(done),
-            () = silence => {
-                Err(Error::elapsed(Side::Remote, format!("{doing} in database \"{}\"", self.dbname), limit))
+            () = self.hearing.silence(limit) => {
+                Err(Error::elapsed(Side::Remote, in_database(&self.dbname, doing), limit))
             }
         }
     }
@@ -299,36 +302,27 @@ impl RemoteSession {
     /// The server does not answer as expected.
     pub async fn versions(&self) -> Result<RemoteVersions, Error> {
         let asking = async {
-            tokio::try_join!(
+            let (version, extensions, hypopg) = tokio::try_join!(
                 biased;
                 self.client.query_one(&self.own.version, &[]),
                 self.client.query(&self.own.extensions, &[]),
                 self.client.query_typed(include_str!("../../sql/remote/hypopg_version.sql"), &[]),
-            )
+            )?;
+            Ok(RemoteVersions {
+                server: version.try_get(1)?,
+                extensions: extensions_of(&extensions)?,
+                hypopg: hypopg.first().map(|row| row.try_get(0)).transpose()?.flatten(),
+            })
         };
-        let doing = "read the versions of PostgreSQL and of its extensions";
-        let (version, extensions, hypopg) = self.answer_to(doing, asking).await?;
-        Ok(RemoteVersions {
-            server: version.get(1),
-            extensions: extensions_of(&extensions),
-            hypopg: hypopg.first().and_then(|row| row.get(0)),
-        })
+        self.answer_to("read the versions of PostgreSQL and of its extensions", asking).await
     }
 
-    /// Ends the session in the middle of what it does: asks the server to cancel it, and closes the connection. Closing
-    /// alone would not do: the server goes on until it has something to send.
+    /// Ends the session in the middle of what it does: asks the server to cancel it, and closes the connection.
     pub async fn cancel(&self) {
-        /// A server that is in a state to cancel does so at once; a daemon that stops cannot wait for the others.
-        const PATIENCE: Duration = Duration::from_secs(2);
-
         if self.client.is_closed() {
             return;
         }
-        match timeout(PATIENCE, self.client.cancel_token().cancel_query(NoTls)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "the remote server could not be asked to cancel"),
-            Err(_) => tracing::debug!("the remote server did not answer the request to cancel"),
-        }
+        self.peer.cancel(self.client.cancel_token()).await;
         self.driver.task.abort();
     }
 
@@ -345,26 +339,53 @@ impl RemoteSession {
     }
 
     fn failed(&self, doing: &str, error: tokio_postgres::Error) -> Error {
-        Error::new(Side::Remote, format!("{doing} in database \"{}\"", self.dbname), error)
+        failed(&self.driver, &self.dbname, doing, error)
     }
 }
 
-fn copy_statement(query: &str) -> String {
-    format!("copy ({query}) to stdout")
-}
-
-fn database_info(row: &Row) -> DatabaseInfo {
-    DatabaseInfo { now: row.get(0), oid: row.get(1), name: row.get(2) }
-}
-
-/// Runs futures side by side that have to send their requests in the order given. Up to 30, `join_all` polls them in
-/// that order; beyond, it makes no promise, so it gets them in groups.
-pub async fn in_order<T>(futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
-    const GROUP: usize = 30;
-    let mut futures = futures.into_iter().peekable();
-    let mut groups = Vec::new();
-    while futures.peek().is_some() {
-        groups.push(join_all(futures.by_ref().take(GROUP).collect::<Vec<_>>()));
+fn failed(driver: &Driver, dbname: &str, doing: &str, error: tokio_postgres::Error) -> Error {
+    let doing = in_database(dbname, doing);
+    match driver.lost.get().filter(|_| error.is_closed()) {
+        Some(reason) => Error::no_session(Side::Remote, doing, reason),
+        None => Error::new(Side::Remote, doing, error),
     }
-    join_all(groups).await.into_iter().flatten().collect()
+}
+
+fn in_database(dbname: &str, doing: &str) -> String {
+    format!("{doing} in database \"{dbname}\"")
+}
+
+/// When a connection ends that was left: a session that is idle says goodbye at once. The driver would also wait for
+/// every answer that is still to come, and so for ever for that of a server that is frozen.
+async fn after_farewell(left: CancellationToken) {
+    const GRACE: Duration = Duration::from_secs(1);
+
+    left.cancelled().await;
+    sleep(GRACE).await;
+}
+
+fn database_info(row: &Row) -> Result<DatabaseInfo, tokio_postgres::Error> {
+    Ok(DatabaseInfo { now: brief(row.try_get(0)?), oid: brief(row.try_get(1)?), name: row.try_get(2)? })
+}
+
+/// What is put in front of every row must not make much of little: a server might send a long one, and then many rows.
+fn brief(mut text: String) -> String {
+    const LONGEST: usize = 64;
+    text.truncate(text.floor_char_boundary(LONGEST));
+    text
+}
+
+fn remote_database(row: &Row) -> Result<RemoteDatabase, tokio_postgres::Error> {
+    Ok(RemoteDatabase { name: row.try_get(0)?, is_template: row.try_get(1)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_in_front_of_every_row_is_brief() {
+        assert_eq!(brief("2026-01-01 00:00:00.123456+00".into()), "2026-01-01 00:00:00.123456+00");
+        assert_eq!(brief("é".repeat(1_000_000)), "é".repeat(32));
+    }
 }

@@ -1,19 +1,20 @@
-//! Reads the datasources from the remote server into spools. Each stands for itself: one that fails costs itself only.
+//! Reads the datasources from the remote server into the spool. Each stands for itself: one that fails costs itself only.
 
-use futures_util::{FutureExt, StreamExt, stream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 
 use super::plan::{DatabasePlan, Datasource, Leading};
 use super::{Sessions, SourceFailure};
-use crate::config;
-use crate::postgres::copy_text::RowPrefixer;
-use crate::postgres::{DatabaseInfo, Error, RemoteSession, in_order};
+use crate::postgres::{DatabaseInfo, Error, IncomingRows, RemoteSession, in_order};
 use crate::server::ServerId;
 use crate::spool::{Spool, SpooledRows};
 
 /// Collects for one server.
 pub(super) struct Collector<'a> {
     pub(super) server: ServerId,
-    pub(super) spool: &'a config::Spool,
+    pub(super) spool: &'a Spool,
 }
 
 /// What became of one datasource.
@@ -43,10 +44,10 @@ impl Collector<'_> {
         &self,
         session: &RemoteSession,
         database: &DatabaseInfo,
-        datasources: &[Datasource],
+        datasources: &[Datasource<'_>],
     ) -> Result<Vec<Outcome>, super::Error> {
         let collecting = async {
-            session.prepare(datasources.iter().map(|datasource| datasource.query.as_str())).await;
+            session.prepare(datasources.iter().map(|datasource| &*datasource.query)).await;
             let collecting = datasources.iter().map(|source| self.collect_one(session, database, source).boxed());
             let outcomes = in_order(collecting.collect()).await;
             (outcomes, session.end().await)
@@ -62,16 +63,15 @@ impl Collector<'_> {
         }
     }
 
-    async fn collect_one(&self, session: &RemoteSession, database: &DatabaseInfo, source: &Datasource) -> Outcome {
+    async fn collect_one(&self, session: &RemoteSession, database: &DatabaseInfo, source: &Datasource<'_>) -> Outcome {
         let server = self.server.to_string();
         let columns: &[&str] = match source.leading {
             Leading::Server => &[&server],
             Leading::ServerTimeDatabase => &[&server, &database.now, &database.oid],
             Leading::ServerDatabase => &[&server, &database.oid],
         };
-        let mut spool = Spool::new(self.spool);
-        let mut prefixer = RowPrefixer::new(columns.iter().copied());
-        let copying = session.copy_out(&source.query, |piece| prefixer.push(piece, &mut spool));
+        let mut rows = IncomingRows::new(columns.iter().copied(), self.spool.writer());
+        let copying = session.copy_out(&source.query, &mut rows);
         let cleaning_up = async {
             match &source.cleanup {
                 Some(statement) => session.clean_up(statement).await,
@@ -79,17 +79,12 @@ impl Collector<'_> {
             }
         };
         let (copied, cleaned_up) = tokio::join!(biased; copying, cleaning_up);
-        let copied = copied.and_then(|()| {
-            prefixer
-                .finish(&mut spool)
-                .map_err(|error| Error::local(crate::postgres::Side::Remote, "keep what was read in the spool", error))
-        });
 
         let mut outcome = Outcome::default();
         match copied {
             Ok(()) => {
-                let rows = prefixer.rows();
-                outcome.rows = Some(spool.finish(source.name.clone(), source.target.clone(), rows));
+                // A spool that is broken ends the snapshot, not this datasource, and says why itself.
+                outcome.rows = rows.finish(source.name.clone(), source.target.to_string()).await.ok();
             }
             Err(error) => outcome.failures.push(failure(&source.name, &error)),
         }
@@ -103,20 +98,40 @@ impl Collector<'_> {
     pub(super) async fn collect_databases(
         &self,
         sessions: &Sessions,
-        plans: &[DatabasePlan],
+        plans: &[DatabasePlan<'_>],
         at_once: usize,
         now: &str,
     ) -> Vec<Outcome> {
-        let collecting: Vec<_> = plans.iter().map(|plan| self.collect_database(sessions, plan, now).boxed()).collect();
-        let outcomes = stream::iter(collecting).buffer_unordered(at_once).concat().await;
-        sessions.keep_only(plans.iter().filter(|plan| plan.may_stay).map(|plan| plan.database.as_str()));
+        // Not a future for each database: of these there may be thousands.
+        let next = AtomicUsize::new(0);
+        let turns = at_once.min(plans.len());
+        let collecting: Vec<_> = (0..turns).map(|_| self.collect_next(sessions, plans, &next, now).boxed()).collect();
+        let outcomes = join_all(collecting).await.into_iter().flatten().collect();
+        sessions.keep_only(plans.iter().map(|plan| plan.database.as_str()));
         outcomes
     }
 
-    async fn collect_database(&self, sessions: &Sessions, plan: &DatabasePlan, now: &str) -> Vec<Outcome> {
+    async fn collect_next(
+        &self,
+        sessions: &Sessions,
+        plans: &[DatabasePlan<'_>],
+        next: &AtomicUsize,
+        now: &str,
+    ) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        while let Some(plan) = plans.get(next.fetch_add(1, Ordering::Relaxed)) {
+            outcomes.extend(self.collect_database(sessions, plan, now).await);
+        }
+        outcomes
+    }
+
+    async fn collect_database(&self, sessions: &Sessions, plan: &DatabasePlan<'_>, now: &str) -> Vec<Outcome> {
         match self.try_database(sessions, plan, now).await {
-            Ok(outcomes) => outcomes,
-            // Dropped since the plan was made.
+            Ok(outcomes) => {
+                sessions.put_back(&plan.database, plan.may_stay);
+                outcomes
+            }
+            // Dropped or closed since the plan was made.
             Err(super::Error::NoSession(error)) if error.is_missing_database() => vec![],
             Err(error) => {
                 // In whatever state it is: nothing may go on there.
@@ -129,7 +144,7 @@ impl Collector<'_> {
     async fn try_database(
         &self,
         sessions: &Sessions,
-        plan: &DatabasePlan,
+        plan: &DatabasePlan<'_>,
         now: &str,
     ) -> Result<Vec<Outcome>, super::Error> {
         let session = sessions.database(&plan.database).await.map_err(super::Error::NoSession)?;

@@ -8,6 +8,7 @@ mod plan;
 mod report;
 mod sessions;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,9 +17,12 @@ pub use report::{Report, SourceFailure};
 pub use sessions::Sessions;
 
 use crate::config::Config;
-use crate::postgres::{self, LoadTurn, PowaVersion, RemoteServerInfo, RemoteSession, Repository, Side, Sources};
+use crate::failures::Failures;
+use crate::postgres::{
+    self, Attempt, LoadTurn, PowaVersion, RemoteServerInfo, RemoteSession, Repository, Side, Sources,
+};
 use crate::server::ServerId;
-use crate::spool::SpooledRows;
+use crate::spool::{Spool, SpooledRows};
 use collect::Collector;
 use plan::Plan;
 
@@ -43,6 +47,15 @@ pub struct Collected {
     sources: Sources,
     pieces: Vec<SpooledRows>,
     report: Report,
+    failures: Failures,
+    attempt: Option<Attempt>,
+}
+
+/// In words, for whoever has to learn that it was lost.
+impl fmt::Display for Collected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the {} rows of {} datasources that were collected", self.report.rows, self.report.datasources)
+    }
 }
 
 /// Why there is no snapshot.
@@ -54,6 +67,8 @@ pub enum Error {
     Postgres(#[from] postgres::Error),
     #[error("the session broke; the first to fail was {0}")]
     Broken(SourceFailure),
+    #[error("could not keep what was read (collector): {0}")]
+    Spool(std::io::Error),
     #[error("PoWA on the remote server: {0}")]
     Unusable(String),
     #[error("incompatible PoWA versions: the repository server has {repository}, the remote server {remote}")]
@@ -100,7 +115,8 @@ impl Snapshot<'_> {
     /// Collects. A datasource that fails is no error of the snapshot: it becomes a line in the report.
     ///
     /// # Errors
-    /// The connection to the remote server was lost, or it does not answer any more.
+    /// The connection to the remote server was lost, or it does not answer any more, or there is no room for what it
+    /// says.
     pub async fn collect(
         &self,
         begun: Begun,
@@ -110,11 +126,15 @@ impl Snapshot<'_> {
         let started = Instant::now();
         let Begun { sources, session, server } = begun;
         let plan = Plan::new(&sources, &server, refresh);
-        let collector = Collector { server: self.server, spool: &self.config.spool };
-        let (main, others) = tokio::join!(
-            collector.collect_and_end(&session, &server.database, &plan.main),
-            collector.collect_databases(sessions, &plan.others, self.config.limits.databases, &server.database.now),
-        );
+        let spool = Spool::new(&self.config.spool);
+        let collector = Collector { server: self.server, spool: &spool };
+        let collecting = async {
+            tokio::join!(
+                collector.collect_and_end(&session, &server.database, &plan.main),
+                collector.collect_databases(sessions, &plan.others, self.config.limits.databases, &server.database.now),
+            )
+        };
+        let (main, others) = spool.unless_broken(collecting).await.map_err(Error::Spool)?;
         let mut failures = plan.failures;
         let mut pieces = Vec::new();
         for outcome in main?.into_iter().chain(others) {
@@ -126,10 +146,9 @@ impl Snapshot<'_> {
             rows: pieces.iter().map(SpooledRows::rows).sum(),
             bytes: pieces.iter().map(SpooledRows::bytes).sum(),
             collecting: started.elapsed(),
-            errors: failures.iter().map(ToString::to_string).collect(),
             ..Report::default()
         };
-        Ok(Collected { sources, pieces, report })
+        Ok(Collected { sources, pieces, report, failures: failures.iter().collect(), attempt: None })
     }
 
     async fn sources(&self, version_num: i32, known: &mut Option<Sources>) -> Result<Sources, postgres::Error> {
@@ -146,22 +165,24 @@ impl Snapshot<'_> {
         }
     }
 
-    /// Loads what was collected: all of it, or nothing. What was not loaded can be loaded again.
+    /// Loads what was collected: all of it, or nothing. What was not loaded can be loaded again, and is not there twice
+    /// then, also where the answer to the first try was lost.
     ///
     /// # Errors
     /// The repository cannot be talked to, or refuses the snapshot as a whole.
-    pub async fn load(&self, collected: &mut Collected, turn: LoadTurn) -> Result<Report, Error> {
+    pub async fn load(&self, collected: &mut Collected, turn: LoadTurn, is_last_try: bool) -> Result<Report, Error> {
         let started = Instant::now();
         let load = postgres::Load {
             server: self.server,
             name: self.name,
             sources: &collected.sources,
             pieces: &mut collected.pieces,
-            errors: &collected.report.errors,
+            failures: &collected.failures,
+            is_last_try,
         };
-        let loaded = self.repository.load(load, turn).await?;
+        let loaded = self.repository.load(load, &mut collected.attempt, turn).await?;
         let mut report = collected.report.clone();
-        report.add(loaded);
+        report.add(&loaded, &collected.failures);
         report.loading = started.elapsed();
         Ok(report)
     }

@@ -1,9 +1,14 @@
 //! What is to be collected, for one server and one snapshot: query, target, clean-up of each datasource. Pure.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::SourceFailure;
 use crate::postgres::{Catalog, DatabaseModule, Module, QuotedIdent, RemoteDatabase, RemoteServerInfo, Side, Sources};
+
+/// Databases of one server that are collected: a plan has some ten datasources for each, and a server can make up as many
+/// as it likes.
+const MOST_DATABASES: usize = 10_000;
 
 /// Which catalogs are copied although they are not due.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,39 +48,40 @@ pub(super) enum Leading {
 }
 
 /// One thing to collect. The query is the same text at every snapshot and for every server of a version, so that it
-/// stays prepared, and is one entry in the remote server's `pg_stat_statements`.
+/// stays prepared, and is one entry in the remote server's `pg_stat_statements`. There is one for each of what may be
+/// thousands of databases: what is the same for all of them is there once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Datasource {
+pub(super) struct Datasource<'a> {
     /// What it is called in messages.
     pub(super) name: String,
-    pub(super) query: String,
+    pub(super) query: Cow<'a, str>,
     /// Table of the repository, qualified and quoted.
-    pub(super) target: String,
+    pub(super) target: Cow<'a, str>,
     pub(super) cleanup: Option<String>,
     pub(super) leading: Leading,
 }
 
 /// What to collect in one database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct DatabasePlan {
+pub(super) struct DatabasePlan<'a> {
     pub(super) database: String,
     /// A session in it disturbs nobody, so it may stay open.
     pub(super) may_stay: bool,
-    pub(super) datasources: Vec<Datasource>,
+    pub(super) datasources: Vec<Datasource<'a>>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct Plan<'a> {
     /// In the database that has PoWA: the modules, and what is collected in every database.
-    pub(super) main: Vec<Datasource>,
-    pub(super) others: Vec<DatabasePlan>,
+    pub(super) main: Vec<Datasource<'a>>,
+    pub(super) others: Vec<DatabasePlan<'a>>,
     /// What cannot be collected, as is clear beforehand.
     pub(super) failures: Vec<SourceFailure>,
 }
 
-impl Plan {
+impl<'a> Plan<'a> {
     /// Puts together what the repository wants and what the remote server has.
-    pub(super) fn new(sources: &Sources, server: &RemoteServerInfo, refresh: &CatalogRefresh) -> Self {
+    pub(super) fn new(sources: &'a Sources, server: &RemoteServerInfo, refresh: &CatalogRefresh) -> Self {
         let mut plan = Self::default();
         for module in &sources.modules {
             match plan_module(module, sources, server) {
@@ -83,7 +89,17 @@ impl Plan {
                 Err(failure) => plan.failures.push(failure),
             }
         }
-        for RemoteDatabase { name: database, is_template } in &server.databases {
+        let (first, rest) = server.databases.split_at(server.databases.len().min(MOST_DATABASES));
+        // The one with PoWA is there anyhow.
+        let (main, beyond): (Vec<_>, Vec<_>) = rest.iter().partition(|database| database.name == server.database.name);
+        if !beyond.is_empty() {
+            plan.failures.push(SourceFailure {
+                datasource: "databases".into(),
+                reason: format!("{} are not collected: {MOST_DATABASES} of one server are the most", beyond.len()),
+            });
+        }
+        let databases = first.iter().chain(main);
+        for RemoteDatabase { name: database, is_template } in databases {
             let modules = sources.database_modules.iter().filter(|module| is_for(module, database));
             let catalogs = sources.catalogs.iter().filter(|catalog| is_due(catalog, database, refresh));
             let datasources = modules
@@ -109,7 +125,11 @@ impl Plan {
     }
 }
 
-fn plan_module(module: &Module, sources: &Sources, server: &RemoteServerInfo) -> Result<Datasource, SourceFailure> {
+fn plan_module(
+    module: &Module,
+    sources: &Sources,
+    server: &RemoteServerInfo,
+) -> Result<Datasource<'static>, SourceFailure> {
     let name = format!("{} ({})", module.name, module.query_source);
     let failed =
         |side: Side, reason: String| SourceFailure { datasource: name.clone(), reason: format!("{reason} ({side})") };
@@ -119,29 +139,29 @@ fn plan_module(module: &Module, sources: &Sources, server: &RemoteServerInfo) ->
         sources.extensions.schema(owner).map_err(|unknown| failed(Side::Repository, unknown.to_string()))?;
     let cleanup = module.query_cleanup.as_deref().map(|text| server.extensions.expand(text)).transpose();
     Ok(Datasource {
-        query: format!("select * from {source_schema}.{}(0)", QuotedIdent::new(&module.query_source)),
-        target: format!("{target_schema}.{}", QuotedIdent::new(&format!("{}_tmp", module.query_source))),
+        query: format!("select * from {source_schema}.{}(0)", QuotedIdent::new(&module.query_source)).into(),
+        target: format!("{target_schema}.{}", QuotedIdent::new(&format!("{}_tmp", module.query_source))).into(),
         cleanup: cleanup.map_err(|unknown| failed(Side::Remote, unknown.to_string()))?,
         leading: Leading::Server,
         name,
     })
 }
 
-fn plan_database_module(module: &DatabaseModule, database: &str) -> Datasource {
+fn plan_database_module<'a>(module: &'a DatabaseModule, database: &str) -> Datasource<'a> {
     Datasource {
         name: format!("{} of database \"{database}\"", module.name),
-        query: module.query_source.clone(),
-        target: module.target.clone(),
+        query: Cow::Borrowed(&module.query_source),
+        target: Cow::Borrowed(&module.target),
         cleanup: None,
         leading: Leading::ServerTimeDatabase,
     }
 }
 
-fn plan_catalog(catalog: &Catalog, database: &str) -> Datasource {
+fn plan_catalog<'a>(catalog: &'a Catalog, database: &str) -> Datasource<'a> {
     Datasource {
         name: format!("catalog {} of database \"{database}\"", catalog.name),
-        query: catalog.query_source.clone(),
-        target: catalog.target.clone(),
+        query: Cow::Borrowed(&catalog.query_source),
+        target: Cow::Borrowed(&catalog.target),
         cleanup: None,
         leading: Leading::ServerDatabase,
     }
@@ -224,8 +244,9 @@ mod tests {
 
     #[test]
     fn a_module_is_read_from_its_schema_there_and_written_to_its_schema_here() {
-        let plan = Plan::new(&sources(), &server(), &CatalogRefresh::None);
-        let shown: Vec<_> = plan.main.iter().map(|source| (source.query.as_str(), source.target.as_str())).collect();
+        let sources = sources();
+        let plan = Plan::new(&sources, &server(), &CatalogRefresh::None);
+        let shown: Vec<_> = plan.main.iter().map(|source| (&*source.query, &*source.target)).collect();
         assert_eq!(
             shown,
             [
@@ -244,7 +265,8 @@ mod tests {
     #[test]
     fn an_extension_that_is_missing_on_either_side_costs_its_datasource_and_is_named() {
         let poor = RemoteServerInfo { extensions: extensions(&[("powa", "5.0.1", "powa")]), ..server() };
-        let plan = Plan::new(&sources(), &poor, &CatalogRefresh::None);
+        let whole = sources();
+        let plan = Plan::new(&whole, &poor, &CatalogRefresh::None);
         assert_eq!(plan.main.len(), 1);
         let reasons: Vec<_> = plan.failures.iter().map(ToString::to_string).collect();
         assert_eq!(
@@ -261,7 +283,8 @@ mod tests {
 
     #[test]
     fn database_modules_go_where_they_are_for_and_catalogs_where_they_are_old() {
-        let plan = Plan::new(&sources(), &server(), &CatalogRefresh::None);
+        let sources = sources();
+        let plan = Plan::new(&sources, &server(), &CatalogRefresh::None);
         assert_eq!(
             names(&plan, "app"),
             ["pg_stat_all_tables of database \"app\"", "pg_stat_all_indexes of database \"app\""]
@@ -276,7 +299,8 @@ mod tests {
     fn the_database_with_powa_needs_no_session_of_its_own() {
         let mut server = server();
         server.database.name = "app".into();
-        let plan = Plan::new(&sources(), &server, &CatalogRefresh::None);
+        let sources = sources();
+        let plan = Plan::new(&sources, &server, &CatalogRefresh::None);
         assert_eq!(names(&plan, "app"), [""; 0]);
         let last = &plan.main[plan.main.len() - 2..];
         assert_eq!(last[0].name, "pg_stat_all_tables of database \"app\"");
@@ -284,8 +308,23 @@ mod tests {
     }
 
     #[test]
+    fn of_more_databases_than_anyone_has_the_first_are_collected_and_the_one_with_powa() {
+        let mut server = server();
+        let database = |n: usize| RemoteDatabase { name: format!("db {n:06}"), is_template: false };
+        server.databases = (0..MOST_DATABASES + 3).map(database).collect();
+        server.database.name = format!("db {:06}", MOST_DATABASES + 2);
+        let sources = sources();
+        let plan = Plan::new(&sources, &server, &CatalogRefresh::None);
+        assert_eq!(plan.others.len(), MOST_DATABASES);
+        assert_eq!(plan.main.len(), 3 + 2);
+        let reasons: Vec<_> = plan.failures.iter().map(ToString::to_string).collect();
+        assert_eq!(reasons, ["databases: 2 are not collected: 10000 of one server are the most"]);
+    }
+
+    #[test]
     fn a_session_in_a_template_may_not_stay() {
-        let plan = Plan::new(&sources(), &server(), &CatalogRefresh::None);
+        let sources = sources();
+        let plan = Plan::new(&sources, &server(), &CatalogRefresh::None);
         let stay: Vec<_> = plan.others.iter().map(|plan| (plan.database.as_str(), plan.may_stay)).collect();
         assert_eq!(stay, [("app", true), ("other", true), ("template1", false)]);
     }
@@ -294,7 +333,8 @@ mod tests {
     fn a_refresh_adds_catalogs_that_are_fresh_and_takes_none_away() {
         let only = CatalogRefresh::Only(BTreeSet::from(["app".into(), "gone".into()]));
         for refresh in [CatalogRefresh::All, only] {
-            let plan = Plan::new(&sources(), &server(), &refresh);
+            let sources = sources();
+            let plan = Plan::new(&sources, &server(), &refresh);
             assert!(names(&plan, "app").contains(&"catalog pg_class of database \"app\"".into()));
             assert!(names(&plan, "other").contains(&"catalog pg_class of database \"other\"".into()));
             let expected = usize::from(refresh != CatalogRefresh::All);

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::failures::Failures;
+use crate::one_line::on_one_line;
 use crate::postgres::Loaded;
 
 /// A datasource that failed, and why.
@@ -15,7 +17,8 @@ pub struct SourceFailure {
 
 impl fmt::Display for SourceFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.datasource, self.reason)
+        // It may have the name of a database in it.
+        write!(f, "{}: {}", on_one_line(&self.datasource), self.reason)
     }
 }
 
@@ -30,13 +33,16 @@ pub struct Report {
     pub collecting: Duration,
     /// Waiting for its turn included.
     pub loading: Duration,
+    /// What the repository refused comes first: of what fails on a remote server there may be more than is told.
     pub errors: Vec<String>,
 }
 
 impl Report {
-    pub(super) fn add(&mut self, loaded: Loaded) {
+    /// With what came of the load, and of all before.
+    pub(super) fn add(&mut self, loaded: &Loaded, failures: &Failures) {
         self.datasources -= loaded.refused.len();
-        self.errors.extend(loaded.refused.iter().map(|(name, error)| format!("{name}: {}", error.in_full())));
-        self.errors.extend(loaded.failed_functions.iter().map(|reason| format!("{reason} (repository server)")));
+        let refused = loaded.refused.iter().map(|(name, error)| format!("{name}: {}", error.in_full()));
+        let failed = loaded.failed_functions.iter().map(|reason| format!("{reason} (repository server)"));
+        self.errors = refused.chain(failed).collect::<Failures>().before(failures).lines();
     }
 }

@@ -1,17 +1,33 @@
 //! The open connections to one remote server: one to the database that has PoWA, and some to its other databases.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use crate::postgres::{Endpoint, Error, RemoteServerInfo, RemoteSession};
+
+/// Sessions in other databases that are kept for the next visit. A server with many databases keeps its connections for
+/// those it is there for; what is beyond is opened for each visit.
+///
+/// Those that are kept stay, and no later one takes their place: as the databases are visited in turn, the one used
+/// least recently is the one wanted next.
+const KEPT: usize = 20;
 
 /// Opens connections when they are needed, and keeps them until told otherwise.
 pub struct Sessions {
     endpoint: Endpoint,
     main: Option<Arc<RemoteSession>>,
-    databases: Mutex<HashMap<String, Arc<RemoteSession>>>,
+    databases: Mutex<Databases>,
+}
+
+/// By name of the database.
+#[derive(Default)]
+struct Databases {
+    at_work: HashMap<String, Arc<RemoteSession>>,
+    kept: HashMap<String, Arc<RemoteSession>>,
 }
 
 impl Sessions {
@@ -37,7 +53,7 @@ impl Sessions {
 
     /// Begins the transaction of a snapshot.
     ///
-    /// A session is set up for the PoWA it finds. If that was updated meanwhile, another session is opened.
+    /// A session is set up for the extensions it finds. If these have changed meanwhile, another session is opened.
     ///
     /// # Errors
     /// No connection could be made, or the server does not answer as expected.
@@ -53,21 +69,29 @@ impl Sessions {
         Ok((session, server))
     }
 
-    /// A session in any database, opened if need be.
+    /// A session in any database, opened if need be, which is at work until [`Self::put_back`].
     ///
     /// # Errors
     /// No connection could be made.
     pub(super) async fn database(&self, name: &str) -> Result<Arc<RemoteSession>, Error> {
-        let open = self.databases.lock().expect("no panic while holding the lock").get(name).cloned();
-        match open.filter(|session| !session.is_closed()) {
-            Some(session) => Ok(session),
-            None => {
-                let session = Arc::new(RemoteSession::open(&self.endpoint.database(name)).await?);
-                let mut databases = self.databases.lock().expect("no panic while holding the lock");
-                databases.insert(name.to_owned(), Arc::clone(&session));
-                Ok(session)
-            }
-        }
+        let kept = self.databases().kept.remove(name);
+        let session = match kept.filter(|session| !session.is_closed()) {
+            Some(session) => session,
+            None => Arc::new(RemoteSession::open(&self.endpoint.database(name)).await?),
+        };
+        self.databases().at_work.insert(name.to_owned(), Arc::clone(&session));
+        Ok(session)
+    }
+
+    /// The work in a database is done. Its session is kept, if it may be and there is room; otherwise it is closed.
+    pub(super) fn put_back(&self, name: &str, may_stay: bool) {
+        let mut databases = self.databases();
+        let session = databases.at_work.remove(name).filter(|_| may_stay && databases.kept.len() < KEPT);
+        databases.kept.extend(session.map(|session| (name.to_owned(), session)));
+    }
+
+    fn databases(&self) -> MutexGuard<'_, Databases> {
+        self.databases.lock().expect("no panic while holding the lock")
     }
 
     /// Whether the server is connected to.
@@ -83,16 +107,36 @@ impl Sessions {
         }
     }
 
+    /// Waits until none of the sessions has heard anything for so long.
+    pub async fn silent_for(&self, limit: Duration) {
+        loop {
+            let silence = self.last_heard().map_or(limit, |heard| heard.elapsed());
+            match limit.checked_sub(silence) {
+                Some(left) if !left.is_zero() => tokio::time::sleep(left).await,
+                _ => return,
+            }
+        }
+    }
+
+    fn last_heard(&self) -> Option<Instant> {
+        let open = self.databases();
+        self.main
+            .iter()
+            .chain(open.kept.values())
+            .chain(open.at_work.values())
+            .map(|session| session.last_heard())
+            .max()
+    }
+
     /// Closes the connections to all databases but these, and but the one that has PoWA.
     pub(super) fn keep_only<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
         let names: HashSet<&str> = names.into_iter().collect();
-        let mut databases = self.databases.lock().expect("no panic while holding the lock");
-        databases.retain(|name, _| names.contains(name.as_str()));
+        self.databases().kept.retain(|name, _| names.contains(name.as_str()));
     }
 
     /// Closes the connections to databases other than the one that has PoWA.
     pub fn close_databases(&self) {
-        self.databases.lock().expect("no panic while holding the lock").clear();
+        *self.databases() = Databases::default();
     }
 
     /// Closes all that are idle: none may be in use.
@@ -103,7 +147,7 @@ impl Sessions {
 
     /// Ends what is under way in a database, and closes the connection to it.
     pub(super) async fn cancel_database(&self, name: &str) {
-        let session = self.databases.lock().expect("no panic while holding the lock").remove(name);
+        let session = self.databases().at_work.remove(name);
         if let Some(session) = session {
             session.cancel().await;
         }
@@ -111,8 +155,9 @@ impl Sessions {
 
     /// Ends all that is under way on the server, and closes the connections.
     pub async fn cancel(&mut self) {
-        let databases = std::mem::take(&mut *self.databases.lock().expect("no panic while holding the lock"));
-        let sessions: Vec<_> = self.main.take().into_iter().chain(databases.into_values()).collect();
+        let Databases { at_work, kept } = std::mem::take(&mut *self.databases());
+        let sessions: Vec<_> =
+            self.main.take().into_iter().chain(at_work.into_values()).chain(kept.into_values()).collect();
         join_all(sessions.iter().map(|session| session.cancel())).await;
     }
 }

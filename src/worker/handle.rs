@@ -2,7 +2,7 @@
 //!
 //! Word that is left twice is the same word: the mailbox has a place for each kind, so it cannot overflow.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
@@ -36,6 +36,8 @@ pub(super) struct Shared {
 struct Mailbox {
     settings: Option<(Server, Context)>,
     check_versions: bool,
+    hurry: bool,
+    repository_is_back: bool,
     forced: bool,
     refresh: CatalogRefresh,
     progress: Progress,
@@ -53,6 +55,10 @@ struct Progress {
 pub(super) struct Mail {
     pub(super) settings: Option<(Server, Context)>,
     pub(super) check_versions: bool,
+    /// Whoever writes wants something done now, not after a pause.
+    pub(super) hurry: bool,
+    /// What waits for the repository need not wait any longer.
+    pub(super) repository_is_back: bool,
 }
 
 /// Why no snapshot can be forced.
@@ -101,14 +107,17 @@ impl Handle {
     /// Gives the worker other settings.
     pub fn change(&mut self, server: Server, context: Context) {
         self.server = server.clone();
-        self.shared.lock().settings = Some((server, context));
-        self.shared.mail.notify_one();
+        self.shared.post(|mailbox| (mailbox.settings, mailbox.hurry) = (Some((server, context)), true));
     }
 
     /// Asks for the stored versions to be compared with the server's.
     pub fn check_versions(&self) {
-        self.shared.lock().check_versions = true;
-        self.shared.mail.notify_one();
+        self.shared.post(|mailbox| mailbox.check_versions = true);
+    }
+
+    /// Tells that the repository can be reached again.
+    pub fn repository_is_back(&self) {
+        self.shared.post(|mailbox| mailbox.repository_is_back = true);
     }
 
     /// Asks for a snapshot now.
@@ -126,7 +135,7 @@ impl Handle {
         if mailbox.progress.last_begun.is_some_and(|begun| begun.elapsed() < TOO_SOON) {
             return Err(ForceRefused::TooSoon);
         }
-        mailbox.forced = true;
+        (mailbox.forced, mailbox.hurry) = (true, true);
         let forced = Forced(self.shared.begun.subscribe());
         self.shared.mail.notify_one();
         Ok(forced)
@@ -144,8 +153,14 @@ impl Handle {
 }
 
 impl Shared {
+    /// A mailbox is as good as before when someone panicked who held the lock: each of its places stands for itself.
     fn lock(&self) -> MutexGuard<'_, Mailbox> {
-        self.mailbox.lock().expect("no panic while holding the lock")
+        self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn post(&self, write: impl FnOnce(&mut Mailbox)) {
+        write(&mut self.lock());
+        self.mail.notify_one();
     }
 
     /// Waits for mail.
@@ -155,7 +170,12 @@ impl Shared {
 
     pub(super) fn take_mail(&self) -> Mail {
         let mut mailbox = self.lock();
-        Mail { settings: mailbox.settings.take(), check_versions: std::mem::take(&mut mailbox.check_versions) }
+        Mail {
+            settings: mailbox.settings.take(),
+            check_versions: std::mem::take(&mut mailbox.check_versions),
+            hurry: std::mem::take(&mut mailbox.hurry),
+            repository_is_back: std::mem::take(&mut mailbox.repository_is_back),
+        }
     }
 
     pub(super) fn is_forced(&self) -> bool {
@@ -206,12 +226,12 @@ mod tests {
     fn handle() -> (Handle, Arc<Shared>) {
         let row = ServerRow {
             id: 1,
-            host: "h".into(),
-            port: 1,
-            user: "u".into(),
+            host: Some("h".into()),
+            port: Some(1),
+            user: Some("u".into()),
             password: None,
-            dbname: "d".into(),
-            frequency: 5,
+            dbname: Some("d".into()),
+            frequency: Some(5),
             alias: None,
         };
         Handle::new(Server::parse(row).unwrap(), CancellationToken::new())

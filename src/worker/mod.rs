@@ -2,15 +2,17 @@
 
 mod context;
 mod handle;
+mod next;
 mod schedule;
 mod status;
+mod take;
 mod trouble;
+mod waiting;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -18,15 +20,14 @@ pub use context::Context;
 pub use handle::{ForceRefused, Forced, Handle};
 pub use status::Status;
 
-use crate::postgres::{self, Endpoint, Registration, Side, Sources};
+use crate::postgres::{Endpoint, Registration, Side, Sources};
 use crate::server::Server;
-use crate::snapshot::{self, CatalogRefresh, Collected, Report, Sessions, Snapshot};
+use crate::snapshot::{self, Sessions};
 use handle::Shared;
+use next::{Next, State};
 use schedule::{Last, Schedule};
 use trouble::{Step, Trouble};
-
-/// The longest a worker sleeps without looking at the clock: it may have been set meanwhile.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+use waiting::Waiting;
 
 /// The worker of one server, before it runs.
 pub struct Worker {
@@ -46,27 +47,6 @@ pub struct Worker {
     /// What was collected, and could not be loaded yet.
     waiting: Option<Waiting>,
     errors: Vec<String>,
-}
-
-/// A snapshot between its two halves.
-struct Waiting {
-    collected: Collected,
-    refresh: CatalogRefresh,
-    due: SystemTime,
-    begun: SystemTime,
-}
-
-/// What a worker does next.
-enum Next {
-    /// Nothing, until then.
-    Wait(Instant),
-    /// Get to where snapshots can be taken.
-    Connect,
-    /// Load what waits.
-    Load,
-    Snapshot {
-        due: SystemTime,
-    },
 }
 
 impl Worker {
@@ -100,45 +80,34 @@ impl Worker {
             self.step().instrument(span).await;
         }
         self.sessions.close();
-        self.shared.finish();
     }
 
     async fn step(&mut self) {
         self.read_mail();
         let cancel = self.cancel.clone();
+        // What is done rarely is on the heap only then: hundreds of workers do nothing but wait.
         match self.next() {
             Next::Wait(until) => self.wait(until).await,
-            Next::Load => self.load(None).await,
-            Next::Snapshot { due } => self.snapshot(due).await,
+            Next::Load => Box::pin(self.load(None)).await,
+            Next::Snapshot { due } => Box::pin(self.snapshot(due)).await,
             // Dropped half-way, it leaves a connection that closes by itself.
             Next::Connect => tokio::select! {
                 () = cancel.cancelled() => {}
-                () = self.connect() => {}
+                () = Box::pin(self.connect()) => {}
             },
         }
     }
 
     fn next(&self) -> Next {
-        let pause = self.trouble.as_ref().and_then(|trouble| trouble.pause(Instant::now()));
-        let now = SystemTime::now();
-        let due = self.last.map_or(now, |last| self.schedule.due(last, now));
-        let until_due = due.duration_since(now).unwrap_or_default();
-        if self.waiting.is_some() && !until_due.is_zero() {
-            return pause.map_or(Next::Load, |pause| Next::Wait(pause.min(Instant::now() + until_due)));
-        }
-        if let Some(pause) = pause {
-            return Next::Wait(pause);
-        }
-        if !self.is_ready() {
-            return Next::Connect;
-        }
-        if self.shared.is_forced() {
-            return Next::Snapshot { due: now };
-        }
-        if until_due.is_zero() {
-            return Next::Snapshot { due };
-        }
-        Next::Wait(Instant::now() + until_due.min(LONGEST_SLEEP))
+        let (now, clock) = (SystemTime::now(), Instant::now());
+        let state = State {
+            pause: self.trouble.as_ref().and_then(|trouble| trouble.pause(clock)),
+            is_loaded: self.waiting.is_none(),
+            is_ready: self.is_ready(),
+            is_forced: self.shared.is_forced(),
+            due: self.last.map_or(now, |last| self.schedule.due(last, now)),
+        };
+        state.next(now, clock)
     }
 
     fn is_ready(&self) -> bool {
@@ -148,12 +117,7 @@ impl Worker {
     async fn wait(&mut self, until: Instant) {
         tokio::select! {
             () = self.cancel.cancelled() => {}
-            () = self.shared.mail() => {
-                // Whoever writes wants something done now, not after a pause.
-                if let Some(trouble) = &mut self.trouble {
-                    trouble.retry(Instant::now());
-                }
-            }
+            () = self.shared.mail() => {}
             () = self.sessions.closed() => {
                 tracing::debug!("connection to the remote server lost");
                 self.sessions.close();
@@ -171,6 +135,14 @@ impl Worker {
         if let Some((server, context)) = mail.settings {
             self.change(server, context);
         }
+        if let Some(trouble) = &mut self.trouble {
+            let is_over = mail.repository_is_back && trouble.unreachable() == Some(Side::Repository);
+            // Anybody may have asked for a reload: it must not use up the tries to load.
+            let is_worth_a_look = mail.check_versions && !trouble.is_about(Step::Load);
+            if mail.hurry || is_over || is_worth_a_look {
+                trouble.retry(Instant::now());
+            }
+        }
     }
 
     fn change(&mut self, server: Server, context: Context) {
@@ -186,6 +158,7 @@ impl Worker {
             // What is known is of another repository, and what waits is for it.
             (self.known, self.last, self.versions_are_saved) = (None, None, false);
             if let Some(waiting) = self.waiting.take() {
+                tracing::warn!("the repository is another one: {} are lost", waiting.collected);
                 self.shared.end_snapshot(waiting.refresh);
             }
         }
@@ -247,19 +220,22 @@ impl Worker {
 
     /// Something is in the way: says so, once, and plans the next try.
     async fn stumble(&mut self, step: Step, error: snapshot::Error) {
-        if step != Step::Load && !error.is_of_repository() {
+        if !error.is_of_repository() {
             // Whatever state the sessions are in: nothing may go on there.
             self.sessions.cancel().await;
         }
-        let unreachable = error.unreachable_side();
+        self.trip_over(step, error.to_string(), error.unreachable_side()).await;
+    }
+
+    async fn trip_over(&mut self, step: Step, reason: String, unreachable: Option<Side>) {
         self.shared.set_unreachable(unreachable);
-        let failure = (step, error.to_string(), unreachable);
+        let failure = (step, reason, unreachable);
         let (trouble, is_news) = Trouble::after(self.trouble.take(), failure, self.server.frequency, Instant::now());
         if is_news {
             tracing::error!("{}", trouble.reason());
         }
         let trouble = self.trouble.insert(trouble);
-        if !trouble.is_stored {
+        if !trouble.is_stored && unreachable != Some(Side::Repository) {
             let errors = [trouble.reason().to_owned()];
             match self.context.repository.replace_errors(self.server.id, &errors).await {
                 Ok(()) => trouble.is_stored = true,
@@ -267,138 +243,15 @@ impl Worker {
             }
         }
     }
-
-    /// Takes a snapshot, or as much of it as a stop leaves.
-    async fn snapshot(&mut self, due: SystemTime) {
-        let cancel = self.cancel.clone();
-        if let Some(waiting) = self.waiting.take() {
-            tracing::error!("what was collected for the last snapshot could not be loaded in time, and is lost");
-            self.shared.end_snapshot(waiting.refresh);
-        }
-        let collects = Arc::clone(&self.context.collects);
-        let turn = tokio::select! {
-            () = cancel.cancelled() => return,
-            turn = collects.acquire_owned() => turn.expect("nobody closes the semaphore"),
-        };
-        let begun = SystemTime::now();
-        let refresh = self.shared.begin_snapshot();
-        let collected = tokio::select! {
-            () = cancel.cancelled() => None,
-            collected = self.collect(&refresh) => Some(collected),
-        };
-        let Some(collected) = collected else {
-            self.sessions.cancel().await;
-            return self.shared.end_snapshot(refresh);
-        };
-        match collected {
-            Ok(collected) => {
-                // Should the load fail, it is tried again until the next one is due.
-                self.last = Some(self.schedule.taken(due, begun, SystemTime::now()).0);
-                self.waiting = Some(Waiting { collected, refresh, due, begun });
-                // Held for as long as the rows wait for their turn, so that what waits is bounded too.
-                self.load(Some(turn)).await;
-            }
-            Err((step, error)) => {
-                drop(turn);
-                self.shared.end_snapshot(refresh);
-                if step == Step::Collect {
-                    self.note_taken(due, begun);
-                }
-                tokio::select! {
-                    () = cancel.cancelled() => {}
-                    () = self.stumble(step, error) => {}
-                }
-            }
-        }
-        self.close_what_would_lie_idle();
-    }
-
-    fn note_taken(&mut self, due: SystemTime, begun: SystemTime) {
-        let (last, skipped) = self.schedule.taken(due, begun, SystemTime::now());
-        self.last = Some(last);
-        if skipped > 0 {
-            tracing::warn!(skipped, "snapshots are skipped, as this one took longer than the frequency");
-        }
-    }
-
-    async fn collect(&mut self, refresh: &CatalogRefresh) -> Result<Collected, (Step, snapshot::Error)> {
-        let context = self.context.clone();
-        let limit = context.config.timeouts.snapshot;
-        let snapshot = Snapshot {
-            server: self.server.id,
-            name: &self.name,
-            config: &context.config,
-            repository: &context.repository,
-        };
-        let begun = snapshot.begin(&mut self.sessions, &mut self.known).await;
-        let begun = begun.map_err(|error| (Step::Prepare, error))?;
-        let collecting = snapshot.collect(begun, &self.sessions, refresh);
-        match timeout(limit, collecting).await {
-            Ok(collected) => collected,
-            Err(_) => Err(postgres::Error::elapsed(Side::Remote, "collect a snapshot", limit).into()),
-        }
-        .map_err(|error| (Step::Collect, error))
-    }
-
-    /// Loads what waits. Once it has begun, a load is finished, also by a worker that is told to stop; before, it is
-    /// given up.
-    async fn load(&mut self, collecting: Option<OwnedSemaphorePermit>) {
-        let Some(mut waiting) = self.waiting.take() else { return };
-        let snapshot = Snapshot {
-            server: self.server.id,
-            name: &self.name,
-            config: &self.context.config,
-            repository: &self.context.repository,
-        };
-        let turn = tokio::select! {
-            () = self.cancel.cancelled() => return self.shared.end_snapshot(waiting.refresh),
-            turn = self.context.repository.turn_to_load() => turn,
-        };
-        drop(collecting);
-        match snapshot.load(&mut waiting.collected, turn).await {
-            Ok(report) => {
-                self.shared.end_snapshot(CatalogRefresh::None);
-                self.succeeded(&report);
-                self.note_taken(waiting.due, waiting.begun);
-            }
-            Err(error) => {
-                self.shared.pause_snapshot();
-                self.waiting = Some(waiting);
-                let cancel = self.cancel.clone();
-                tokio::select! {
-                    () = cancel.cancelled() => {}
-                    () = self.stumble(Step::Load, error) => {}
-                }
-            }
-        }
-    }
-
-    fn succeeded(&mut self, report: &Report) {
-        self.connected();
-        tracing::info!(
-            datasources = report.datasources,
-            rows = report.rows,
-            bytes = report.bytes,
-            collect_ms = millis(report.collecting),
-            load_ms = millis(report.loading),
-            errors = report.errors.len(),
-            "snapshot taken"
-        );
-        for error in report.errors.iter().filter(|error| !self.errors.contains(error)) {
-            tracing::warn!("{error}");
-        }
-        self.errors.clone_from(&report.errors);
-    }
-
-    fn close_what_would_lie_idle(&self) {
-        let now = SystemTime::now();
-        let due = self.last.map_or(now, |last| self.schedule.due(last, now));
-        if due.duration_since(now).unwrap_or_default() > self.context.config.timeouts.idle {
-            self.sessions.close_databases();
-        }
-    }
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+impl Drop for Worker {
+    /// However it ends, by a panic too.
+    fn drop(&mut self) {
+        self.shared.finish();
+        if let Some(waiting) = &self.waiting {
+            let (id, lost) = (self.server.id, &waiting.collected);
+            tracing::warn!(%id, name = self.name, "ended before the snapshot was loaded: {lost} are lost");
+        }
+    }
 }

@@ -75,6 +75,11 @@ impl Schedule {
         }
     }
 
+    /// Whether a point of the grid after the one that was due has passed.
+    pub(super) fn has_passed(&self, due: SystemTime, now: SystemTime) -> bool {
+        self.point_after(due) <= now
+    }
+
     /// Strictly after.
     fn point_after(&self, time: SystemTime) -> SystemTime {
         let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();

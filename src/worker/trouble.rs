@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::pauses;
 use crate::postgres::Side;
 
-/// The longest pause between two tries, unless the frequency is shorter.
+/// The longest pause between two tries; to connect to a server, unless its frequency is shorter.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// What a worker was about.
@@ -41,7 +41,11 @@ impl Trouble {
         frequency: Duration,
         now: Instant,
     ) -> (Self, bool) {
-        let longest = frequency.min(LONGEST_PAUSE);
+        let longest = match step {
+            // Nothing else can be done meanwhile, and someone tells when the repository is back.
+            Step::Load => LONGEST_PAUSE,
+            Step::Prepare | Step::Collect => frequency.min(LONGEST_PAUSE),
+        };
         let is_news = before.as_ref().is_none_or(|before| before.reason != reason);
         let mut trouble = match before {
             Some(before) if before.step == step => Self { reason, unreachable, ..before },
@@ -55,6 +59,11 @@ impl Trouble {
             Step::Collect => now,
         };
         (trouble, is_news)
+    }
+
+    /// What the worker was about.
+    pub(super) fn is_about(&self, step: Step) -> bool {
+        self.step == step
     }
 
     /// In words.

@@ -1,26 +1,31 @@
 //! The repository, through a bounded pool of warm connections.
 
+mod committed;
 mod conversation;
 mod load;
+mod pool;
 mod sources;
 mod versions;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{
-    BuildError, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts,
-};
+use deadpool::managed::{BuildError, PoolError, Timeouts};
+use deadpool_postgres::Runtime;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
+use tokio_util::task::TaskTracker;
 
-pub use load::{Load, LoadTurn, Loaded};
+pub use load::{Attempt, Load, LoadTurn, Loaded};
 pub use sources::{Catalog, DatabaseModule, Module, Sources};
 
-use super::{Endpoint, Error, Side, session};
+use super::{Endpoint, Error, Side};
 use crate::config::{self, Limits, Secret};
 use crate::server::{InvalidServer, Server, ServerId, ServerRow};
 use conversation::Conversation;
+use pool::{Opener, Pool};
 
 /// The database that keeps PoWA's history. Clones share one pool.
 #[derive(Clone)]
@@ -28,6 +33,8 @@ pub struct Repository {
     pool: Pool,
     /// One permit a load; whoever waits is served in the order of asking.
     loads: Arc<Semaphore>,
+    /// What cancels statements that nobody waits for any more.
+    cancelling: TaskTracker,
     timeouts: config::Timeouts,
 }
 
@@ -53,28 +60,32 @@ impl Repository {
     /// The pool cannot be built.
     pub fn new(endpoint: &Endpoint, limits: Limits) -> Result<Self, BuildError> {
         let timeouts = endpoint.timeouts();
-        let manager = Manager::from_connect(
-            endpoint.driver_config().clone(),
-            endpoint.clone(),
-            ManagerConfig { recycling_method: RecyclingMethod::Fast },
-        );
-        let set_up = Hook::async_fn(move |client, _| {
-            Box::pin(async move {
-                session::pin(client, Side::Repository, timeouts).await.map(drop).map_err(HookError::Backend)
-            })
-        });
-        let pool = Pool::builder(manager)
+        let pool = Pool::builder(Opener(endpoint.clone()))
             // One more than the loads, so that a short read never waits for a long load.
             .max_size(limits.loads + 1)
             .runtime(Runtime::Tokio1)
-            .timeouts(Timeouts {
-                wait: Some(timeouts.query),
-                create: Some(timeouts.connect),
-                recycle: Some(timeouts.connect),
-            })
-            .post_create(set_up)
+            .timeouts(Timeouts { wait: Some(timeouts.query), create: None, recycle: None })
             .build()?;
-        Ok(Self { pool, loads: Arc::new(Semaphore::new(limits.loads)), timeouts })
+        Ok(Self { pool, loads: Arc::new(Semaphore::new(limits.loads)), cancelling: TaskTracker::new(), timeouts })
+    }
+
+    /// Takes the place of the one before: what that one has left behind is this one's to wait for.
+    #[must_use]
+    pub fn after(self, before: &Self) -> Self {
+        Self { cancelling: before.cancelling.clone(), ..self }
+    }
+
+    /// Waits until nothing is left behind on the server. A statement that nobody waits for is being cancelled then,
+    /// which takes two seconds at most.
+    pub async fn close(&self) {
+        self.cancelling.close();
+        self.cancelling.wait().await;
+    }
+
+    /// Throws away the sessions that nobody uses: the server has gone since, or may be another one. A network that drops
+    /// what it does not know leaves sessions that look as if they were open.
+    pub fn forget_sessions(&self) {
+        self.pool.retain(|_, _| false);
     }
 
     /// Bounds a conversation of short statements.
@@ -82,9 +93,25 @@ impl Repository {
         within(self.timeouts.query, doing, work).await
     }
 
+    /// Begins a conversation. To be called outside of what bounds the conversation: with a repository of several hosts,
+    /// to open a session may take longer.
     async fn converse(&self, doing: &'static str) -> Result<Conversation, Error> {
-        let object = self.pool.get().await.map_err(|error| Error::pool(doing, error))?;
-        Conversation::begin(object, doing).await
+        let session = self.pool.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => error.in_order_to(doing),
+            PoolError::Timeout(_) => Error::no_session(Side::Repository, doing, "no connection could be had in time"),
+            other => Error::no_session(Side::Repository, doing, other.to_string()),
+        })?;
+        // The first round trip tells whether there is still somebody at the other end. It takes as long as opening a
+        // session may, and not as long as a query.
+        let beginning = Conversation::begin(session, self.cancelling.clone(), doing);
+        match timeout(self.timeouts.connect, beginning).await {
+            Ok(begun) => begun,
+            Err(_) => {
+                // What lay idle beside it is no better.
+                self.forget_sessions();
+                Err(Error::elapsed(Side::Repository, doing, self.timeouts.connect))
+            }
+        }
     }
 
     /// The servers to collect from: all with a frequency above zero.
@@ -93,12 +120,12 @@ impl Repository {
     /// The repository cannot be reached, or has no PoWA that the daemon can work with.
     pub async fn servers(&self) -> Result<ServerList, Error> {
         let doing = "read powa_servers";
+        let conversation = self.converse(doing).await?;
         self.briefly(doing, async {
-            let conversation = self.converse(doing).await?;
             let rows = conversation.query(include_str!("../../../sql/repository/servers.sql"), &[]).await?;
             let mut list = ServerList::default();
             for row in &rows {
-                match Server::parse(server_row(row)) {
+                match server_row(row).and_then(Server::parse) {
                     Ok(server) => list.servers.push(server),
                     Err(invalid) => list.invalid.push(invalid),
                 }
@@ -114,14 +141,14 @@ impl Repository {
     /// The repository cannot be reached, or does not answer as expected.
     pub async fn registration(&self, server: ServerId) -> Result<Registration, Error> {
         let doing = "read powa_snapshot_metas";
+        let conversation = self.converse(doing).await?;
         self.briefly(doing, async {
-            let conversation = self.converse(doing).await?;
             let sql = include_str!("../../../sql/repository/registration.sql");
             let rows = conversation.query(sql, &[&server.get()]).await?;
             Ok(match rows.first() {
                 None => Registration::Missing,
                 Some(row) => {
-                    let seconds: Option<f64> = row.get(0);
+                    let seconds: Option<f64> = row.try_get(0).ok().flatten();
                     Registration::Present(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
                 }
             })
@@ -135,8 +162,8 @@ impl Repository {
     /// The repository cannot be reached, or refuses.
     pub async fn replace_errors(&self, server: ServerId, errors: &[String]) -> Result<(), Error> {
         let doing = "report an error in powa_snapshot_metas";
+        let conversation = self.converse(doing).await?;
         self.briefly(doing, async {
-            let conversation = self.converse(doing).await?;
             let sql = include_str!("../../../sql/repository/replace_errors.sql");
             conversation.query(sql, &[&server.get(), &errors]).await?;
             Ok(())
@@ -146,21 +173,58 @@ impl Repository {
 }
 
 async fn within<T>(limit: Duration, doing: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    match tokio::time::timeout(limit, work).await {
+    match timeout(limit, work).await {
         Ok(result) => result,
         Err(_) => Err(Error::elapsed(Side::Repository, doing, limit)),
     }
 }
 
-fn server_row(row: &Row) -> ServerRow {
-    ServerRow {
-        id: row.get(0),
-        host: row.get(1),
-        port: row.get(2),
-        user: row.get(3),
-        password: row.get::<_, Option<String>>(4).map(Secret::new),
-        dbname: row.get(5),
-        frequency: row.get(6),
-        alias: row.get(7),
+/// Nothing is taken for granted: the table may have been altered, and the main task lives with whatever is found.
+fn server_row(row: &Row) -> Result<ServerRow, InvalidServer> {
+    let id = column(row, None, "id", "an integer")?;
+    let number = |name| column(row, id, name, "an integer");
+    let text = |name| column(row, id, name, "a text");
+    Ok(ServerRow {
+        // Whoever has none is no server, nor is the one with zero.
+        id: id.unwrap_or_default(),
+        host: text("hostname")?,
+        port: number("port")?,
+        user: text("username")?,
+        password: text("password")?.map(Secret::new),
+        dbname: text("dbname")?,
+        frequency: number("frequency")?,
+        alias: text("alias")?,
+    })
+}
+
+fn column<'a, T: FromSql<'a>>(
+    row: &'a Row,
+    id: Option<i32>,
+    name: &'static str,
+    allowed: &'static str,
+) -> Result<Option<T>, InvalidServer> {
+    row.try_get(name).map_err(|_| {
+        let found = row.columns().iter().find(|column| column.name() == name).map(|column| column.type_().name());
+        InvalidServer::of_type(id, name, found.unwrap_or("missing"), allowed)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_pool_before_has_left_behind_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("c.conf");
+        std::fs::write(&file, r#"{"repository": {"dsn": "host=127.0.0.1 port=1 user=nobody"}}"#).unwrap();
+        let config = config::Config::read(&file).unwrap();
+        let repository = || Repository::new(&Endpoint::repository(&config).unwrap(), config.limits).unwrap();
+        let first = repository();
+        let second = repository().after(&first);
+        let begun = tokio::time::Instant::now();
+        first.cancelling.spawn(tokio::time::sleep(Duration::from_secs(1)));
+        second.close().await;
+        assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
     }
 }

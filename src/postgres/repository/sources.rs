@@ -5,7 +5,7 @@ use tokio_postgres::types::ToSql;
 
 use super::Repository;
 use super::conversation::Conversation;
-use crate::postgres::{Error, Extensions, PowaVersion};
+use crate::postgres::{Error, Extensions, PowaVersion, Side};
 use crate::server::ServerId;
 
 /// What the repository wants from one server, and what it can take.
@@ -58,13 +58,14 @@ impl Repository {
     /// The repository cannot be reached, or does not answer as expected.
     pub async fn sources(&self, server: ServerId, version_num: i32) -> Result<Sources, Error> {
         let doing = "read what is to be collected";
+        let conversation = self.converse(doing).await?;
+        let unreadable = |error| Error::new(Side::Repository, doing, error);
         self.briefly(doing, async {
-            let conversation = self.converse(doing).await?;
             let id = server.get();
             if !conversation.powa.has_modules() {
                 let sql = include_str!("../../../sql/repository/modules_powa4.sql");
                 let modules = conversation.query(sql, &[&id]).await?;
-                return Ok(Sources::new(&conversation, &modules, &[], &[]));
+                return Sources::of(&conversation, (&modules, &[], &[])).map_err(unreadable);
             }
             let of_server: &[&(dyn ToSql + Sync)] = &[&id];
             let of_version: &[&(dyn ToSql + Sync)] = &[&id, &version_num];
@@ -73,32 +74,50 @@ impl Repository {
                 conversation.query(include_str!("../../../sql/repository/database_modules.sql"), of_version),
                 conversation.query(include_str!("../../../sql/repository/catalogs.sql"), of_version),
             )?;
-            Ok(Sources::new(&conversation, &modules, &database_modules, &catalogs))
+            Sources::of(&conversation, (&modules, &database_modules, &catalogs)).map_err(unreadable)
         })
         .await
     }
 }
 
-fn module(row: &Row) -> Module {
-    Module { name: row.get(0), external: row.get(1), query_source: row.get(2), query_cleanup: row.get(3) }
+fn module(row: &Row) -> Result<Module, tokio_postgres::Error> {
+    Ok(Module {
+        name: row.try_get(0)?,
+        external: row.try_get(1)?,
+        query_source: row.try_get(2)?,
+        query_cleanup: row.try_get(3)?,
+    })
 }
 
-fn database_module(row: &Row) -> DatabaseModule {
-    DatabaseModule { name: row.get(0), query_source: row.get(1), target: row.get(2), databases: row.get(3) }
+fn database_module(row: &Row) -> Result<DatabaseModule, tokio_postgres::Error> {
+    Ok(DatabaseModule {
+        name: row.try_get(0)?,
+        query_source: row.try_get(1)?,
+        target: row.try_get(2)?,
+        databases: row.try_get(3)?,
+    })
 }
 
-fn catalog(row: &Row) -> Catalog {
-    Catalog { name: row.get(0), query_source: row.get(1), target: row.get(2), fresh_in: row.get(3) }
+fn catalog(row: &Row) -> Result<Catalog, tokio_postgres::Error> {
+    Ok(Catalog {
+        name: row.try_get(0)?,
+        query_source: row.try_get(1)?,
+        target: row.try_get(2)?,
+        fresh_in: row.try_get(3)?,
+    })
 }
 
 impl Sources {
-    fn new(conversation: &Conversation, modules: &[Row], database_modules: &[Row], catalogs: &[Row]) -> Self {
-        Self {
+    fn of(
+        conversation: &Conversation,
+        (modules, database_modules, catalogs): (&[Row], &[Row], &[Row]),
+    ) -> Result<Self, tokio_postgres::Error> {
+        Ok(Self {
             extensions: conversation.extensions.clone(),
             powa: conversation.powa.clone(),
-            modules: modules.iter().map(module).collect(),
-            database_modules: database_modules.iter().map(database_module).collect(),
-            catalogs: catalogs.iter().map(catalog).collect(),
-        }
+            modules: modules.iter().map(module).collect::<Result<_, _>>()?,
+            database_modules: database_modules.iter().map(database_module).collect::<Result<_, _>>()?,
+            catalogs: catalogs.iter().map(catalog).collect::<Result<_, _>>()?,
+        })
     }
 }

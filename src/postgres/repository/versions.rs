@@ -1,7 +1,7 @@
 //! Keeps `powa_servers.version` and the versions of extensions up to date.
 
 use super::Repository;
-use crate::postgres::{Error, PowaVersion, RemoteVersions};
+use crate::postgres::{Error, PowaVersion, RemoteVersions, Side};
 use crate::server::ServerId;
 
 impl Repository {
@@ -11,8 +11,9 @@ impl Repository {
     /// The repository cannot be reached, or refuses.
     pub async fn save_versions(&self, server: ServerId, versions: &RemoteVersions) -> Result<(), Error> {
         let doing = "save the versions of PostgreSQL and of its extensions";
+        let conversation = self.converse(doing).await?;
+        let unreadable = |error| Error::new(Side::Repository, doing, error);
         self.briefly(doing, async {
-            let conversation = self.converse(doing).await?;
             if conversation.powa.is_4_0() {
                 return Ok(());
             }
@@ -22,7 +23,8 @@ impl Repository {
             conversation.query(save_server, &[&id, &versions.server]).await?;
             let mut hypopg_is_tracked = false;
             for row in conversation.query(sql.tracked, &[&id]).await? {
-                let (name, saved): (String, Option<String>) = (row.get(0), row.get(1));
+                let name: String = row.try_get(0).map_err(unreadable)?;
+                let saved: Option<String> = row.try_get(1).map_err(unreadable)?;
                 let is_hypopg = name == "hypopg";
                 hypopg_is_tracked |= is_hypopg;
                 let found = if is_hypopg { versions.hypopg.as_deref() } else { versions.extensions.version(&name) };

@@ -1,0 +1,90 @@
+//! What does a worker do next? Pure.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+/// The longest a worker sleeps without looking at the clock: it may have been set meanwhile.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// What a worker does next.
+#[derive(Debug, PartialEq)]
+pub(super) enum Next {
+    /// Nothing, until then.
+    Wait(Instant),
+    /// Get to where snapshots can be taken.
+    Connect,
+    /// Load what was collected.
+    Load,
+    Snapshot {
+        due: SystemTime,
+    },
+}
+
+/// What that depends on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct State {
+    /// When to try again what failed.
+    pub(super) pause: Option<Instant>,
+    /// Something was collected, and is not loaded yet.
+    pub(super) is_loaded: bool,
+    /// Connected, and all is known that has to be known.
+    pub(super) is_ready: bool,
+    /// Somebody wants a snapshot now.
+    pub(super) is_forced: bool,
+    pub(super) due: SystemTime,
+}
+
+impl State {
+    /// The next step, given both clocks: the one on the wall decides what is due, the other one how long to sleep.
+    pub(super) fn next(self, now: SystemTime, clock: Instant) -> Next {
+        if let Some(pause) = self.pause {
+            return Next::Wait(pause);
+        }
+        // Before anything new is read: reading resets what pg_qualstats has seen, so what waits is all there is of it.
+        if !self.is_loaded {
+            return Next::Load;
+        }
+        if !self.is_ready {
+            return Next::Connect;
+        }
+        if self.is_forced {
+            return Next::Snapshot { due: now };
+        }
+        match self.due.duration_since(now) {
+            Ok(left) if !left.is_zero() => Next::Wait(clock + left.min(LONGEST_SLEEP)),
+            _ => Next::Snapshot { due: self.due },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_thing_in_its_turn() {
+        let (now, clock) = (SystemTime::now(), Instant::now());
+        let soon = clock + Duration::from_secs(3);
+        let idle = State {
+            pause: None,
+            is_loaded: true,
+            is_ready: true,
+            is_forced: false,
+            due: now + Duration::from_secs(20),
+        };
+        let cases = [
+            (idle, Next::Wait(clock + Duration::from_secs(20))),
+            (State { due: now + Duration::from_secs(900), ..idle }, Next::Wait(clock + LONGEST_SLEEP)),
+            (State { due: now, ..idle }, Next::Snapshot { due: now }),
+            (State { due: SystemTime::UNIX_EPOCH, ..idle }, Next::Snapshot { due: SystemTime::UNIX_EPOCH }),
+            (State { is_forced: true, ..idle }, Next::Snapshot { due: now }),
+            (State { is_ready: false, is_forced: true, due: now, ..idle }, Next::Connect),
+            (State { is_loaded: false, is_ready: false, is_forced: true, due: now, ..idle }, Next::Load),
+            (State { pause: Some(soon), is_loaded: false, is_forced: true, due: now, ..idle }, Next::Wait(soon)),
+        ];
+        for (state, next) in cases {
+            assert_eq!(state.next(now, clock), next, "{state:?}");
+        }
+    }
+}
