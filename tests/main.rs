@@ -7,14 +7,23 @@
 
 mod commands;
 mod configuration;
+mod connections;
+mod hostile;
+mod inherited;
 mod permissions;
 mod powa_web;
 mod reload;
+mod remote_faults;
+mod repository_faults;
+mod rows;
+mod secrets;
 mod sessions;
 mod shutdown;
 mod snapshot;
+mod spool;
 mod support;
 mod troubles;
+mod untrusted;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,8 +35,13 @@ use support::{Bench, Scene, Test};
 /// Without these, the suite has not shown what it should.
 const REQUIRED: [&str; 2] = ["4.1", "5.0"];
 
+/// Tests that run side by side.
+const THREADS: usize = 3;
+
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // They wait most of the time: for a snapshot to be due, a time-out to pass, a server to come up.
+    arguments.test_threads.get_or_insert(THREADS);
     let generations = Generation::available().expect("the folders of PostgreSQL's packages can be read");
     let benches: Vec<_> = generations.into_iter().map(|generation| Arc::new(Bench::of(generation))).collect();
     let trials = benches.iter().flat_map(trials_on).chain(missing(&benches)).collect();
@@ -37,18 +51,27 @@ fn main() -> ExitCode {
 }
 
 fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
-    let areas: [(&str, &[Test]); 9] = [
+    const AREAS: &[(&str, &[Test])] = &[
         ("commands", commands::TESTS),
         ("configuration", configuration::TESTS),
+        ("connections", connections::TESTS),
+        ("hostile", hostile::TESTS),
+        ("inherited", inherited::TESTS),
         ("permissions", permissions::TESTS),
         ("powa_web", powa_web::TESTS),
         ("reload", reload::TESTS),
+        ("remote_faults", remote_faults::TESTS),
+        ("repository_faults", repository_faults::TESTS),
+        ("rows", rows::TESTS),
+        ("secrets", secrets::TESTS),
         ("sessions", sessions::TESTS),
         ("shutdown", shutdown::TESTS),
         ("snapshot", snapshot::TESTS),
+        ("spool", spool::TESTS),
         ("troubles", troubles::TESTS),
+        ("untrusted", untrusted::TESTS),
     ];
-    let tests = areas.into_iter().flat_map(|(area, tests)| tests.iter().map(move |test| (area, test)));
+    let tests = AREAS.iter().flat_map(|(area, tests)| tests.iter().map(move |test| (area, test)));
     tests.filter(|(_, test)| test.is_for(bench.generation())).map(|(area, test)| {
         let (name, bench, run) = (test.name, Arc::clone(bench), test.run);
         Trial::test(format!("{}::{area}::{name}", bench.generation().label()), move || {

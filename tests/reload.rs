@@ -1,10 +1,15 @@
 //! Servers that come, go and change, and a configuration that does.
 
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
+
 use lab::Registration;
+use postgres::fallible_iterator::FallibleIterator;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Scene, tests, wait_until};
+use crate::support::{Listening, Scene, tests, wait_until};
 
 tests![
     reload_starts_what_is_new_and_stops_what_has_gone,
@@ -15,7 +20,12 @@ tests![
     sighup_with_a_broken_file_is_survived,
     a_changed_configuration_is_taken_up,
     a_repository_that_moved_is_followed,
-    a_row_that_makes_no_sense_is_named_and_the_others_go_on,
+    rows_that_make_no_sense_are_named_and_the_others_go_on,
+    a_column_of_another_type_is_named_and_survived,
+    a_last_snapshot_at_no_time_is_one_that_is_overdue,
+    the_folder_of_a_socket_is_a_host_and_a_list_of_hosts_is_none,
+    any_number_of_reloads_is_a_few_and_everybody_is_answered,
+    every_command_is_answered_once_while_the_channel_changes_hands,
 ];
 
 fn reload_starts_what_is_new_and_stops_what_has_gone(scene: &Scene) {
@@ -128,11 +138,211 @@ fn a_repository_that_moved_is_followed(scene: &Scene) {
     assert!(collector.is_running());
 }
 
-fn a_row_that_makes_no_sense_is_named_and_the_others_go_on(scene: &Scene) {
+fn rows_that_make_no_sense_are_named_and_the_others_go_on(scene: &Scene) {
     let server = scene.register();
-    let nonsense = scene.register_as(Registration { hostname: "", ..Registration::of(scene.remote_server()) });
+    let mut repository = scene.repository();
+    let anything = "alter table powa_servers drop constraint powa_servers_hostname_port_key,
+        drop constraint powa_servers_frequency_check, alter hostname drop not null, alter port drop not null,
+        alter username drop not null, alter dbname drop not null, alter frequency drop not null";
+    repository.batch_execute(anything).unwrap();
+    let spoilt = [
+        ("port = 0", "port is 0, allowed is 1 to 65535"),
+        ("port = -1", "port is -1"),
+        ("port = 70000", "port is 70000"),
+        ("port = null", "port is null"),
+        ("hostname = ''", "hostname is empty"),
+        ("hostname = null", "hostname is null"),
+        ("username = ''", "username is empty"),
+        ("username = null", "username is null"),
+        ("dbname = ''", "dbname is empty"),
+        ("dbname = null", "dbname is null"),
+        ("frequency = 1", "frequency is 1, allowed is 5 seconds or more"),
+        ("frequency = 4", "frequency is 4"),
+    ];
+    let fine = ["frequency = 5", "frequency = 2147483647", "alias = ''", "password = null", "alias = '\"''{}%s'"];
+    let cases = spoilt.iter().copied().chain(fine.map(|change| (change, ""))).zip(10_001..);
+    let mut servers = vec![server];
+    let mut complaints = vec![];
+    for ((change, complaint), port) in cases {
+        let id = scene.register_as(Registration { port, ..Registration::of(scene.remote_server()) });
+        let real = scene.remote_server().port();
+        let update = format!(
+            "update powa_servers set port = {real} where id = {id};
+            update powa_servers set {change} where id = {id}"
+        );
+        repository.batch_execute(&update).unwrap();
+        if complaint.is_empty() {
+            servers.push(id);
+        } else {
+            complaints.push(format!("powa_servers row with id {id}: {complaint}"));
+        }
+    }
+    repository.execute("update powa_servers set frequency = null where id = 0", &[]).unwrap();
     let collector = scene.collector();
-    scene.wait_for_snapshots(server, 1);
+    for complaint in &complaints {
+        collector.wait_to_say(complaint);
+    }
+    assert_eq!(collector.said("the row is ignored").len(), complaints.len());
+    for id in &servers {
+        scene.wait_for_snapshots(*id, 1);
+    }
+    assert_eq!(scene.ask("WORKERS_STATUS", "").matches("running").count(), servers.len());
+    // Each is said once, however often it is looked at.
+    assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
+    assert_eq!(collector.said("the row is ignored").len(), complaints.len());
+}
+
+fn a_column_of_another_type_is_named_and_survived(scene: &Scene) {
+    let server = scene.register();
+    let mut repository = scene.repository();
+    repository.batch_execute("alter table powa_servers alter port type bigint").unwrap();
+    let collector = scene.collector();
     let line = collector.wait_to_say("the row is ignored");
-    assert!(line.contains(&format!("id {nonsense}: hostname is empty")), "{line}");
+    assert!(line.contains(&format!("id {server}: port is of the type int8, allowed is an integer")), "{line}");
+    assert_eq!(scene.ask("WORKERS_STATUS", ""), "WORKERS_STATUS OK {}");
+    repository.batch_execute("alter table powa_servers alter port type integer").unwrap();
+    collector.stop();
+    let _collector = scene.collector();
+    scene.wait_for_snapshots(server, 1);
+}
+
+fn a_last_snapshot_at_no_time_is_one_that_is_overdue(scene: &Scene) {
+    let times = ["-infinity", "infinity", "now() + interval '1 year'", "now() - interval '2 days'"];
+    let mut repository = scene.repository();
+    let drop = "alter table powa_servers drop constraint powa_servers_hostname_port_key";
+    repository.batch_execute(drop).unwrap();
+    let mut servers = vec![];
+    for (time, port) in times.into_iter().zip(10_001..) {
+        let daily = Registration { frequency: 86_400, port, ..Registration::of(scene.remote_server()) };
+        let server = scene.register_as(daily);
+        let time = if time.contains("now") { time.to_owned() } else { format!("'{time}'::timestamptz") };
+        let sql = format!("update powa_snapshot_metas set snapts = {time} where srvid = {server}");
+        repository.batch_execute(&sql).unwrap();
+        servers.push(server);
+    }
+    let port = i32::from(scene.remote_server().port());
+    repository.execute("update powa_servers set port = $1", &[&port]).unwrap();
+    let _collector = scene.collector();
+    for server in servers {
+        scene.wait_for_snapshots(server, 1);
+    }
+}
+
+fn the_folder_of_a_socket_is_a_host_and_a_list_of_hosts_is_none(scene: &Scene) {
+    let folder = scene.folder();
+    let socket = UnixListener::bind(folder.join(".s.PGSQL.5432")).unwrap();
+    let port = scene.remote_server().port();
+    // The server itself has no socket here: what is said through this one is passed on.
+    std::thread::spawn(move || {
+        for here in socket.incoming().map_while(Result::ok) {
+            let there = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            let (mut asked, mut passed_on) = (here.try_clone().unwrap(), there.try_clone().unwrap());
+            std::thread::spawn(move || {
+                drop(std::io::copy(&mut asked, &mut passed_on));
+                drop(passed_on.shutdown(Shutdown::Write));
+            });
+            std::thread::spawn(move || drop(std::io::copy(&mut { there }, &mut { here })));
+        }
+    });
+    let registration = Registration::of(scene.remote_server());
+    let local =
+        scene.register_as(Registration { hostname: folder.to_str().unwrap(), port: 5432, ..registration.clone() });
+    let several = scene.register_as(Registration { hostname: "127.0.0.1,127.0.0.1", ..registration });
+    let _collector = scene.collector();
+    scene.wait_for_snapshots(local, 1);
+    assert_eq!(scene.errors(local), [""; 0]);
+    scene.wait_for_status(several, "no connection to remote server");
+    scene.wait_for_error(several, "could not connect to 127.0.0.1,127.0.0.1:");
+}
+
+fn any_number_of_reloads_is_a_few_and_everybody_is_answered(scene: &Scene) {
+    scene.wait_long_for_locks();
+    let collector = scene.collector();
+    let mut administrator = Listening::on(scene.repository(), "status");
+    let mut senders: Vec<_> = (0..20).map(|_| scene.repository()).collect();
+    let mut answers = scene.repository();
+    answers.batch_execute("listen reloaded").unwrap();
+    let mut lock = scene.repository();
+    lock.batch_execute("begin; lock table powa_servers").unwrap();
+    for number in 0..50 {
+        for sender in &mut senders {
+            sender.batch_execute("select pg_notify('powa_collector', 'RELOAD reloaded')").unwrap();
+        }
+        collector.signal(Signal::HUP);
+        if number % 10 == 0 {
+            let asked = Instant::now();
+            assert_eq!(administrator.ask("WORKERS_STATUS", ""), "WORKERS_STATUS OK {}");
+            assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+        }
+    }
+    // What one sends is taken in its order: what is answered now came after all of these.
+    let mut taken = Listening::on(scene.repository(), "taken");
+    for sender in &mut senders {
+        sender.batch_execute("select pg_notify('powa_collector', 'WORKERS_STATUS taken')").unwrap();
+    }
+    for _ in &senders {
+        assert_eq!(taken.hear(Duration::from_secs(20)).as_deref(), Some("WORKERS_STATUS OK {}"));
+    }
+    assert_eq!(collector.said("reloaded"), [""; 0], "it waits for the lock");
+    lock.batch_execute("rollback").unwrap();
+    for number in 0..1_000 {
+        let answer = answers.notifications().timeout_iter(Duration::from_secs(20)).next().unwrap();
+        assert_eq!(answer.unwrap_or_else(|| panic!("answer {number}")).payload(), "RELOAD OK OK");
+    }
+    let reloads = collector.said("reloading").len();
+    assert!((2..=3).contains(&reloads), "{reloads}");
+}
+
+fn every_command_is_answered_once_while_the_channel_changes_hands(scene: &Scene) {
+    scene.wait_long_for_locks();
+    let _collector = scene.collector();
+    let mut administrator = Listening::on(scene.repository(), "reloaded");
+    let mut listening = Listening::on(scene.repository(), "answers");
+    let mut lock = scene.repository();
+    let mut watching = scene.repository();
+    let mut listeners = || scene.sessions_of(&mut watching, "main thread%");
+    let mut sent = 0;
+    let mut send = |number: usize| {
+        for _ in 0..number {
+            sent += 1;
+            // No server has the number, so that each answer is another one.
+            listening.send(&format!("FORCE_SNAPSHOT answers {}", 1_000_000 + sent));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    for connect in [5, 6, 7] {
+        scene.config(json!({"timeouts": {"connect": connect}}));
+        lock.batch_execute("begin; lock table powa_servers").unwrap();
+        administrator.send("RELOAD reloaded");
+        // Both listen, and the reload is not done yet.
+        wait_until("another channel", || listeners() == 2);
+        send(50);
+        lock.batch_execute("rollback").unwrap();
+        wait_until("the channel before to be left", || {
+            send(5);
+            listeners() == 1
+        });
+        assert_eq!(administrator.hear(Duration::from_secs(20)).as_deref(), Some("RELOAD OK OK"));
+        send(10);
+    }
+    let mut answers = vec![];
+    while let Some(answer) = listening.hear(Duration::from_secs(if answers.len() < sent { 20 } else { 1 })) {
+        answers.push(answer);
+    }
+    // In the order of sending, but for the moment of the change.
+    answers.sort_unstable();
+    let expected: Vec<_> = (1_000_001..=1_000_000 + sent)
+        .map(|number| format!("FORCE_SNAPSHOT KO Server id {number} not found"))
+        .collect();
+    assert_eq!(answers, expected);
+    assert_eq!(administrator.hear(Duration::from_millis(300)), None);
+}
+
+impl Scene<'_> {
+    /// The collector respects a limit that is set for the database.
+    fn wait_long_for_locks(&self) {
+        let database = self.database.replace('"', "\"\"");
+        let sql = format!("alter database \"{database}\" set lock_timeout = '30s'");
+        self.repository().batch_execute(&sql).unwrap();
+    }
 }

@@ -1,15 +1,20 @@
 //! What the collector's sessions are called, how many there are, and what they look like from the servers.
 
-use lab::Registration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use lab::{Cluster, Registration};
 use serde_json::json;
 
-use crate::support::{Collector, Scene, program, tests, wait_until};
+use crate::support::{Scene, tests, wait_until};
 
 tests![
     sessions_are_called_what_powa_web_looks_for,
     databases_are_visited_by_sessions_that_close_when_idle,
     databases_can_be_made_and_dropped_while_the_collector_runs,
-    no_password_is_ever_logged_or_stored,
+    a_server_without_a_connection_left_is_shown_and_heals;
+    since 5:
+    a_server_with_many_databases_keeps_its_connections_for_others,
 ];
 
 fn sessions_are_called_what_powa_web_looks_for(scene: &Scene) {
@@ -42,35 +47,6 @@ fn databases_can_be_made_and_dropped_while_the_collector_runs(scene: &Scene) {
     in_time(format!("drop database \"{name}\""));
 }
 
-fn no_password_is_ever_logged_or_stored(scene: &Scene) {
-    let [good, bad] = ["s3cret-good", "s3cret-bad"];
-    let role = format!("guarded_{}", scene.database.replace(|c: char| !c.is_ascii_digit(), ""));
-    let guarded = format!("create role {role} login superuser password '{good}' in role password_required");
-    let mut remote = scene.remote("powa");
-    scene.repository().batch_execute(&guarded).unwrap();
-    remote.batch_execute(&guarded).unwrap();
-    let registration =
-        Registration { username: &role, password: Some(good), ..Registration::of(scene.remote_server()) };
-    let server = scene.register_as(registration.clone());
-    let other = Registration { hostname: "localhost", password: Some(bad), ..registration };
-    let refused = scene.register_as(other);
-
-    let dsn = format!("{} password={good}", scene.dsn(&role));
-    let file = scene.config(json!({"debug": true, "repository": {"dsn": dsn}}));
-    let mut command = program();
-    command.arg("-c").arg(file).env("RUST_LOG", "trace");
-    let collector = Collector::run(command);
-    scene.wait_until_listening(&collector);
-    scene.wait_for_snapshots(server, 1);
-    let error = scene.wait_for_error(refused, "password authentication failed");
-    assert!(!error.contains("s3cret"), "{error}");
-    scene.ask("RELOAD", "");
-    collector.stop();
-    assert!(collector.said("TRACE").len() > 100, "it logs all there is");
-    assert_eq!(collector.said("s3cret"), [""; 0]);
-    remote.batch_execute(&format!("drop role {role}")).unwrap();
-}
-
 fn databases_are_visited_by_sessions_that_close_when_idle(scene: &Scene) {
     let alias = format!("idle {}", scene.database);
     let registration = Registration { alias: Some(&alias), frequency: 60, ..Registration::of(scene.remote_server()) };
@@ -84,4 +60,65 @@ fn databases_are_visited_by_sessions_that_close_when_idle(scene: &Scene) {
     wait_until("only the session with PoWA to be left", || {
         remote.query_one(sql, &[&name]).unwrap().get::<_, Option<Vec<String>>>(0) == Some(vec!["powa".into()])
     });
+}
+
+/// Sessions of the collector on a server, as it counts them itself.
+const SESSIONS: &str = "select count(*) from pg_stat_activity where application_name like 'PoWA collector - worker %'";
+
+fn a_server_with_many_databases_keeps_its_connections_for_others(scene: &Scene) {
+    /// 20 that are kept, those at work in 4 databases, and the one in the database with PoWA. Sessions that have ended
+    /// are seen until their processes have gone.
+    const BOUND: i64 = 20 + 4 + 1;
+    const LEAVING: i64 = 4;
+
+    let remote = Cluster::start(scene.generation(), "many").unwrap();
+    remote.create_powa_database("powa").unwrap();
+    let mut watching = remote.connect("postgres").unwrap();
+    for number in 0..40 {
+        watching.batch_execute(&format!("create database d{number} template template0")).unwrap();
+    }
+    let server = scene.register_as(Registration::of(&remote));
+    let collector = scene.collector();
+    let is_over = AtomicBool::new(false);
+    let most = std::thread::scope(|scope| {
+        let counting = scope.spawn(|| {
+            let mut most = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                most = most.max(watching.query_one(SESSIONS, &[]).unwrap().get::<_, i64>(0));
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            most
+        });
+        wait_until("two snapshots", || scene.snapshots(server) >= 2);
+        is_over.store(true, Ordering::Relaxed);
+        counting.join().unwrap()
+    });
+    assert!(most <= BOUND + LEAVING, "{most} sessions");
+    assert_eq!(scene.errors(server), [""; 0]);
+    let databases = "select count(distinct dbid) from powa_all_tables_history_current where srvid > 0";
+    assert!(scene.count(databases) > 40);
+    // What is kept is kept from one snapshot to the next.
+    let mut sessions = || watching.query_one(SESSIONS, &[]).unwrap().get::<_, i64>(0);
+    wait_until("21 sessions between two snapshots", || sessions() == 21);
+    collector.stop();
+}
+
+fn a_server_without_a_connection_left_is_shown_and_heals(scene: &Scene) {
+    let few = [("max_connections", "10"), ("superuser_reserved_connections", "3"), ("max_wal_senders", "0")];
+    let remote = Cluster::start_with(scene.generation(), "full", &few).unwrap();
+    remote.create_powa_database("powa").unwrap();
+    let mut admin = remote.connect("powa").unwrap();
+    admin.batch_execute("create role crowd login; create role reader login; grant pg_monitor to reader").unwrap();
+    let crowd = || postgres::Client::connect(&remote.dsn("powa").replace("postgres@", "crowd@"), postgres::NoTls);
+    let mut clients: Vec<_> = std::iter::from_fn(|| crowd().ok()).take(10).collect();
+    assert!(clients.len() < 10, "superusers have connections of their own");
+    let server = scene.register_as(Registration { username: "reader", ..Registration::of(&remote) });
+    let _collector = scene.collector();
+    let error = scene.wait_for_error(server, "SQLSTATE 53300");
+    assert!(error.contains("could not connect to") && error.contains("remote server"), "{error}");
+    scene.wait_for_status(server, "no connection to remote server");
+    clients.clear();
+    scene.wait_for_status(server, "running");
+    scene.wait_for_snapshots(server, 1);
+    wait_until("that error to be gone", || scene.errors(server).iter().all(|error| !error.contains("53300")));
 }

@@ -59,20 +59,10 @@ fn extensions_in_schemas_of_their_own_are_found_on_both_sides(scene: &Scene) {
         create extension pg_track_settings schema \"Kept here\"",
         )
         .unwrap();
-    if scene.generation().powa_major() >= 5 {
-        let moved = "create schema \"{Quals} & 100 %\"; drop extension pg_qualstats;
-            create extension pg_qualstats schema \"{Quals} & 100 %\"";
-        remote.connect().batch_execute(moved).unwrap();
-    }
-    let name = &remote.name;
-    // PoWA 4 does not qualify its names: there, the search path has to know.
-    let sides = [(scene.remote("postgres"), name), (scene.repository(), &scene.database)];
-    for (mut client, database) in sides {
-        let database = database.replace('"', "\"\"");
-        client
-            .batch_execute(&format!("alter database \"{database}\" set search_path to public, tracked, \"Kept here\""))
-            .unwrap();
-    }
+    // PoWA 4 does not qualify its names, and nobody has told it where to look.
+    let moved = "create schema \"{Quals} & 100 %\"; drop extension pg_qualstats;
+        create extension pg_qualstats schema \"{Quals} & 100 %\"";
+    remote.connect().batch_execute(moved).unwrap();
     let server = scene.register_as(remote.registration());
     let _collector = scene.collector();
     scene.wait_for_snapshots(server, 1);

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use lab::Registration;
 
-use crate::support::{Scene, raising, replacing, tests, wait_until};
+use serde_json::json;
+
+use crate::support::{Marked, Scene, raising, replacing, tests, wait_until};
 
 tests![
     a_server_without_its_row_is_asked_about_rarely,
@@ -24,7 +26,7 @@ fn hourly<'a>(registration: Registration<'a>) -> Registration<'a> {
 fn a_server_without_its_row_is_asked_about_rarely(scene: &Scene) {
     let server = scene.register();
     scene.repository().execute("delete from powa_snapshot_metas where srvid = $1", &[&server]).unwrap();
-    let collector = scene.collector();
+    let collector = scene.verbose_collector(json!({}));
     collector.wait_to_say("register it with powa_register_server()");
     let transactions =
         || scene.count("select xact_commit + xact_rollback from pg_stat_database where datname = current_database()");
@@ -44,7 +46,7 @@ fn a_role_that_may_not_connect_is_tried_rarely_and_shown(scene: &Scene) {
     let revoke = format!("create role {role} login; revoke connect on database \"{}\" from public", remote.name);
     client.batch_execute(&revoke).unwrap();
     let server = scene.register_as(Registration { username: &role, ..remote.registration() });
-    let _collector = scene.collector();
+    let _collector = scene.verbose_collector(json!({}));
     scene.wait_for_status(server, "no connection to remote server");
     scene.wait_for_error(server, "permission denied for database");
     std::thread::sleep(Duration::from_secs(5));
@@ -61,7 +63,7 @@ fn a_datasource_that_ends_its_own_session_is_not_repeated_before_the_next_snapsh
     let ending = format!("raise log ''{mark}''; perform pg_terminate_backend(pg_backend_pid());");
     remote.connect().batch_execute(&replacing("powa_statements_src", &ending)).unwrap();
     let server = scene.register_as(hourly(remote.registration()));
-    let collector = scene.collector();
+    let collector = scene.verbose_collector(json!({}));
     let error = scene.wait_for_error(server, "terminating connection due to administrator command");
     assert!(error.contains("powa_statements_src"), "{error}");
     std::thread::sleep(Duration::from_secs(5));
@@ -72,29 +74,24 @@ fn a_datasource_that_ends_its_own_session_is_not_repeated_before_the_next_snapsh
 
 fn a_load_that_failed_is_tried_again_with_what_was_collected(scene: &Scene) {
     let remote = scene.own_remote();
-    let mark = format!("read in {}", remote.name);
-    // It is read once, and says so.
-    let once =
-        replacing("powa_databases_src", &format!("raise log ''{mark}''; return query select 1::oid, ''kept''::name;"));
-    remote.connect().batch_execute(&once).unwrap();
+    let databases = Marked::databases_of(&remote, "");
     let server = scene.register_as(hourly(remote.registration()));
     let mut locking = scene.repository();
     let mut lock = locking.transaction().unwrap();
     lock.execute("select from powa_snapshot_metas where srvid = $1 for update", &[&server]).unwrap();
-    let collector = scene.collector();
+    let collector = scene.verbose_collector(json!({}));
     collector.wait_to_say("could not run powa_take_snapshot()");
     lock.rollback().unwrap();
     scene.wait_for_snapshots(server, 1);
     assert_eq!(scene.count("select count(*) from powa_databases where srvid > 0 and datname = 'kept'"), 1);
-    let log = std::fs::read_to_string(scene.remote_server().log()).unwrap();
-    assert_eq!(log.lines().filter(|line| line.contains(&mark) && line.contains("LOG:")).count(), 1);
+    assert_eq!(databases.times(), 1);
 }
 
 fn a_worker_that_is_always_late_takes_up_changes(scene: &Scene) {
     let remote = scene.own_remote();
     remote.connect().batch_execute(&replacing("powa_databases_src", "perform pg_sleep(8);")).unwrap();
     let server = scene.register_as(remote.registration());
-    let collector = scene.collector();
+    let collector = scene.verbose_collector(json!({}));
     collector.wait_to_say("snapshots are skipped");
     scene.wait_for_snapshots(server, 1);
     scene.repository().execute("update powa_servers set frequency = 3600 where id = $1", &[&server]).unwrap();
@@ -111,7 +108,7 @@ fn a_refresh_asked_for_during_a_snapshot_is_for_the_next_one(scene: &Scene) {
     // What is refreshed is there already.
     remote.connect().batch_execute(&raising("powa_statements_src", "no statements")).unwrap();
     let server = scene.register_as(Registration { frequency: 10, ..remote.registration() });
-    let _collector = scene.collector();
+    let _collector = scene.verbose_collector(json!({}));
     // The first may be followed by the second at once; after that there is time until the third.
     scene.wait_for_snapshots(server, 2);
     let id = server.to_string();

@@ -2,13 +2,13 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::wait_for;
+use super::{assert_no_secret, wait_for};
 
 /// The program under test, with nothing of the tester's own configuration in its environment.
 pub fn program() -> Command {
@@ -20,10 +20,47 @@ pub fn program() -> Command {
     command
 }
 
+/// Runs a program that is to end by itself, and soon.
+pub fn output(program: &Command) -> Output {
+    let output = bounded(program, "timeout", &["60"]).stdin(Stdio::null()).output().unwrap();
+    assert_ne!(output.status.code(), Some(124), "it goes on:\n{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// The same program, started by another one that sees to its end.
+fn bounded(program: &Command, starter: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(starter);
+    command.args(arguments).arg(program.get_program()).args(program.get_args());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    if let Some(folder) = program.get_current_dir() {
+        command.current_dir(folder);
+    }
+    command
+}
+
 /// A running collector. It is ended with the test.
 pub struct Collector {
     child: Mutex<Child>,
-    log: Arc<Mutex<Vec<String>>>,
+    log: Arc<Mutex<Log>>,
+}
+
+#[derive(Default)]
+struct Log {
+    own: Vec<String>,
+    /// What its drivers say at the most verbose level, which repeats what it says itself.
+    drivers: Vec<String>,
+}
+
+impl Log {
+    fn push(&mut self, line: String) {
+        let is_of_driver = [" TRACE ", "executing statement", "preparing query"].iter().any(|mark| line.contains(mark));
+        if is_of_driver { self.drivers.push(line) } else { self.own.push(line) }
+    }
 }
 
 impl Collector {
@@ -35,30 +72,48 @@ impl Collector {
 
     pub fn run(program: Command) -> Self {
         // It is ended with the tests too, however they end.
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]).arg(program.get_program()).args(program.get_args());
-        for (name, value) in program.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
+        let mut command = bounded(&program, "setpriv", &["--pdeathsig", "KILL"]);
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let log = Arc::<Mutex<Vec<String>>>::default();
+        let log = Arc::<Mutex<Log>>::default();
         let written = Arc::clone(&log);
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| written.lock().unwrap().push(line)));
         Self { child: Mutex::new(child), log }
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.lock().unwrap().id()
+    }
+
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.lock().unwrap().id()).unwrap();
+        let pid = i32::try_from(self.pid()).unwrap();
         kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
     }
 
-    /// All lines so far.
+    /// Memory in use, in kB.
+    pub fn resident(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most memory that it has had so far, in kB.
+    pub fn peak_memory(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, kind: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(kind)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// How many lines there are of its drivers: none, unless it is most verbose.
+    pub fn lines_of_drivers(&self) -> usize {
+        self.log.lock().unwrap().drivers.len()
+    }
+
+    /// All lines so far, but for the drivers'.
     pub fn log(&self) -> Vec<String> {
-        self.log.lock().unwrap().clone()
+        self.log.lock().unwrap().own.clone()
     }
 
     /// The lines so far that hold a text.
@@ -100,8 +155,10 @@ impl Drop for Collector {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+        let log = self.log.lock().unwrap();
         if std::thread::panicking() {
-            eprintln!("the collector's log:\n{}", self.log.lock().unwrap().join("\n"));
+            eprintln!("the collector's log:\n{}", log.own.join("\n"));
         }
+        assert_no_secret("the log", log.own.iter().chain(&log.drivers).map(String::as_str));
     }
 }

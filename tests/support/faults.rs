@@ -1,5 +1,9 @@
 //! Faults that are plain SQL: PoWA's source functions, made to do something else.
 
+use std::path::PathBuf;
+
+use super::OwnRemote;
+
 /// Replaces what a function does; quotes in `body` are doubled.
 pub fn replacing(function: &str, body: &str) -> String {
     format!(
@@ -13,4 +17,26 @@ pub fn replacing(function: &str, body: &str) -> String {
 /// Replaces a function by one that fails.
 pub fn raising(function: &str, message: &str) -> String {
     replacing(function, &format!("raise ''{message}'';"))
+}
+
+/// A datasource that says in the server's log when it is read.
+pub struct Marked {
+    mark: String,
+    log: PathBuf,
+}
+
+impl Marked {
+    /// Makes the list of databases one. `extra` is done before it says so; quotes in it are doubled.
+    pub fn databases_of(remote: &OwnRemote, extra: &str) -> Self {
+        let mark = format!("read in {}", remote.name);
+        let body = format!("{extra} raise log ''{mark}''; return query select 1::oid, ''kept''::name;");
+        remote.connect().batch_execute(&replacing("powa_databases_src", &body)).unwrap();
+        Self { mark, log: remote.log() }
+    }
+
+    /// How often it was read so far.
+    pub fn times(&self) -> usize {
+        let log = std::fs::read_to_string(&self.log).unwrap();
+        log.lines().filter(|line| line.contains(&self.mark) && line.contains("LOG:")).count()
+    }
 }

@@ -3,17 +3,21 @@
 mod bench;
 mod collector;
 mod faults;
+mod liar;
 mod powa_web;
 mod scene;
+mod statements;
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 pub use bench::Bench;
-pub use collector::{Collector, program};
-pub use faults::{raising, replacing};
+pub use collector::{Collector, output, program};
+pub use faults::{Marked, raising, replacing};
+pub use liar::Liar;
 pub use powa_web::PowaWeb;
-pub use scene::{Listening, Scene};
+pub use scene::{Listening, OwnRemote, Scene, with_powa};
+pub use statements::Statements;
 
 use lab::Generation;
 
@@ -48,8 +52,19 @@ macro_rules! tests {
 }
 pub(crate) use tests;
 
+/// Every password of every test has this in it, and nothing that the collector says may.
+pub const SECRET: &str = "s3cret";
+
+/// Makes sure of it. In a test that has failed already, there is enough to read.
+pub fn assert_no_secret<'a>(where_it_is: &str, texts: impl IntoIterator<Item = &'a str>) {
+    if !std::thread::panicking() {
+        let told: Vec<_> = texts.into_iter().filter(|text| text.contains(SECRET)).collect();
+        assert_eq!(told, [""; 0], "a password in {where_it_is}");
+    }
+}
+
 /// Nothing that a test waits for takes this long, unless it never happens.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Waits for something to be there.
 pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {

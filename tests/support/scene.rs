@@ -4,28 +4,46 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use lab::{Cluster, Generation, Registration};
+use lab::{Cluster, Generation, Proxy, Registration};
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::{Client, NoTls};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Bench, Collector, wait_for, wait_until};
+use super::{Bench, Collector, SECRET, assert_no_secret, program, wait_for, wait_until};
 
 pub struct Scene<'a> {
     bench: &'a Bench,
+    repository: RepositoryServer<'a>,
     /// The repository's database.
     pub database: String,
     folder: TempDir,
+}
+
+/// Tests that stop or crash it need one of their own.
+enum RepositoryServer<'a> {
+    Shared(&'a Cluster),
+    Own(Box<Cluster>),
 }
 
 static SCENES: AtomicU32 = AtomicU32::new(0);
 
 impl<'a> Scene<'a> {
     pub fn on(bench: &'a Bench) -> Self {
+        Self::with(bench, RepositoryServer::Shared(bench.repository()))
+    }
+
+    /// One whose repository is a server of its own.
+    pub fn apart(&self, settings: &[(&str, &str)]) -> Self {
+        let own = Cluster::start_with(self.generation(), "own-repository", settings).unwrap();
+        Self::with(self.bench, RepositoryServer::Own(Box::new(own)))
+    }
+
+    fn with(bench: &'a Bench, repository: RepositoryServer<'a>) -> Self {
         let database = format!("powa \"{}\"", SCENES.fetch_add(1, Ordering::Relaxed));
-        bench.repository().create_powa_database(&database).unwrap();
-        Self { bench, database, folder: tempfile::tempdir().unwrap() }
+        let scene = Self { bench, repository, database, folder: tempfile::tempdir().unwrap() };
+        scene.repository_server().create_powa_database(&scene.database).unwrap();
+        scene
     }
 
     /// One with another repository database.
@@ -33,8 +51,20 @@ impl<'a> Scene<'a> {
         Self::on(self.bench)
     }
 
+    /// What tells its roles from those of other tests: they belong to the whole server.
+    pub fn number(&self) -> String {
+        self.database.replace(|c: char| !c.is_ascii_digit(), "")
+    }
+
     pub fn generation(&self) -> &Generation {
         self.bench.generation()
+    }
+
+    pub fn repository_server(&self) -> &Cluster {
+        match &self.repository {
+            RepositoryServer::Shared(cluster) => cluster,
+            RepositoryServer::Own(cluster) => cluster,
+        }
     }
 
     pub fn remote_server(&self) -> &'a Cluster {
@@ -47,7 +77,7 @@ impl<'a> Scene<'a> {
 
     /// The superuser in the repository, with PoWA in the search path.
     pub fn repository(&self) -> Client {
-        with_powa(self.bench.repository().connect(&self.database).unwrap())
+        with_powa(self.repository_server().connect(&self.database).unwrap())
     }
 
     /// The superuser in a database of the remote server, with PoWA in the search path if it has it.
@@ -62,20 +92,38 @@ impl<'a> Scene<'a> {
         OwnRemote { cluster: self.bench.remote(), name }
     }
 
+    /// The same in another encoding than UTF-8.
+    pub fn own_remote_in(&self, encoding: &str) -> OwnRemote<'a> {
+        let name = format!("remote {}", SCENES.fetch_add(1, Ordering::Relaxed));
+        self.bench.remote().create_powa_database_in(&name, encoding).unwrap();
+        OwnRemote { cluster: self.bench.remote(), name }
+    }
+
     /// Registers the remote server, with a snapshot every five seconds.
     pub fn register(&self) -> i32 {
         self.register_as(Registration::of(self.bench.remote()))
     }
 
     pub fn register_as(&self, registration: Registration) -> i32 {
-        registration.register(self.bench.repository(), &self.database).unwrap()
+        let password = registration.password.or(Some(SECRET));
+        Registration { password, ..registration }.register(self.repository_server(), &self.database).unwrap()
     }
 
     /// A connection string for the repository; the name of its database needs to be escaped in one.
     pub fn dsn(&self, user: &str) -> String {
-        let server = self.bench.repository();
+        let server = self.repository_server();
+        self.dsn_at(server.host(), &server.port().to_string(), user)
+    }
+
+    /// The same by another way, or by several.
+    pub fn dsn_at(&self, hosts: &str, ports: &str, user: &str) -> String {
         let database = self.database.replace('\'', "\\'");
-        format!("host={} port={} user={user} dbname='{database}'", server.host(), server.port())
+        format!("host={hosts} port={ports} user={user} password={SECRET} dbname='{database}'")
+    }
+
+    /// A configuration by which the repository is reached through a proxy.
+    pub fn through(&self, proxy: &Proxy) -> Value {
+        json!({"repository": {"dsn": self.dsn_at(proxy.host(), &proxy.port().to_string(), "postgres")}})
     }
 
     pub fn config(&self, more: Value) -> PathBuf {
@@ -97,6 +145,15 @@ impl<'a> Scene<'a> {
 
     pub fn collector_with(&self, more: Value) -> Collector {
         let collector = Collector::start(&self.config(more));
+        self.wait_until_listening(&collector);
+        collector
+    }
+
+    /// One that logs all there is.
+    pub fn verbose_collector(&self, more: Value) -> Collector {
+        let mut command = program();
+        command.arg("-c").arg(self.config(more)).env("RUST_LOG", "trace");
+        let collector = Collector::run(command);
         self.wait_until_listening(&collector);
         collector
     }
@@ -130,6 +187,13 @@ impl<'a> Scene<'a> {
         self.repository().query_one(sql, &[&server]).unwrap().get(0)
     }
 
+    /// The errors of all servers, if the test has left a PoWA to ask.
+    fn all_errors(&self) -> Vec<String> {
+        let Ok(client) = self.bench.repository().connect(&self.database) else { return vec![] };
+        let rows = with_powa(client).query("select coalesce(unnest(errors), '') from powa_snapshot_metas", &[]);
+        rows.unwrap_or_default().iter().map(|row| row.get(0)).collect()
+    }
+
     pub fn wait_for_error(&self, server: i32, text: &str) -> String {
         wait_for(&format!("the error {text:?}"), || self.errors(server).into_iter().find(|error| error.contains(text)))
     }
@@ -152,8 +216,12 @@ impl<'a> Scene<'a> {
 
 impl Drop for Scene<'_> {
     fn drop(&mut self) {
+        let errors = if std::thread::panicking() { vec![] } else { self.all_errors() };
         // What cannot be dropped now goes with the cluster.
-        drop(self.bench.repository().drop_database(&self.database));
+        if let RepositoryServer::Shared(cluster) = self.repository {
+            drop(cluster.drop_database(&self.database));
+        }
+        assert_no_secret("powa_snapshot_metas.errors", errors.iter().map(String::as_str));
     }
 }
 
@@ -166,6 +234,11 @@ pub struct OwnRemote<'a> {
 impl<'a> OwnRemote<'a> {
     pub fn connect(&self) -> Client {
         with_powa(self.cluster.connect(&self.name).unwrap())
+    }
+
+    /// The log of its server, which it shares with others.
+    pub fn log(&self) -> PathBuf {
+        self.cluster.log()
     }
 
     pub fn registration(&self) -> Registration<'_> {
@@ -181,7 +254,8 @@ impl Drop for OwnRemote<'_> {
     }
 }
 
-fn with_powa(mut client: Client) -> Client {
+/// With PoWA in the search path, if the database has it.
+pub fn with_powa(mut client: Client) -> Client {
     let sql = "select set_config('search_path', string_agg(distinct quote_ident(nspname), ', ') || ', public', false)
         from pg_extension e join pg_namespace n on n.oid = e.extnamespace where extname = 'powa' having count(*) > 0";
     client.query(sql, &[]).unwrap();
@@ -211,7 +285,10 @@ impl Listening {
 
     /// What is heard within a time.
     pub fn hear(&mut self, patience: Duration) -> Option<String> {
-        self.client.notifications().timeout_iter(patience).next().unwrap().map(|heard| heard.payload().to_owned())
+        let heard = self.client.notifications().timeout_iter(patience).next().unwrap();
+        let payload = heard.map(|heard| heard.payload().to_owned());
+        assert_no_secret("an answer", payload.as_deref());
+        payload
     }
 
     /// Sends a command with this channel, and gives the answer.

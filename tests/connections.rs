@@ -1,0 +1,384 @@
+//! Getting through to the servers: several hosts, hosts that are of no use, and what is left behind.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use lab::{Cluster, Registration};
+use postgres::Client;
+use serde_json::json;
+
+use crate::support::{Collector, Listening, Scene, tests, wait_for, wait_until, with_powa};
+
+tests![
+    a_silent_first_host_costs_its_own_time_and_only_once,
+    a_name_that_cannot_be_resolved_is_passed_over,
+    a_folder_means_the_unix_socket_in_it,
+    what_became_of_every_host_is_in_one_line,
+    a_refused_login_ends_the_search,
+    a_database_that_is_read_only_by_default_is_written_to,
+    a_read_only_default_is_what_target_session_attrs_is_about,
+    a_statement_that_nobody_waits_for_is_cancelled_on_the_repository,
+    after_a_failover_the_new_primary_is_the_repository,
+    a_standby_alone_is_waited_for_until_it_is_promoted,
+    a_message_of_a_gigabyte_ends_the_connection_and_costs_no_memory,
+    a_stranger_that_talks_without_end_is_not_listened_to,
+    one_that_falls_silent_while_a_session_is_set_up_has_no_more_than_one_connection,
+    a_session_that_is_not_needed_any_more_says_goodbye,
+];
+
+/// Takes connections, and never says a word.
+struct Silent {
+    port: u16,
+    taken: Arc<AtomicUsize>,
+}
+
+impl Silent {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let taken = Arc::<AtomicUsize>::default();
+        let counted = Arc::clone(&taken);
+        std::thread::spawn(move || {
+            let mut open = Vec::new();
+            for connection in listener.incoming() {
+                open.push(connection);
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Self { port, taken }
+    }
+}
+
+/// The repository, as one of several hosts.
+fn dsn(scene: &Scene, hosts: &str, ports: &str, more: &str) -> String {
+    let database = scene.database.replace('\'', "\\'");
+    format!("host={hosts} port={ports} user=postgres dbname='{database}' {more}")
+}
+
+fn collector(scene: &Scene, dsn: &str) -> Collector {
+    let config = json!({"repository": {"dsn": dsn}, "timeouts": {"connect": 2}});
+    let collector = Collector::start(&scene.config_file(&config.to_string()));
+    scene.wait_until_listening(&collector);
+    collector
+}
+
+/// What a collector says that cannot start.
+fn failure(scene: &Scene, dsn: &str) -> String {
+    let config = json!({"repository": {"dsn": dsn}, "timeouts": {"connect": 2}});
+    let collector = Collector::start(&scene.config_file(&config.to_string()));
+    assert_eq!(collector.wait().0.code(), Some(1));
+    wait_for("its last word", || collector.said("powa-collector: ").pop())
+}
+
+fn a_silent_first_host_costs_its_own_time_and_only_once(scene: &Scene) {
+    let silent = Silent::start();
+    let port = scene.repository_server().port();
+    let server = scene.register();
+    let _collector = collector(scene, &dsn(scene, "127.0.0.1,127.0.0.1", &format!("{},{port}", silent.port), ""));
+    scene.wait_for_snapshots(server, 1);
+    assert_eq!(silent.taken.load(Ordering::Relaxed), 1);
+}
+
+fn a_name_that_cannot_be_resolved_is_passed_over(scene: &Scene) {
+    let port = scene.repository_server().port();
+    let server = scene.register();
+    let _collector = collector(scene, &dsn(scene, "nowhere.invalid,127.0.0.1", &port.to_string(), ""));
+    scene.wait_for_snapshots(server, 1);
+}
+
+fn a_folder_means_the_unix_socket_in_it(scene: &Scene) {
+    let port = scene.repository_server().port();
+    let listener = UnixListener::bind(scene.folder().join(format!(".s.PGSQL.{port}"))).unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            let (mut requests, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            // Whoever ends it first ends it for both.
+            std::thread::spawn(move || std::io::copy(&mut requests, &mut to).and(to.shutdown(Shutdown::Both)));
+            let (mut answers, mut to) = (server, client);
+            std::thread::spawn(move || std::io::copy(&mut answers, &mut to).and(to.shutdown(Shutdown::Both)));
+        }
+    });
+    let server = scene.register();
+    let _collector = collector(scene, &dsn(scene, &scene.folder().display().to_string(), &port.to_string(), ""));
+    scene.wait_for_snapshots(server, 1);
+}
+
+fn what_became_of_every_host_is_in_one_line(scene: &Scene) {
+    let silent = Silent::start();
+    let dsn = dsn(scene, "127.0.0.1,127.0.0.1", &format!("1,{}", silent.port), "");
+    let config = json!({"repository": {"dsn": dsn}, "timeouts": {"connect": 1}});
+    let said = Collector::start(&scene.config_file(&config.to_string())).wait_to_say("waiting for it");
+    let hosts = format!("could not connect to 127.0.0.1:1,127.0.0.1:{}, database ", silent.port);
+    let reasons =
+        format!("127.0.0.1:1: Connection refused (os error 111); 127.0.0.1:{}: no answer within 1 s", silent.port);
+    assert!(said.contains(&hosts) && said.contains(&reasons), "{said}");
+}
+
+fn a_refused_login_ends_the_search(scene: &Scene) {
+    let silent = Silent::start();
+    let ports = format!("{},{}", scene.repository_server().port(), silent.port);
+    let dsn = dsn(scene, "127.0.0.1,127.0.0.1", &ports, "").replace("user=postgres", "user=nobody_of_that_name");
+    let said = failure(scene, &dsn);
+    assert!(said.contains("SQLSTATE 28000"), "{said}");
+    assert_eq!(silent.taken.load(Ordering::Relaxed), 0);
+}
+
+fn be_read_only_by_default(scene: &Scene) {
+    let sql = format!("alter database {} set default_transaction_read_only = on", quoted(&scene.database));
+    scene.repository().batch_execute(&sql).unwrap();
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn a_database_that_is_read_only_by_default_is_written_to(scene: &Scene) {
+    let server = scene.register();
+    be_read_only_by_default(scene);
+    let _collector = scene.collector();
+    scene.wait_for_snapshots(server, 1);
+}
+
+fn a_read_only_default_is_what_target_session_attrs_is_about(scene: &Scene) {
+    let port = scene.repository_server().port().to_string();
+    let asking_for = |attributes| dsn(scene, "127.0.0.1", &port, &format!("target_session_attrs={attributes}"));
+    let said = failure(scene, &asking_for("read-only"));
+    assert!(said.contains("its transactions are read-write by default"), "{said}");
+    drop(collector(scene, &asking_for("read-write")));
+    drop(collector(scene, &asking_for("primary")));
+    be_read_only_by_default(scene);
+    let said = failure(scene, &asking_for("read-write"));
+    assert!(said.contains("its transactions are read-only by default"), "{said}");
+    drop(collector(scene, &asking_for("read-only")));
+}
+
+fn a_statement_that_nobody_waits_for_is_cancelled_on_the_repository(scene: &Scene) {
+    let sql = format!("alter database {} set lock_timeout = '10min'", quoted(&scene.database));
+    scene.repository().batch_execute(&sql).unwrap();
+    scene.register_as(Registration { frequency: 3600, ..Registration::of(scene.remote_server()) });
+    let mut locking = scene.repository();
+    let mut lock = locking.transaction().unwrap();
+    lock.batch_execute("lock table powa_snapshot_metas").unwrap();
+    let collector = scene.collector_with(json!({"timeouts": {"query": 2}}));
+    let mut looking = scene.repository();
+    let first = wait_for("a statement to wait for the lock", || waiting(&mut looking).first().copied());
+    collector.wait_to_say("no answer within 2 s");
+    wait_until("the statement to be gone", || !waiting(&mut looking).contains(&first));
+}
+
+/// The collector's processes in the repository that wait for a lock.
+fn waiting(client: &mut Client) -> Vec<i32> {
+    let sql = "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
+        and application_name like 'PoWA collector%'";
+    client.query(sql, &[]).unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+/// A repository that can have a standby.
+fn primary(scene: &Scene) -> Cluster {
+    let settings = [("wal_level", "replica"), ("max_wal_senders", "4")];
+    let primary = Cluster::start_with(scene.generation(), "primary", &settings).unwrap();
+    primary.create_powa_database("powa").unwrap();
+    primary
+}
+
+fn snapshots(repository: &Cluster, server: i32) -> i64 {
+    let sql = "select coalesce_seq - 1 from powa_snapshot_metas where srvid = $1";
+    with_powa(repository.connect("powa").unwrap()).query_one(sql, &[&server]).unwrap().get(0)
+}
+
+fn after_a_failover_the_new_primary_is_the_repository(scene: &Scene) {
+    let first = primary(scene);
+    let second = first.standby("standby").unwrap();
+    let server = Registration::of(scene.remote_server()).register(&first, "powa").unwrap();
+    let dsn = format!("host=127.0.0.1,127.0.0.1 port={},{} user=postgres dbname=powa", second.port(), first.port());
+    let collector = Collector::start(&scene.config_file(&json!({"repository": {"dsn": dsn}}).to_string()));
+    wait_until("a snapshot on the primary", || snapshots(&first, server) > 0);
+
+    second.wait_until_replayed(&first).unwrap();
+    first.stop().unwrap();
+    second.promote().unwrap();
+    let before = snapshots(&second, server);
+    wait_until("two snapshots on the new primary", || snapshots(&second, server) > before + 1);
+    collector.wait_to_say("listening for commands again");
+    let answer = Listening::on(with_powa(second.connect("powa").unwrap()), "answers").ask("WORKERS_STATUS", "");
+    assert_eq!(answer, format!("WORKERS_STATUS OK {{\"{server}\": \"running\"}}"));
+}
+
+fn a_standby_alone_is_waited_for_until_it_is_promoted(scene: &Scene) {
+    let standby = primary(scene).standby("standby").unwrap();
+    let dsn = format!("host=127.0.0.1 port={} user=postgres dbname=powa", standby.port());
+    let collector = Collector::start(&scene.config_file(&json!({"repository": {"dsn": dsn}}).to_string()));
+    collector.wait_to_say("it is a standby, and the repository has to be writable; waiting for it");
+    standby.promote().unwrap();
+    collector.wait_to_say("ready");
+}
+
+/// No server may make the collector keep more than this.
+const LITTLE_MEMORY: u64 = 60_000;
+
+/// Sends a message of a gigabyte, or as much of it as is taken.
+fn send_gigabyte(stream: &mut TcpStream, kind: u8) {
+    let zeros = vec![0; 1 << 20];
+    let mut sent = stream.write_all(&[&[kind], (1_u32 << 30).to_be_bytes().as_slice()].concat());
+    for _ in 0..1024 {
+        sent = sent.and_then(|()| stream.write_all(&zeros));
+    }
+}
+
+/// Stands before a server, and sends a message of a gigabyte as soon as something is asked.
+fn malicious_port(server: &Cluster, when_asked: &'static [u8], kind: u8) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let own_port = listener.local_addr().unwrap().port();
+    let port = server.port();
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            let asked = Arc::<AtomicBool>::default();
+            let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            let seen = Arc::clone(&asked);
+            std::thread::spawn(move || pass_on_requests(from, to, when_asked, &seen));
+            std::thread::spawn(move || {
+                let mut client = client;
+                pass_on_answers(server, &mut client, &asked);
+                if asked.load(Ordering::Relaxed) {
+                    send_gigabyte(&mut client, kind);
+                }
+            });
+        }
+    });
+    own_port
+}
+
+/// Stands before a server, and says nothing more in a session in which something was asked, which goes on.
+struct Stalling {
+    port: u16,
+    taken: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
+}
+
+impl Stalling {
+    fn before(server: &Cluster, when_asked: &'static [u8]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stalling =
+            Self { port: listener.local_addr().unwrap().port(), taken: Arc::default(), open: Arc::default() };
+        let (port, taken, open) = (server.port(), Arc::clone(&stalling.taken), Arc::clone(&stalling.open));
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                open.fetch_add(1, Ordering::SeqCst);
+                taken.fetch_add(1, Ordering::SeqCst);
+                let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+                let (mut to, from) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let (asked, open) = (Arc::<AtomicBool>::default(), Arc::clone(&open));
+                let seen = Arc::clone(&asked);
+                std::thread::spawn(move || {
+                    pass_on_requests(client, server, when_asked, &seen);
+                    open.fetch_sub(1, Ordering::SeqCst);
+                });
+                std::thread::spawn(move || pass_on_answers(from, &mut to, &asked));
+            }
+        });
+        stalling
+    }
+}
+
+/// Until the client has gone. Sees when it says something.
+fn pass_on_requests(mut from: TcpStream, mut to: TcpStream, text: &[u8], asked: &AtomicBool) {
+    let mut piece = vec![0; 1 << 16];
+    while let Some(length) = from.read(&mut piece).ok().filter(|length| *length > 0) {
+        if piece[..length].windows(text.len()).any(|said| said == text) {
+            asked.store(true, Ordering::Relaxed);
+        }
+        if to.write_all(&piece[..length]).is_err() {
+            break;
+        }
+    }
+}
+
+/// Until what the client was to say was said.
+fn pass_on_answers(mut from: TcpStream, to: &mut TcpStream, asked: &AtomicBool) {
+    let mut header_read = [0; 5];
+    while from.read_exact(&mut header_read).is_ok() && !asked.load(Ordering::Relaxed) {
+        let length = u32::from_be_bytes(header_read[1..].try_into().unwrap());
+        let mut message = vec![0; length as usize + 1];
+        message[..5].copy_from_slice(&header_read);
+        if from.read_exact(&mut message[5..]).and_then(|()| to.write_all(&message)).is_err() {
+            break;
+        }
+    }
+}
+
+fn a_message_of_a_gigabyte_ends_the_connection_and_costs_no_memory(scene: &Scene) {
+    // Rows of a datasource, and one where a list of databases was asked for.
+    let ways: [(&[u8], u8, u32); 2] = [(b"copy (", b'd', 64 << 20), (b"datistemplate", b'D', 8 << 20)];
+    let malicious = ways.map(|(when_asked, kind, allowed)| {
+        let port = malicious_port(scene.remote_server(), when_asked, kind);
+        (scene.register_as(Registration { port, ..Registration::of(scene.remote_server()) }), allowed)
+    });
+    let other = scene.register();
+    let collector = scene.collector();
+    for (server, allowed) in malicious {
+        let error = scene.wait_for_error(server, "the server sent a message of 1073741825 bytes");
+        let allowed = format!("at most {allowed} are taken");
+        assert!(error.contains("remote server") && error.contains(&allowed), "{error}");
+    }
+    let before = scene.snapshots(other);
+    scene.wait_for_snapshots(other, before + 2);
+    let peak = collector.peak_memory();
+    assert!(peak < LITTLE_MEMORY, "{peak} kB");
+}
+
+fn a_stranger_that_talks_without_end_is_not_listened_to(scene: &Scene) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || send_gigabyte(&mut client, b'E'));
+        }
+    });
+    let server = scene.register_as(Registration { port, ..Registration::of(scene.remote_server()) });
+    let collector = scene.collector();
+    let error = scene.wait_for_error(server, "the server sent a message of 1073741825 bytes");
+    assert!(error.contains("could not connect to 127.0.0.1") && error.contains("at most 65536 are taken"), "{error}");
+    let peak = collector.peak_memory();
+    assert!(peak < LITTLE_MEMORY, "{peak} kB");
+}
+
+fn open_files(collector: &Collector) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", collector.pid())).unwrap().count()
+}
+
+fn one_that_falls_silent_while_a_session_is_set_up_has_no_more_than_one_connection(scene: &Scene) {
+    let stalling = Stalling::before(scene.remote_server(), b"datistemplate");
+    let server = scene.register_as(Registration { port: stalling.port, ..Registration::of(scene.remote_server()) });
+    let collector = scene.collector_with(json!({"timeouts": {"connect": 1}}));
+    let error = scene.wait_for_error(server, "could not set up a session in database");
+    assert!(error.contains("no answer within 1 s"), "{error}");
+    let before = open_files(&collector);
+    wait_until("some tries more", || stalling.taken.load(Ordering::SeqCst) >= 4);
+    wait_until("what the tries have left behind to be gone", || {
+        stalling.open.load(Ordering::SeqCst) <= 1 && open_files(&collector) <= before
+    });
+}
+
+fn a_session_that_is_not_needed_any_more_says_goodbye(scene: &Scene) {
+    let remote = scene.own_remote();
+    // One snapshot, and then the session is idle.
+    let server = scene.register_as(Registration { frequency: 3600, ..remote.registration() });
+    let _collector = scene.collector();
+    scene.wait_for_snapshots(server, 1);
+    let stop = "update powa_servers set frequency = -1 where id = $1";
+    scene.repository().execute(stop, &[&server]).unwrap();
+    assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
+    // Counted by a server of which one client after the other would just vanish.
+    let ended = "select sessions_abandoned from pg_stat_database d
+        where datname = $1 and not exists (select from pg_stat_activity a
+            where a.datname = d.datname and application_name like 'PoWA collector%')";
+    let mut elsewhere = scene.remote("postgres");
+    let abandoned: i64 =
+        wait_for("its session to end", || Some(elsewhere.query_opt(ended, &[&remote.name]).unwrap()?.get(0)));
+    assert_eq!(abandoned, 0);
+}

@@ -1,0 +1,392 @@
+//! What people send who mean harm, and names that look as if somebody did: nothing of it runs as SQL, keeps anybody
+//! waiting, or writes lines of its own into the log.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use lab::Registration;
+use postgres::{Client, NoTls};
+use serde_json::json;
+
+use crate::support::{Collector, Listening, Scene, tests, wait_until};
+
+tests![
+    no_payload_is_run_as_sql_or_disturbs_the_log,
+    a_flood_delays_neither_snapshots_nor_other_people,
+    an_answer_is_never_taken_for_a_command,
+    a_server_with_names_that_look_like_sql_is_collected,
+    extensions_in_schemas_that_look_like_sql_are_collected,
+    a_line_break_in_an_address_does_not_break_the_log;
+    since 5:
+    databases_with_names_that_look_like_sql_are_collected,
+];
+
+/// In everything that must not run. Nobody else has a reason to say it.
+const MARKER: &str = "pwned";
+
+/// Each would run in a place where it is not quoted, or quoted in another way.
+const INJECTIONS: [&str; 8] = [
+    "'; create table public.pwned (); --",
+    "\"; create table public.pwned (); --",
+    "\\'; create table public.pwned (); --",
+    "$$; create table public.pwned (); --$$",
+    ");create/**/table/**/public.pwned();--",
+    "\n; create table public.pwned ();\n\\! touch pwned\n",
+    "{powa}{pwned}{}{0}%s%(pwned)s${pwned}",
+    "\r\n2026-11-21T00:00:00Z ERROR pwned\u{1b}[31m",
+];
+
+fn no_payload_is_run_as_sql_or_disturbs_the_log(scene: &Scene) {
+    let server = scene.register();
+    let collector = scene.collector();
+    scene.wait_for_status(server, "running");
+    let role = scene.create_role("attacker", "");
+    let mut attacker = Listening::on(Client::connect(&scene.dsn(&role), NoTls).unwrap(), "denied");
+    let mut superuser = Listening::on(scene.repository(), "answers");
+    let begun = Instant::now();
+    let payloads = payloads(0x00C0_FFEE, server);
+    let mut sent = 0;
+    for payload in &payloads {
+        // Not what PostgreSQL itself refuses.
+        if !payload.is_empty() && payload.len() < 8_000 {
+            attacker.send(payload);
+            superuser.send(payload);
+            sent += 1;
+        }
+        // Its answer comes after those to what was sent before, so there is room for all.
+        if sent % 5 == 0 {
+            assert_eq!(attacker.ask("WORKERS_STATUS", ""), "WORKERS_STATUS KO Permission denied");
+            let answer = superuser.ask("WORKERS_STATUS", &server.to_string());
+            assert_eq!(answer, format!("WORKERS_STATUS OK {{\"{server}\": \"running\"}}"));
+        }
+    }
+    assert!(sent > 400, "{sent}");
+    assert_nothing_ran(&mut scene.repository());
+    assert_nothing_was_said(scene);
+    let before = scene.snapshots(server);
+    scene.wait_for_snapshots(server, before + 1);
+    assert_log_is_in_order(&collector);
+    let errors: Vec<_> = collector.log().into_iter().filter(|line| level(line) == Some("ERROR")).collect();
+    assert_eq!(errors, [""; 0]);
+    // One complaint in a second, at most.
+    let complaints = collector.said("command refused").len() + collector.said("answer not sent").len();
+    assert!(complaints > 0 && complaints as u64 <= begun.elapsed().as_secs() + 1, "{complaints}");
+    assert!(collector.said("commands: ").iter().all(|line| line.len() < 4_000));
+    assert_eq!(collector.said("some are dropped"), [""; 0]);
+}
+
+/// Of every kind that `pg_notify()` lets through, and some that it does not.
+fn payloads(seed: u64, server: i32) -> Vec<String> {
+    println!("the seed is {seed:#x}");
+    let mut random = Random(seed);
+    let commands = ["RELOAD", "WORKERS_STATUS", "FORCE_SNAPSHOT", "REFRESH_DB_CAT", "\u{feff}RELOAD", MARKER];
+    let pieces = [
+        " ",
+        "  ",
+        "-",
+        "\t",
+        "\n",
+        "\r\n",
+        "\u{1}",
+        "\u{7f}",
+        "\u{85}",
+        "\u{1b}[2J",
+        "'",
+        "\"",
+        "\\",
+        ";",
+        "--",
+        "/*",
+        "$1",
+        "$$",
+        "{",
+        "}",
+        "{}",
+        "%",
+        "%s",
+        "%n",
+        "\u{e9}",
+        "e\u{301}",
+        "\u{1F600}",
+        "\u{202e}",
+        "\u{2028}",
+        "\u{10FFFF}",
+        "0",
+        "1",
+        "-1",
+        "+1",
+        "00",
+        "1e3",
+        "0x1",
+        "2147483648",
+        "99999999999999999999999999",
+        "NaN",
+        "null",
+        "{\"a\": [1, \"\\u0000\"]}",
+        "powa",
+    ];
+    let mut payloads: Vec<String> =
+        vec![" ".repeat(7_999), "x".repeat(7_999), "\u{1F600}".repeat(1_999), "\n".repeat(7_999)];
+    for length in [1, 62, 63, 64, 65, 1_000, 7_000] {
+        payloads.extend(["c", "\u{e9}", "'", "\""].map(|c| format!("RELOAD {}", c.repeat(length))));
+    }
+    for command in commands {
+        for injection in INJECTIONS {
+            let word = injection.replace(' ', "/**/");
+            payloads.push(format!("{command} {word}"));
+            payloads.push(format!("{command} r {injection}"));
+            payloads.push(format!("{command} {word} {server} {injection}"));
+            payloads.push(format!("{command} r {server} 1 {injection}"));
+            payloads.push(format!("{word} r {server}"));
+        }
+        payloads.extend(pieces.map(|piece| format!("{command} r {piece}")));
+        payloads.push(format!("{command} r {}", "1 ".repeat(3_900)));
+    }
+    for _ in 0..300 {
+        let words = (0..random.below(12)).map(|_| pieces[random.below(pieces.len())]);
+        let separator = ["", " "][words.len() % 2];
+        payloads.push([commands[words.len() % commands.len()], &words.collect::<Vec<_>>().join(separator)].join(" "));
+    }
+    payloads
+}
+
+/// A generator whose numbers are the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % end
+    }
+}
+
+fn assert_nothing_ran(client: &mut Client) {
+    let tables = "select count(*) from pg_class where relname = $1";
+    assert_eq!(client.query_one(tables, &[&MARKER]).unwrap().get::<_, i64>(0), 0);
+}
+
+/// Neither did a statement fail because of it: its text would be in the server's log.
+fn assert_nothing_was_said(scene: &Scene) {
+    let sql = "select count(*) from pg_stat_statements where query like '%' || $1 || '%'";
+    assert_eq!(scene.repository().query_one(sql, &[&MARKER]).unwrap().get::<_, i64>(0), 0);
+    let log = std::fs::read(scene.repository_server().log()).unwrap();
+    let log = String::from_utf8_lossy(&log);
+    let said: Vec<_> = log.lines().filter(|line| line.contains("STATEMENT") && line.contains(MARKER)).collect();
+    assert_eq!(said, [""; 0]);
+}
+
+fn level(line: &str) -> Option<&str> {
+    line.split_ascii_whitespace().nth(1)
+}
+
+/// Every line is a message with its time and level.
+fn assert_log_is_in_order(collector: &Collector) {
+    let levels = ["DEBUG", "INFO", "WARN", "ERROR"];
+    for line in collector.log() {
+        assert!(line.split(' ').next().is_some_and(|time| time.len() == 27 && time.ends_with('Z')), "{line:?}");
+        assert!(level(&line).is_some_and(|level| levels.contains(&level)), "{line:?}");
+        assert!(!line.contains(char::is_control), "{line:?}");
+    }
+}
+
+fn a_flood_delays_neither_snapshots_nor_other_people(scene: &Scene) {
+    let server = scene.register();
+    if scene.generation().powa_major() > 4 {
+        // Databases that other tests make meanwhile are not this one's matter.
+        scene.repository().batch_execute("delete from powa_db_module_config; delete from powa_catalogs").unwrap();
+    }
+    let collector = scene.collector();
+    scene.wait_for_snapshots(server, 2);
+    let role = scene.create_role("attacker", "");
+    let mut attacker = Client::connect(&scene.dsn(&role), NoTls).unwrap();
+    let mut administrator = Listening::on(scene.repository(), "answers");
+    let mut repository = scene.repository();
+    let mut last_snapshot = || -> f64 {
+        let sql = "select extract(epoch from snapts)::float8 from powa_snapshot_metas where srvid = $1";
+        repository.query_one(sql, &[&server]).unwrap().get(0)
+    };
+    let mut snapshots = vec![last_snapshot()];
+    let flooding = AtomicBool::new(true);
+    let before = collector.resident();
+    let mut slowest = Duration::ZERO;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let sql = "select pg_notify('powa_collector', 'RELOAD ' || case g % 2 when 0 then 'a' else repeat('x', 7900) end || g)
+                from generate_series(1, 1000) g";
+            for _ in 0..10 {
+                attacker.batch_execute(sql).unwrap();
+                std::thread::sleep(Duration::from_millis(1_200));
+            }
+            flooding.store(false, Ordering::Relaxed);
+        });
+        while flooding.load(Ordering::Relaxed) {
+            let asked = Instant::now();
+            let answer = administrator.ask("WORKERS_STATUS", "");
+            slowest = slowest.max(asked.elapsed());
+            assert_eq!(answer, format!("WORKERS_STATUS OK {{\"{server}\": \"running\"}}"));
+            let last = last_snapshot();
+            if snapshots.last() != Some(&last) {
+                snapshots.push(last);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let after = collector.resident();
+    println!("slowest answer {slowest:?}, resident {before} kB before, {after} kB after, snapshots at {snapshots:?}");
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    assert!(after < before + 8_192, "{before} kB before, {after} kB after");
+    assert!(snapshots.len() >= 3, "{snapshots:?}");
+    assert!(snapshots.windows(2).all(|pair| (pair[1] - pair[0] - 5.0).abs() < 2.0), "{snapshots:?}");
+    assert_eq!(collector.said("are skipped"), [""; 0]);
+    assert_eq!(collector.said("reloading"), [""; 0]);
+    let dropped = collector.said("some are dropped").len();
+    assert!((1..=100).contains(&dropped), "{dropped} lines for less than 10,000 messages");
+    assert_log_is_in_order(&collector);
+}
+
+fn an_answer_is_never_taken_for_a_command(scene: &Scene) {
+    let collector = scene.collector();
+    let role = scene.create_role("attacker", "");
+    let mut attacker = Listening::as_role(scene, &role);
+    // The collector is the superuser here: what it says, it may.
+    for payload in ["RELOAD powa_collector", "RELOAD powa_collector powa_collector"] {
+        attacker.send(payload);
+    }
+    assert_eq!(attacker.ask("WORKERS_STATUS", ""), "WORKERS_STATUS KO Permission denied");
+    let mut superuser = Listening::on(scene.repository(), "answers");
+    superuser.send("RELOAD powa_collector");
+    assert_eq!(superuser.ask("WORKERS_STATUS", ""), "WORKERS_STATUS OK {}");
+    assert_eq!(collector.said("reloading"), [""; 0]);
+    assert!(collector.wait_to_say("command ignored").contains("on the channel of the commands"));
+}
+
+fn a_server_with_names_that_look_like_sql_is_collected(scene: &Scene) {
+    // The same server under many names.
+    let once = "alter table powa_servers drop constraint powa_servers_hostname_port_key";
+    let mut repository = scene.repository();
+    repository.batch_execute(once).unwrap();
+    let remote = scene.own_remote();
+    let mut servers = vec![];
+    for (number, injection) in (1..).zip(INJECTIONS) {
+        let user = format!("{injection} {}", scene.database);
+        let quoted = user.replace('"', "\"\"");
+        remote.connect().batch_execute(&format!("create role \"{quoted}\" superuser login")).unwrap();
+        // No server listens there; the address is put right below.
+        let server = scene.register_as(Registration {
+            port: number,
+            alias: Some(injection),
+            // PostgreSQL takes 63 bytes of it.
+            username: &user,
+            ..remote.registration()
+        });
+        servers.push(server);
+    }
+    let port = i32::from(scene.remote_server().port());
+    repository.execute("update powa_servers set port = $1", &[&port]).unwrap();
+    let collector = scene.collector_with(json!({"use_server_alias": true}));
+    for server in &servers {
+        scene.wait_for_snapshots(*server, 1);
+        assert_eq!(scene.errors(*server), [""; 0]);
+    }
+    let sql = "select application_name from pg_stat_activity where application_name like 'PoWA collector - worker%'
+        and datname = $1 and application_name not like '%127.0.0.1:%'";
+    let names: Vec<String> =
+        scene.remote("powa").query(sql, &[&remote.name]).unwrap().iter().map(|row| row.get(0)).collect();
+    assert_eq!(names.len(), servers.len());
+    assert!(!names.iter().any(|name| name.contains(char::is_control)), "{names:?}");
+    assert_nothing_ran(&mut scene.repository());
+    assert_nothing_ran(&mut remote.connect());
+    assert_log_is_in_order(&collector);
+}
+
+fn extensions_in_schemas_that_look_like_sql_are_collected(scene: &Scene) {
+    let remote = scene.own_remote();
+    // PostgreSQL takes no quote, backslash, dollar sign or comment there.
+    let [here, there] = ["); create table public.pwned (); %s &", "{powa}; create table public.pwned {pwned} {} *"];
+    let move_to = |client: &mut Client, schema: &str| {
+        let sql = format!(
+            "create schema \"{schema}\"; drop extension pg_track_settings;
+            create extension pg_track_settings schema \"{schema}\""
+        );
+        client.batch_execute(&sql).unwrap();
+    };
+    move_to(&mut remote.connect(), there);
+    // PoWA 4 itself does not find it in another schema there.
+    if scene.generation().powa_major() > 4 {
+        move_to(&mut scene.repository(), here);
+    }
+    let server = scene.register_as(remote.registration());
+    let collector = scene.collector();
+    scene.wait_for_snapshots(server, 1);
+    assert_eq!(scene.errors(server), [""; 0]);
+    assert_nothing_ran(&mut scene.repository());
+    assert_nothing_ran(&mut remote.connect());
+    assert_log_is_in_order(&collector);
+}
+
+fn a_line_break_in_an_address_does_not_break_the_log(scene: &Scene) {
+    let names: Vec<_> = INJECTIONS.iter().map(|injection| format!("{injection}.invalid")).collect();
+    let servers: Vec<_> = names
+        .iter()
+        .flat_map(|name| {
+            let of = Registration::of(scene.remote_server());
+            let host = Registration { hostname: name, port: 1, ..of.clone() };
+            let database = Registration { hostname: "127.0.0.1", dbname: name, ..of };
+            [host, database]
+        })
+        .zip(1..)
+        .map(|(registration, port)| scene.register_as(Registration { port, ..registration }))
+        .collect();
+    // No database has the name.
+    let sql = "alter table powa_servers drop constraint powa_servers_hostname_port_key;
+        update powa_servers set port = PORT where hostname = '127.0.0.1'";
+    let sql = sql.replace("PORT", &scene.remote_server().port().to_string());
+    scene.repository().batch_execute(&sql).unwrap();
+    let collector = scene.collector();
+    for server in servers {
+        scene.wait_for_status(server, "no connection to remote server");
+        scene.wait_for_error(server, "could not connect to");
+    }
+    assert_nothing_ran(&mut scene.repository());
+    assert_log_is_in_order(&collector);
+    wait_until("all to be said", || collector.said("could not connect to").len() == 16);
+}
+
+fn databases_with_names_that_look_like_sql_are_collected(scene: &Scene) {
+    let mut remote = scene.remote("postgres");
+    let names: Vec<_> =
+        INJECTIONS.iter().map(|injection| format!("{} {injection}", scene.generation().label())).collect();
+    for name in &names {
+        remote.batch_execute(&format!("create database \"{}\"", name.replace('"', "\"\""))).unwrap();
+    }
+    let server = scene.register();
+    let collector = scene.collector();
+    scene.wait_for_snapshots(server, 1);
+    let sql = "select count(*) from powa_catalog_databases where srvid = $1 and datname = any($2)";
+    wait_until("their catalogs", || {
+        scene.repository().query_one(sql, &[&server, &names]).unwrap().get::<_, i64>(0) == 8
+    });
+    for name in &names {
+        let answer = scene.ask("REFRESH_DB_CAT", &format!("{server} 1 {name}"));
+        assert_eq!(answer, "REFRESH_DB_CAT OK Catalogs will be refreshed during the next snapshot");
+    }
+    let refreshed =
+        "select count(*) from powa_catalog_databases d where srvid = $1 and datname = any($2) and last_refresh
+        > (select min(last_refresh) from powa_catalog_databases m where m.srvid = d.srvid)";
+    wait_until("their catalogs again", || {
+        scene.repository().query_one(refreshed, &[&server, &names]).unwrap().get::<_, i64>(0) == 8
+    });
+    assert!(!scene.errors(server).iter().any(|error| error.contains(MARKER)), "{:?}", scene.errors(server));
+    assert_nothing_ran(&mut scene.repository());
+    for name in &names {
+        assert_nothing_ran(&mut scene.remote(name));
+    }
+    collector.stop();
+    assert_log_is_in_order(&collector);
+    for name in &names {
+        let name = name.replace('"', "\"\"");
+        // Not by force: other tests' collectors may be there.
+        remote.batch_execute(&format!("alter database \"{name}\" allow_connections false")).unwrap();
+        wait_until("a database to be left", || remote.batch_execute(&format!("drop database \"{name}\"")).is_ok());
+    }
+}
