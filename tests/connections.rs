@@ -365,9 +365,11 @@ fn one_that_falls_silent_while_a_session_is_set_up_has_no_more_than_one_connecti
 }
 
 fn a_session_that_is_not_needed_any_more_says_goodbye(scene: &Scene) {
-    let remote = scene.own_remote();
+    // The collectors of other tests visit every database of the shared server, and some of them are killed there.
+    let remote = Cluster::start(scene.generation(), "goodbye").unwrap();
+    remote.create_powa_database("powa").unwrap();
     // One snapshot, and then the session is idle.
-    let server = scene.register_as(Registration { frequency: 3600, ..remote.registration() });
+    let server = scene.register_as(Registration { frequency: 3600, ..Registration::of(&remote) });
     let _collector = scene.collector();
     scene.wait_for_snapshots(server, 1);
     let stop = "update powa_servers set frequency = -1 where id = $1";
@@ -375,10 +377,9 @@ fn a_session_that_is_not_needed_any_more_says_goodbye(scene: &Scene) {
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
     // Counted by a server of which one client after the other would just vanish.
     let ended = "select sessions_abandoned from pg_stat_database d
-        where datname = $1 and not exists (select from pg_stat_activity a
+        where datname = 'powa' and not exists (select from pg_stat_activity a
             where a.datname = d.datname and application_name like 'PoWA collector%')";
-    let mut elsewhere = scene.remote("postgres");
-    let abandoned: i64 =
-        wait_for("its session to end", || Some(elsewhere.query_opt(ended, &[&remote.name]).unwrap()?.get(0)));
+    let mut elsewhere = remote.connect("postgres").unwrap();
+    let abandoned: i64 = wait_for("its session to end", || Some(elsewhere.query_opt(ended, &[]).unwrap()?.get(0)));
     assert_eq!(abandoned, 0);
 }
