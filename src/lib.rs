@@ -19,7 +19,9 @@ pub mod postgres;
 
 pub mod config;
 pub mod failures;
+pub mod libpq;
 pub mod one_line;
 pub mod pauses;
+pub mod secret;
 pub mod server;
 pub mod spool;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::config::Secret;
+use crate::secret::Secret;
 
 /// `powa_servers.id` of a remote server: always above zero, as zero is the repository itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,16 +4,20 @@
 //! checks what was read, and [`Config`] is what the rest of the program sees.
 
 mod location;
+mod remotes;
 mod schema;
-mod secret;
 mod source;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::libpq::{Conninfo, Surroundings};
+use crate::secret::Secret;
+
 pub use location::{Location, NotFound};
+pub use remotes::Remotes;
 pub use schema::Violation;
-pub use secret::Secret;
 
 /// A whole, valid configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +28,19 @@ pub struct Config {
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub spool: Spool,
+    pub remote: Remotes,
+    /// What the program was started in.
+    pub surroundings: Arc<Surroundings>,
 }
 
 /// Where the history is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repository {
     pub dsn: Secret,
+    /// `dsn`, read; with variables in it replaced.
+    pub given: Conninfo,
+    /// A file with nothing but the password, read again at each connection.
+    pub password_file: Option<PathBuf>,
 }
 
 /// How much happens at once.
@@ -107,7 +118,13 @@ impl Config {
 
     fn from_checked(values: &schema::Checked) -> Self {
         Self {
-            repository: Repository { dsn: Secret::new(values.text("repository.dsn").unwrap_or_default()) },
+            repository: Repository {
+                dsn: Secret::new(values.text("repository.dsn").unwrap_or_default()),
+                given: Conninfo::default(),
+                password_file: None,
+            },
+            remote: Remotes::default(),
+            surroundings: Arc::default(),
             debug: values.boolean("debug"),
             use_server_alias: values.boolean("use_server_alias"),
             limits: Limits {

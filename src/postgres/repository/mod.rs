@@ -22,7 +22,8 @@ pub use load::{Attempt, Load, LoadTurn, Loaded};
 pub use sources::{Catalog, DatabaseModule, Module, Sources};
 
 use super::{Endpoint, Error, Side};
-use crate::config::{self, Limits, Secret};
+use crate::config::{self, Limits};
+use crate::secret::Secret;
 use crate::server::{InvalidServer, Server, ServerId, ServerRow};
 use conversation::Conversation;
 use pool::{Opener, Pool};
