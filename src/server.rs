@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::config::Remotes;
+use crate::libpq::Conninfo;
 use crate::secret::Secret;
 
 /// `powa_servers.id` of a remote server: always above zero, as zero is the repository itself.
@@ -116,10 +118,22 @@ impl Server {
         }
     }
 
-    /// Whether both are reached in the same way, so that an open connection to one serves the other.
-    pub fn same_connection(&self, other: &Self) -> bool {
-        (&self.host, self.port, &self.user, &self.password, &self.dbname)
-            == (&other.host, other.port, &other.user, &other.password, &other.dbname)
+    /// How to connect to it: the columns, and beside them what is configured.
+    pub fn given(&self, remotes: &Remotes) -> Conninfo {
+        let mut given = Conninfo::default();
+        let port = self.port.to_string();
+        let password = self.password.as_ref().map_or("", Secret::reveal);
+        let columns = [
+            ("host", &*self.host),
+            ("port", &port),
+            ("user", &self.user),
+            ("password", password),
+            ("dbname", &self.dbname),
+        ];
+        for (keyword, value) in columns {
+            given.set(keyword, value).expect("libpq knows it");
+        }
+        given.or(&remotes.parameters(self.id, self.alias.as_deref()))
     }
 }
 

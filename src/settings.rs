@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::{self, Config, Location};
 use crate::pauses;
-use crate::postgres::{self, Channel, Control, Endpoint, InvalidDsn, Repository, ServerList};
+use crate::postgres::{self, Channel, Control, Endpoint, Repository, ServerList, UnusableDsn};
 use crate::worker::Context;
 
 /// The longest pause between two tries to reach a repository that is not there yet.
@@ -22,7 +22,7 @@ pub enum Error {
     #[error(transparent)]
     Config(#[from] config::Error),
     #[error(transparent)]
-    Dsn(#[from] InvalidDsn),
+    Dsn(#[from] UnusableDsn),
     #[error("{}", .0.in_full())]
     Postgres(#[from] postgres::Error),
     #[error("the pool of connections to the repository server could not be made: {0}")]

@@ -311,6 +311,11 @@ fn pass_on_answers(mut from: TcpStream, to: &mut TcpStream, asked: &AtomicBool) 
     }
 }
 
+/// Those who stand before a server here do not know what is said before a session begins.
+fn in_plain() -> serde_json::Value {
+    json!({"remote": {"sslmode": "disable"}})
+}
+
 fn a_message_of_a_gigabyte_ends_the_connection_and_costs_no_memory(scene: &Scene) {
     // Rows of a datasource, and one where a list of databases was asked for.
     let ways: [(&[u8], u8, u32); 2] = [(b"copy (", b'd', 64 << 20), (b"datistemplate", b'D', 8 << 20)];
@@ -319,7 +324,7 @@ fn a_message_of_a_gigabyte_ends_the_connection_and_costs_no_memory(scene: &Scene
         (scene.register_as(Registration { port, ..Registration::of(scene.remote_server()) }), allowed)
     });
     let other = scene.register();
-    let collector = scene.collector();
+    let collector = scene.collector_with(in_plain());
     for (server, allowed) in malicious {
         let error = scene.wait_for_error(server, "the server sent a message of 1073741825 bytes");
         let allowed = format!("at most {allowed} are taken");
@@ -340,7 +345,7 @@ fn a_stranger_that_talks_without_end_is_not_listened_to(scene: &Scene) {
         }
     });
     let server = scene.register_as(Registration { port, ..Registration::of(scene.remote_server()) });
-    let collector = scene.collector();
+    let collector = scene.collector_with(in_plain());
     let error = scene.wait_for_error(server, "the server sent a message of 1073741825 bytes");
     assert!(error.contains("could not connect to 127.0.0.1") && error.contains("at most 65536 are taken"), "{error}");
     let peak = collector.peak_memory();
@@ -354,7 +359,7 @@ fn open_files(collector: &Collector) -> usize {
 fn one_that_falls_silent_while_a_session_is_set_up_has_no_more_than_one_connection(scene: &Scene) {
     let stalling = Stalling::before(scene.remote_server(), b"datistemplate");
     let server = scene.register_as(Registration { port: stalling.port, ..Registration::of(scene.remote_server()) });
-    let collector = scene.collector_with(json!({"timeouts": {"connect": 1}}));
+    let collector = scene.collector_with(json!({"timeouts": {"connect": 1}, "remote": {"sslmode": "disable"}}));
     let error = scene.wait_for_error(server, "could not set up a session in database");
     assert!(error.contains("no answer within 1 s"), "{error}");
     let before = open_files(&collector);

@@ -22,6 +22,11 @@ impl Passfile {
         Self(file)
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+
     /// Looks for the first line that fits. Blocks on the file.
     pub fn look_up(&self, host: &Host, dbname: &str, user: &str) -> Password {
         todo!()

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::{WasNull, WrongType};
 
+use super::tls::TlsError;
 use crate::one_line::on_one_line;
 
 /// Two sides talk PostgreSQL; a message always tells which.
@@ -38,10 +39,18 @@ enum Cause {
     Elapsed(Duration),
     /// There is no session, or none any more.
     NoSession(String),
+    /// No session is to be had until somebody mends something.
+    Barred(String),
     /// The server was not reached.
     Network(std::io::Error),
-    /// No host was of use: each with what became of it.
-    NoHost(Vec<(String, Cause)>),
+    /// There is no TLS, or none with the server that was meant.
+    Tls(TlsError),
+    /// Something, at a place: which host, which address, how.
+    At(String, Box<Cause>),
+    /// Something, and what else is good to know.
+    Remarked(Box<Cause>, String),
+    /// One thing after the other was tried, and nothing was of use.
+    All(Vec<Cause>),
     Io(std::io::Error),
     Found(String),
 }
@@ -57,6 +66,11 @@ impl Error {
         Self { side, doing: doing.into(), cause: Cause::NoSession(reason.into()) }
     }
 
+    /// There is no session to be had until somebody mends something.
+    pub(super) fn barred(side: Side, doing: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { side, doing: doing.into(), cause: Cause::Barred(reason.into()) }
+    }
+
     /// The server could not be reached.
     pub(super) fn network(side: Side, doing: impl Into<String>, source: std::io::Error) -> Self {
         Self { side, doing: doing.into(), cause: Cause::Network(source) }
@@ -67,10 +81,28 @@ impl Error {
         Self { doing: format!("{doing}: could not {}", self.doing), ..self }
     }
 
-    /// What became of each host that was tried.
-    pub(super) fn no_host(side: Side, doing: impl Into<String>, tried: Vec<(String, Self)>) -> Self {
-        let mut causes: Vec<_> = tried.into_iter().map(|(host, error)| (host, error.cause)).collect();
-        let cause = if causes.len() == 1 { causes.remove(0).1 } else { Cause::NoHost(causes) };
+    /// TLS could not be agreed on.
+    pub(super) fn tls(side: Side, doing: impl Into<String>, source: TlsError) -> Self {
+        Self { side, doing: doing.into(), cause: Cause::Tls(source) }
+    }
+
+    /// At which place.
+    pub(super) fn at(self, place: &str) -> Self {
+        if place.is_empty() {
+            return self;
+        }
+        Self { cause: Cause::At(place.to_owned(), Box::new(self.cause)), ..self }
+    }
+
+    /// With something that helps to understand it.
+    pub(super) fn remarked(self, remark: &str) -> Self {
+        Self { cause: Cause::Remarked(Box::new(self.cause), remark.to_owned()), ..self }
+    }
+
+    /// What became of each thing that was tried.
+    pub(super) fn all_of(side: Side, doing: impl Into<String>, tried: Vec<Self>) -> Self {
+        let mut causes: Vec<_> = tried.into_iter().map(|error| error.cause).collect();
+        let cause = if causes.len() == 1 { causes.remove(0) } else { Cause::All(causes) };
         Self { side, doing: doing.into(), cause }
     }
 
@@ -95,15 +127,12 @@ impl Error {
     }
 
     fn db_error(&self) -> Option<&DbError> {
-        match &self.cause {
-            Cause::Postgres(error) => error.as_db_error(),
-            _ => None,
-        }
+        self.cause.db_error()
     }
 
     /// There is no conversation to be had with that side, as opposed to one that went wrong.
     pub fn is_connection(&self) -> bool {
-        match (&self.cause, self.db_error()) {
+        match (self.cause.at_heart(), self.db_error()) {
             (Cause::Io(_) | Cause::Found(_), _) => false,
             (Cause::Postgres(error), None) if is_about_a_value(error) => false,
             (_, None) => true,
@@ -207,12 +236,30 @@ impl std::error::Error for Error {
 }
 
 impl Cause {
+    /// Without what was said about it. Of several things, the last.
+    fn at_heart(&self) -> &Self {
+        match self {
+            Self::At(_, cause) | Self::Remarked(cause, _) => cause.at_heart(),
+            Self::All(causes) => causes.last().map_or(self, Self::at_heart),
+            _ => self,
+        }
+    }
+
+    fn db_error(&self) -> Option<&DbError> {
+        match self.at_heart() {
+            Self::Postgres(error) => error.as_db_error(),
+            _ => None,
+        }
+    }
+
     fn may_pass(&self) -> bool {
         match self {
             Self::Elapsed(_) | Self::NoSession(_) => true,
-            Self::Io(_) | Self::Found(_) => false,
+            Self::Io(_) | Self::Found(_) | Self::Barred(_) => false,
             Self::Network(error) => !is_unknown_name(error),
-            Self::NoHost(tried) => tried.iter().any(|(_, cause)| cause.may_pass()),
+            Self::Tls(error) => error.may_pass(),
+            Self::At(_, cause) | Self::Remarked(cause, _) => cause.may_pass(),
+            Self::All(causes) => causes.iter().any(Self::may_pass),
             Self::Postgres(error) => match error.as_db_error() {
                 Some(error) => {
                     let code = error.code().code();
@@ -234,9 +281,12 @@ impl fmt::Display for Cause {
                 None => f.write_str(&chain(error)),
             },
             Self::Elapsed(limit) => write!(f, "no answer within {} s", limit.as_secs()),
-            Self::NoSession(reason) | Self::Found(reason) => f.write_str(reason),
-            Self::NoHost(tried) => {
-                let each: Vec<_> = tried.iter().map(|(host, cause)| format!("{host}: {cause}")).collect();
+            Self::NoSession(reason) | Self::Barred(reason) | Self::Found(reason) => f.write_str(reason),
+            Self::Tls(error) => error.fmt(f),
+            Self::At(place, cause) => write!(f, "{place}: {cause}"),
+            Self::Remarked(cause, remark) => write!(f, "{cause}; {remark}"),
+            Self::All(causes) => {
+                let each: Vec<_> = causes.iter().map(ToString::to_string).collect();
                 f.write_str(&each.join("; "))
             }
             Self::Io(error) | Self::Network(error) => error.fmt(f),

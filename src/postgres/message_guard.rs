@@ -7,8 +7,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
 use super::Side;
+use super::connect::{NotAllowed, Watch};
 
 /// Of one message with rows of a COPY, which are dealt with one by one. A statement's text of 10 MB, each character of
 /// which COPY escapes, fits three times over; and a server that is up to no good costs no more than this for each
@@ -40,13 +42,15 @@ pub(super) struct MessageGuard<S> {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-enum TooLong {
+enum Unwelcome {
     #[error("the server sent a message of {bytes} bytes, and at most {allowed} are taken")]
     Message { bytes: u64, allowed: u64 },
     #[error("the server sent an answer of more than {allowed} bytes")]
     Answer { allowed: u64 },
     #[error("the server reported settings of more than {LARGEST_REPORTS} bytes")]
     Reports,
+    #[error(transparent)]
+    NotAllowed(#[from] NotAllowed),
 }
 
 /// Follows messages by their headers (a byte for the kind, four for the length), wherever the pieces are cut.
@@ -56,8 +60,8 @@ struct Messages {
     begun: usize,
     /// Bytes of the body that are not.
     missing: usize,
-    /// The server has not been ready yet.
-    is_stranger: bool,
+    /// There until the server is ready for the first time: it is a stranger so far.
+    watch: Option<Watch>,
     /// What may still come until the server is ready again.
     left: u64,
     /// What may still be reported of settings, if that counts.
@@ -66,18 +70,21 @@ struct Messages {
 
 impl<S> MessageGuard<S> {
     /// For a connection on which the server has said nothing yet.
-    pub(super) fn new(stream: S, side: Side) -> Self {
+    pub(super) fn new(stream: S, side: Side, watch: Watch) -> Self {
         let reports = (side == Side::Remote).then_some(LARGEST_REPORTS);
-        let (is_stranger, left) = (true, LARGEST_WELCOME);
-        Self { stream, messages: Messages { header: [0; 5], begun: 0, missing: 0, is_stranger, left, reports } }
+        let (watch, left) = (Some(watch), LARGEST_WELCOME);
+        Self { stream, messages: Messages { header: [0; 5], begun: 0, missing: 0, watch, left, reports } }
     }
 }
 
 impl Messages {
-    fn follow(&mut self, mut piece: &[u8]) -> Result<(), TooLong> {
+    fn follow(&mut self, mut piece: &[u8]) -> Result<(), Unwelcome> {
         while !piece.is_empty() {
             let body = piece.len().min(self.missing);
             self.missing -= body;
+            if let Some(watch) = &mut self.watch {
+                watch.body(&piece[..body])?;
+            }
             piece = &piece[body..];
             let part = piece.len().min(self.header.len() - self.begun);
             self.header[self.begun..self.begun + part].copy_from_slice(&piece[..part]);
@@ -92,36 +99,39 @@ impl Messages {
     }
 
     /// Gives the length of the body whose header is complete.
-    fn admit(&mut self) -> Result<usize, TooLong> {
+    fn admit(&mut self) -> Result<usize, Unwelcome> {
         let [kind, length @ ..] = self.header;
         let length = u32::from_be_bytes(length);
         let bytes = u64::from(length) + 1;
         let allowed = match kind {
-            _ if self.is_stranger => LARGEST_WELCOME,
+            _ if self.watch.is_some() => LARGEST_WELCOME,
             b'd' => LARGEST_PIECE,
             b'D' => LARGEST_ANSWER,
             _ => LARGEST_MESSAGE,
         };
         if bytes > allowed {
-            return Err(TooLong::Message { bytes, allowed });
+            return Err(Unwelcome::Message { bytes, allowed });
         }
         if let (b'S', Some(reports)) = (kind, &mut self.reports) {
-            *reports = reports.checked_sub(bytes).ok_or(TooLong::Reports)?;
+            *reports = reports.checked_sub(bytes).ok_or(Unwelcome::Reports)?;
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.header(kind);
         }
         match kind {
             // Ready for the next statement: the answer to this one is complete.
-            b'Z' => (self.is_stranger, self.left) = (false, LARGEST_ANSWER),
+            b'Z' => (self.watch, self.left) = (None, LARGEST_ANSWER),
             // Rows of a COPY, notifications and notices are dealt with one by one, so they do not add up.
-            b'd' | b'A' | b'N' if !self.is_stranger => {}
+            b'd' | b'A' | b'N' if self.watch.is_none() => {}
             _ => self.keep(bytes + if kind == b'D' { ROW } else { 0 })?,
         }
         // The length counts itself. One that does not is refused by the driver.
         Ok(usize::try_from(length.saturating_sub(4)).expect("a length that is allowed fits"))
     }
 
-    fn keep(&mut self, bytes: u64) -> Result<(), TooLong> {
-        let allowed = if self.is_stranger { LARGEST_WELCOME } else { LARGEST_ANSWER };
-        self.left = self.left.checked_sub(bytes).ok_or(TooLong::Answer { allowed })?;
+    fn keep(&mut self, bytes: u64) -> Result<(), Unwelcome> {
+        let allowed = if self.watch.is_some() { LARGEST_WELCOME } else { LARGEST_ANSWER };
+        self.left = self.left.checked_sub(bytes).ok_or(Unwelcome::Answer { allowed })?;
         Ok(())
     }
 }
@@ -149,6 +159,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for MessageGuard<S> {
     }
 }
 
+impl<S: TlsStream + Unpin> TlsStream for MessageGuard<S> {
+    fn channel_binding(&self) -> ChannelBinding {
+        self.stream.channel_binding()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,11 +180,11 @@ mod tests {
         [&[kind], length.to_be_bytes().as_slice()].concat()
     }
 
-    fn after(pieces: &[&[u8]]) -> Result<(), TooLong> {
+    fn after(pieces: &[&[u8]]) -> Result<(), Unwelcome> {
         after_from(Side::Remote, pieces)
     }
 
-    fn after_from(side: Side, pieces: &[&[u8]]) -> Result<(), TooLong> {
+    fn after_from(side: Side, pieces: &[&[u8]]) -> Result<(), Unwelcome> {
         let mut guard = MessageGuard::new((), side);
         pieces.iter().try_for_each(|piece| guard.messages.follow(piece))
     }
@@ -177,7 +193,7 @@ mod tests {
     fn messages_are_followed_wherever_the_pieces_are_cut() {
         let good = [message(b'R', 4), message(b'S', 9), READY.to_vec(), message(b'd', 7), message(b'C', 0)].concat();
         let bad = [good.clone(), header(b'd', 1 << 30)].concat();
-        let too_long = TooLong::Message { bytes: (1 << 30) + 1, allowed: LARGEST_PIECE };
+        let too_long = Unwelcome::Message { bytes: (1 << 30) + 1, allowed: LARGEST_PIECE };
         for first in 0..=bad.len() {
             for second in first..=bad.len() {
                 assert_eq!(after(&[&bad[..first], &bad[first..second], &bad[second..]]), Err(too_long.clone()));
@@ -194,9 +210,9 @@ mod tests {
             let most = u32::try_from(allowed - if kind == b'D' { ROW } else { 0 } - 1).unwrap();
             assert_eq!(after(&[READY, &header(kind, most)]), Ok(()), "{kind}");
             let beyond = u32::try_from(allowed).unwrap();
-            let one_more = TooLong::Message { bytes: allowed + 1, allowed };
+            let one_more = Unwelcome::Message { bytes: allowed + 1, allowed };
             assert_eq!(after(&[READY, &header(kind, beyond)]), Err(one_more), "{kind}");
-            let all = TooLong::Message { bytes: u64::from(u32::MAX) + 1, allowed };
+            let all = Unwelcome::Message { bytes: u64::from(u32::MAX) + 1, allowed };
             assert_eq!(after(&[READY, &header(kind, u32::MAX)]), Err(all), "{kind}");
         }
     }
@@ -205,12 +221,12 @@ mod tests {
     fn a_stranger_may_say_little_in_one_message_or_in_many() {
         let allowed = LARGEST_WELCOME;
         let long = after(&[&header(b'E', 100_000)]);
-        assert_eq!(long, Err(TooLong::Message { bytes: 100_001, allowed }));
+        assert_eq!(long, Err(Unwelcome::Message { bytes: 100_001, allowed }));
         let setting = message(b'S', 995);
         assert_eq!(after(&vec![setting.as_slice(); 65]), Ok(()));
-        assert_eq!(after(&vec![setting.as_slice(); 66]), Err(TooLong::Answer { allowed }));
+        assert_eq!(after(&vec![setting.as_slice(); 66]), Err(Unwelcome::Answer { allowed }));
         let notice = message(b'N', 995);
-        assert_eq!(after(&vec![notice.as_slice(); 66]), Err(TooLong::Answer { allowed }));
+        assert_eq!(after(&vec![notice.as_slice(); 66]), Err(Unwelcome::Answer { allowed }));
     }
 
     #[test]
@@ -220,7 +236,7 @@ mod tests {
         let twice = [&[READY], rows.as_slice(), &[READY], &rows].concat();
         assert_eq!(after(&twice), Ok(()));
         let on_and_on = [&[READY], rows.as_slice(), &rows].concat();
-        assert_eq!(after(&on_and_on), Err(TooLong::Answer { allowed: LARGEST_ANSWER }));
+        assert_eq!(after(&on_and_on), Err(Unwelcome::Answer { allowed: LARGEST_ANSWER }));
         let copied = message(b'd', 1 << 20);
         assert_eq!(after(&[&[READY], vec![copied.as_slice(); 200].as_slice()].concat()), Ok(()));
     }
@@ -229,7 +245,7 @@ mod tests {
     fn short_rows_count_for_what_they_take() {
         let row = message(b'D', 2);
         assert_eq!(after(&[READY, &row.repeat(50_000)]), Ok(()));
-        assert_eq!(after(&[READY, &row.repeat(70_000)]), Err(TooLong::Answer { allowed: LARGEST_ANSWER }));
+        assert_eq!(after(&[READY, &row.repeat(70_000)]), Err(Unwelcome::Answer { allowed: LARGEST_ANSWER }));
     }
 
     #[test]
@@ -237,7 +253,7 @@ mod tests {
         let setting = [message(b'S', 995), READY.to_vec()].concat();
         let (some, many) = ([READY, &setting.repeat(1000)].concat(), [READY, &setting.repeat(1100)].concat());
         assert_eq!(after(&[&some]), Ok(()));
-        assert_eq!(after(&[&many]), Err(TooLong::Reports));
+        assert_eq!(after(&[&many]), Err(Unwelcome::Reports));
         assert_eq!(after_from(Side::Repository, &[&many]), Ok(()));
     }
 }

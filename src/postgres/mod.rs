@@ -1,13 +1,12 @@
 //! Everything that is said to PostgreSQL, on either side, and the only place that names its drivers.
 
+mod aside;
 mod connect;
 mod control;
 mod copy_text;
-mod dsn;
 mod error;
 mod extensions;
 mod hearing;
-mod hosts;
 mod identifier;
 mod in_order;
 mod incoming;
@@ -17,9 +16,10 @@ mod remote;
 mod repository;
 mod session;
 mod socket;
+mod tls;
 mod waiting_room;
 
-pub use connect::{Endpoint, InvalidDsn};
+pub use connect::{Endpoint, UnusableDsn};
 pub use control::{CHANNEL, Channel, Control, Sender};
 pub use error::{Error, Side};
 pub use extensions::{Extensions, PowaVersion};

@@ -10,12 +10,11 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Client, Row, Statement};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::connect::{Driver, Opened, drive_until};
+use super::connect::{Driver, Opened, Route, drive_until};
 use super::hearing::Hearing;
 use super::in_order::in_order;
 use super::incoming::IncomingRows;
 use super::session::extensions_of;
-use super::socket::Peer;
 use super::{Endpoint, Error, Extensions, Side};
 use crate::config::Timeouts;
 
@@ -25,7 +24,7 @@ pub struct RemoteSession {
     driver: Driver,
     /// With it, the driver's time is up.
     _leaving: DropGuard,
-    peer: Peer,
+    route: Route,
     dbname: String,
     version_num: i32,
     /// The database has no encoding: it is `SQL_ASCII`.
@@ -94,7 +93,7 @@ impl RemoteSession {
     /// # Errors
     /// No connection could be made, or the session cannot be set up.
     pub async fn open(endpoint: &Endpoint) -> Result<Self, Error> {
-        let Opened { client, line, peer, set_up_for } = endpoint.open().await?;
+        let Opened { client, line, route, set_up_for } = endpoint.open().await?;
         let left = CancellationToken::new();
         // From here on: whoever waits for the rest may give up too.
         let leaving = left.clone().drop_guard();
@@ -124,7 +123,7 @@ impl RemoteSession {
             client,
             driver,
             _leaving: leaving,
-            peer,
+            route,
             dbname,
             version_num,
             any_bytes,
@@ -322,7 +321,7 @@ impl RemoteSession {
         if self.client.is_closed() {
             return;
         }
-        self.peer.cancel(self.client.cancel_token()).await;
+        self.route.cancel(self.client.cancel_token()).await;
         self.driver.task.abort();
     }
 

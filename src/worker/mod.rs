@@ -56,7 +56,7 @@ impl Worker {
         let name = context.name_of(&server);
         let worker = Self {
             schedule: Schedule::new(server.id, server.frequency),
-            sessions: Sessions::new(Endpoint::remote(&server, &name, context.config.timeouts)),
+            sessions: Sessions::new(Endpoint::remote(&server, &name, &context.config)),
             name,
             server,
             context,
@@ -147,12 +147,12 @@ impl Worker {
 
     fn change(&mut self, server: Server, context: Context) {
         let name = context.name_of(&server);
-        let same_sessions = server.same_connection(&self.server)
+        let same_sessions = server.given(&context.config.remote) == self.server.given(&self.context.config.remote)
             && name == self.name
             && context.config.timeouts == self.context.config.timeouts;
         if !same_sessions {
             self.sessions.close();
-            self.sessions = Sessions::new(Endpoint::remote(&server, &name, context.config.timeouts));
+            self.sessions = Sessions::new(Endpoint::remote(&server, &name, &context.config));
         }
         if context.config.repository != self.context.config.repository {
             // What is known is of another repository, and what waits is for it.

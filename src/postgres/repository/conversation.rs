@@ -89,7 +89,7 @@ impl Drop for Conversation {
 
 async fn cancel(session: PooledSession) {
     if !session.client.is_closed() {
-        session.peer.cancel(session.client.cancel_token()).await;
+        session.route.cancel(session.client.cancel_token()).await;
     }
 }
 

@@ -3,8 +3,7 @@
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use deadpool_postgres::ClientWrapper;
 
-use crate::postgres::connect::{Opened, drive};
-use crate::postgres::socket::Peer;
+use crate::postgres::connect::{Opened, Route, drive};
 use crate::postgres::{Endpoint, Error, Side};
 
 pub(super) type Pool = managed::Pool<Opener>;
@@ -15,7 +14,7 @@ pub(super) struct Opener(pub(super) Endpoint);
 /// A session of the pool, with its prepared statements. Its connection ends with it.
 pub(super) struct PooledSession {
     pub(super) client: ClientWrapper,
-    pub(super) peer: Peer,
+    pub(super) route: Route,
 }
 
 impl managed::Manager for Opener {
@@ -23,9 +22,9 @@ impl managed::Manager for Opener {
     type Error = Error;
 
     async fn create(&self) -> Result<PooledSession, Error> {
-        let Opened { client, line, peer, .. } = self.0.open().await?;
+        let Opened { client, line, route, .. } = self.0.open().await?;
         let driver = drive(line, Side::Repository);
-        Ok(PooledSession { client: ClientWrapper::new(client, driver.task), peer })
+        Ok(PooledSession { client: ClientWrapper::new(client, driver.task), route })
     }
 
     async fn recycle(&self, session: &mut PooledSession, _: &Metrics) -> RecycleResult<Error> {

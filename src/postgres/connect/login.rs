@@ -1,0 +1,209 @@
+//! From an address to a session: the socket, TLS as `sslmode` has it, and the server's question who one is.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio_postgres::{Client, Config, config};
+use tokio_util::either::Either;
+
+use super::driver::Line;
+use super::progress::{Progress, Watch};
+use super::route::{Armour, Route};
+use crate::libpq::{ChannelBinding, Host, Method, Parameters, SslMode, SslNegotiation};
+use crate::postgres::aside::Aside;
+use crate::postgres::message_guard::MessageGuard;
+use crate::postgres::socket::{Peer, Socket};
+use crate::postgres::tls::{self, Connector, Handed, Stream};
+use crate::postgres::{Error, Side};
+use crate::secret::Secret;
+
+/// At one address of a host.
+pub(super) struct Login<'a> {
+    pub(super) side: Side,
+    pub(super) doing: String,
+    pub(super) parameters: &'a Parameters,
+    pub(super) application_name: &'a str,
+    pub(super) password: Option<&'a Secret>,
+    /// The file that the password is from.
+    pub(super) password_file: Option<PathBuf>,
+    pub(super) host: &'a Host,
+    pub(super) peer: &'a Peer,
+    pub(super) files: &'a Aside,
+}
+
+/// A session that nobody drives yet.
+pub(super) struct LoggedIn {
+    pub(super) client: Client,
+    pub(super) line: Line,
+    pub(super) route: Route,
+}
+
+/// What protects a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protection {
+    Nothing,
+    /// TLS, where the server offers it.
+    IfOffered,
+    Tls,
+}
+
+/// A try that has failed.
+struct Failed {
+    error: Error,
+    /// It may be different with another protection.
+    is_about_protection: bool,
+}
+
+impl Login<'_> {
+    /// Tries one protection after the other, as libpq does: what was refused in plain may be let in over TLS, and the
+    /// other way round.
+    pub(super) async fn log_in(&self, progress: &Progress) -> Result<LoggedIn, Error> {
+        let mut earlier: Vec<Error> = Vec::new();
+        let mut protections = self.protections().iter().peekable();
+        while let Some(protection) = protections.next() {
+            match self.with(*protection, progress).await {
+                Ok(logged_in) => return Ok(logged_in),
+                Err(Failed { error, is_about_protection }) => {
+                    let error = error.at(&progress.told_beside(&self.host.name));
+                    if !is_about_protection || protections.peek().is_none() {
+                        earlier.push(error);
+                        break;
+                    }
+                    earlier.push(error);
+                }
+            }
+        }
+        Err(Error::all_of(self.side, self.doing.clone(), earlier))
+    }
+
+    /// A Unix socket needs none.
+    fn protections(&self) -> &'static [Protection] {
+        if matches!(self.peer, Peer::Unix(_)) {
+            return &[Protection::Nothing];
+        }
+        match self.parameters.tls.mode {
+            SslMode::Disable => &[Protection::Nothing],
+            SslMode::Allow => &[Protection::Nothing, Protection::Tls],
+            SslMode::Prefer => &[Protection::IfOffered, Protection::Nothing],
+            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => &[Protection::Tls],
+        }
+    }
+
+    async fn with(&self, protection: Protection, progress: &Progress) -> Result<LoggedIn, Failed> {
+        progress.reached(self.peer);
+        let mut socket = self.peer.connect(&self.parameters.tcp).await.map_err(|error| self.unreached(error))?;
+        self.check_user(&socket)?;
+        let is_encrypted = match protection {
+            Protection::Nothing => false,
+            Protection::IfOffered => self.is_offered(&mut socket).await?,
+            Protection::Tls if self.parameters.tls.negotiation == SslNegotiation::Direct => true,
+            Protection::Tls if self.is_offered(&mut socket).await? => true,
+            Protection::Tls => return Err(self.barred("the server does not offer TLS")),
+        };
+        progress.is_encrypted(is_encrypted);
+        let (stream, armour) = if is_encrypted {
+            let armour = Arc::new(self.armour().await?);
+            let stream = armour.put_on(socket).await.map_err(|error| self.tls(error))?;
+            (stream, Some(armour))
+        } else {
+            (Stream::plain(socket), None)
+        };
+
+        let watch = Watch::new(self.parameters.require_auth.clone(), progress.clone());
+        let stream = MessageGuard::new(stream, self.side, watch);
+        let (client, line) = self.config(is_encrypted).connect_raw(stream, Handed).await.map_err(|error| {
+            let is_about_protection = error.as_db_error().is_some() && protection.may_change(is_encrypted);
+            Failed { error: self.not_let_in(error, progress), is_about_protection }
+        })?;
+        let route = Route { peer: self.peer.clone(), tcp: self.parameters.tcp.clone(), armour };
+        Ok(LoggedIn { client, line, route })
+    }
+
+    async fn is_offered(&self, socket: &mut Socket) -> Result<bool, Failed> {
+        let failed = |error| Failed { is_about_protection: true, ..self.unreached(error) };
+        tls::is_offered(socket).await.map_err(failed)
+    }
+
+    async fn armour(&self) -> Result<Armour, Failed> {
+        let settings = self.parameters.tls.clone();
+        let reading = self.files.run("certificates", move || Connector::read(&settings));
+        let connector = reading.await.map_err(|error| self.unreached(error))?.map_err(|error| self.tls(error))?;
+        Ok(Armour { connector, host: self.host.clone(), negotiation: self.parameters.tls.negotiation })
+    }
+
+    /// Who has put a socket there may be anybody who can write into its folder.
+    fn check_user(&self, socket: &Socket) -> Result<(), Failed> {
+        let (Some(required), Either::Right(socket)) = (&self.parameters.requirepeer, socket) else { return Ok(()) };
+        let peer = socket.peer_cred().map_err(|error| self.unreached(error))?;
+        let user = nix::unistd::User::from_uid(peer.uid().into()).ok().flatten();
+        match user {
+            Some(user) if user.name == *required => Ok(()),
+            Some(user) => {
+                Err(self.barred(&format!("requirepeer is \"{required}\", and the server runs as \"{}\"", user.name)))
+            }
+            None => Err(self.barred(&format!("requirepeer is \"{required}\", and the server runs as nobody known"))),
+        }
+    }
+
+    fn config(&self, is_encrypted: bool) -> Config {
+        let mut config = Config::new();
+        config
+            .user(&self.parameters.user)
+            .dbname(&self.parameters.dbname)
+            .application_name(self.application_name)
+            // A stream that is encrypted is handed over as such, see `Handed`.
+            .ssl_mode(if is_encrypted { config::SslMode::Require } else { config::SslMode::Disable })
+            .ssl_negotiation(config::SslNegotiation::Direct)
+            .channel_binding(match self.parameters.channel_binding {
+                ChannelBinding::Disable => config::ChannelBinding::Disable,
+                ChannelBinding::Prefer => config::ChannelBinding::Prefer,
+                ChannelBinding::Require => config::ChannelBinding::Require,
+            });
+        if let Some(options) = &self.parameters.options {
+            config.options(options);
+        }
+        if let Some(password) = self.password {
+            config.password(password.reveal());
+        }
+        config
+    }
+
+    fn not_let_in(&self, error: tokio_postgres::Error, progress: &Progress) -> Error {
+        let barred = |what: String| Error::barred(self.side, self.doing.clone(), what);
+        if let Some(method) = progress.refused() {
+            return barred(format!(
+                "the server asks for authentication by {method}, and require_auth does not allow that"
+            ));
+        }
+        let is_password = matches!(progress.asked(), Some(Method::Password | Method::Md5 | Method::ScramSha256));
+        if error.as_db_error().is_none() && is_password && self.password.is_none() {
+            return barred("the server asks for a password, and there is none".into());
+        }
+        let error = Error::new(self.side, self.doing.clone(), error);
+        match &self.password_file {
+            Some(file) if error.is_refused_login() => {
+                error.remarked(&format!("the password is the one in \"{}\"", file.display()))
+            }
+            _ => error,
+        }
+    }
+
+    fn unreached(&self, error: std::io::Error) -> Failed {
+        Failed { error: Error::network(self.side, self.doing.clone(), error), is_about_protection: false }
+    }
+
+    fn tls(&self, error: tls::TlsError) -> Failed {
+        Failed { error: Error::tls(self.side, self.doing.clone(), error), is_about_protection: true }
+    }
+
+    fn barred(&self, what: &str) -> Failed {
+        Failed { error: Error::barred(self.side, self.doing.clone(), what), is_about_protection: false }
+    }
+}
+
+impl Protection {
+    /// What was wanted if offered, and was not, is as good as the plain one that would be tried next.
+    fn may_change(self, is_encrypted: bool) -> bool {
+        self != Self::IfOffered || is_encrypted
+    }
+}
