@@ -6,6 +6,8 @@ use std::error::Error;
 
 use tokio_postgres::Config;
 
+use crate::libpq::Conninfo;
+
 /// What libpq knows. These names are not anybody's password.
 const OPTIONS: &[&str] = &[
     "application_name",
@@ -52,6 +54,16 @@ const OPTIONS: &[&str] = &[
     "tcp_user_timeout",
     "user",
 ];
+
+/// What was given, as the driver has it.
+///
+/// # Errors
+/// It has something in it that the driver does not know.
+pub(super) fn in_the_drivers_form(given: &Conninfo) -> Result<Config, String> {
+    let quoted = |value: &str| value.replace('\\', "\\\\").replace('\'', "\\'");
+    let pairs = OPTIONS.iter().filter_map(|name| Some(format!("{name}='{}' ", quoted(given.get(name)?))));
+    parse(&pairs.collect::<String>())
+}
 
 /// Parses a URI, or pairs of name and value.
 ///

@@ -147,8 +147,11 @@ impl Worker {
 
     fn change(&mut self, server: Server, context: Context) {
         let name = context.name_of(&server);
+        let parameters =
+            |context: &Context, server: &Server| context.config.remote.parameters(server.id, server.alias.as_deref());
         let same_sessions = server.same_connection(&self.server)
             && name == self.name
+            && parameters(&context, &server) == parameters(&self.context, &self.server)
             && context.config.timeouts == self.context.config.timeouts;
         if !same_sessions {
             self.sessions.close();
