@@ -1,8 +1,8 @@
 //! libpq's conventions for saying where a server is and how to connect to it: what its users have written down in
 //! connection strings, environment variables, service files and password files goes on working. No connection is made here.
 //!
-//! Reading order: `keyword` is the table of parameters, `conninfo` reads a connection string, `surroundings` are what a
-//! process finds itself in, `service` and `passfile` the files, and `parameters` puts all of it together.
+//! Reading order: `keyword` is the table of parameters, `conninfo` reads a connection string (`pairs`, `uri`), `surroundings`
+//! are what a process finds itself in, `service` and `passfile` the files, and `parameters` puts all of it together.
 //!
 //! The reference is the PostgreSQL documentation, chapter "libpq - C Library", from "Database Connection Control
 //! Functions" to "SSL Support".
@@ -10,10 +10,12 @@
 mod authentication;
 mod conninfo;
 mod keyword;
+mod pairs;
 mod parameters;
 mod passfile;
 mod service;
 mod surroundings;
+mod uri;
 
 pub use authentication::{Method, RequireAuth};
 pub use conninfo::{Conninfo, InvalidConninfo};
