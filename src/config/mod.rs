@@ -1,22 +1,26 @@
 //! The configuration: found, read, checked as a whole, and from then on only valid values.
 //!
-//! Reading order: `location` finds the file, `source` reads it and the environment, `schema` knows every key and
-//! checks what was read, and [`Config`] is what the rest of the program sees.
+//! Reading order: `location` finds the file, `source` reads it and the environment (`variables`), `schema` knows every key
+//! and checks what was read, `repository` and `remotes` read the connection parameters in it, and [`Config`] is what the
+//! rest of the program sees.
 
 mod location;
 mod remotes;
+mod repository;
 mod schema;
 mod source;
+mod variables;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::libpq::{Conninfo, Surroundings};
-use crate::secret::Secret;
+use self::variables::Variables;
+use crate::libpq::Surroundings;
 
 pub use location::{Location, NotFound};
 pub use remotes::Remotes;
+pub use repository::Repository;
 pub use schema::Violation;
 
 /// A whole, valid configuration.
@@ -31,16 +35,6 @@ pub struct Config {
     pub remote: Remotes,
     /// What the program was started in.
     pub surroundings: Arc<Surroundings>,
-}
-
-/// Where the history is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Repository {
-    pub dsn: Secret,
-    /// `dsn`, read; with variables in it replaced.
-    pub given: Conninfo,
-    /// A file with nothing but the password, read again at each connection.
-    pub password_file: Option<PathBuf>,
 }
 
 /// How much happens at once.
@@ -89,6 +83,8 @@ pub enum Error {
     Unreadable { file: PathBuf, source: std::io::Error },
     #[error("configuration file \"{}\" is not valid JSON: {reason}", file.display())]
     Syntax { file: PathBuf, reason: String },
+    #[error("the environment variable \"{variable}\" is not UTF-8")]
+    NotUnicode { variable: String },
     #[error("configuration file \"{}\" has {} to correct:{}", file.display(), count(violations), list(violations))]
     Invalid { file: PathBuf, violations: Vec<Violation> },
 }
@@ -110,21 +106,17 @@ impl Config {
     /// # Errors
     /// The file cannot be read, is not JSON, or holds something that is not allowed; then all of it is named at once.
     pub fn read(file: &Path) -> Result<Self, Error> {
-        let values = source::read(file)?;
-        let checked =
-            schema::check(values).map_err(|violations| Error::Invalid { file: file.to_owned(), violations })?;
-        Ok(Self::from_checked(&checked))
+        let variables = std::env::vars_os().collect();
+        Self::read_in(&variables, Arc::new(Surroundings::of_this_process()), file)
     }
 
-    fn from_checked(values: &schema::Checked) -> Self {
-        Self {
-            repository: Repository {
-                dsn: Secret::new(values.text("repository.dsn").unwrap_or_default()),
-                given: Conninfo::default(),
-                password_file: None,
-            },
-            remote: Remotes::default(),
-            surroundings: Arc::default(),
+    fn read_in(variables: &Variables, surroundings: Arc<Surroundings>, file: &Path) -> Result<Self, Error> {
+        let mut violations = Vec::new();
+        let values = schema::check(source::read(file, variables)?, &mut violations);
+        let config = Self {
+            repository: Repository::read(&values, variables, &mut violations),
+            remote: Remotes::read(values.section("remote"), &mut violations),
+            surroundings,
             debug: values.boolean("debug"),
             use_server_alias: values.boolean("use_server_alias"),
             limits: Limits {
@@ -144,7 +136,8 @@ impl Config {
                 limit: (values.count("spool.limit") as u64) << 20,
                 directory: values.text("spool.directory").map(PathBuf::from),
             },
-        }
+        };
+        if violations.is_empty() { Ok(config) } else { Err(Error::Invalid { file: file.to_owned(), violations }) }
     }
 }
 
@@ -152,11 +145,24 @@ impl Config {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Config, Error> {
+    /// Reads a file with this text, where there are only these variables.
+    pub(super) fn read_among(variables: &[(&str, &str)], text: &str) -> Result<Config, Error> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("powa-collector.conf");
         std::fs::write(&file, text).unwrap();
-        Config::read(&file)
+        let variables = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Config::read_in(&variables, Arc::default(), &file)
+    }
+
+    pub(super) fn read(text: &str) -> Result<Config, Error> {
+        read_among(&[], text)
+    }
+
+    /// What is said of a file that is refused. No such text may show what is secret in it.
+    pub(super) fn refusal_among(variables: &[(&str, &str)], text: &str) -> String {
+        let error = read_among(variables, text).err().unwrap_or_else(|| panic!("{text} is taken"));
+        assert!(!format!("{error} {error:?}").contains("s3cret"), "{text}: {error} {error:?}");
+        error.to_string()
     }
 
     #[test]
@@ -166,7 +172,8 @@ mod tests {
                 "use_server_alias": true, "debug": false}"#,
         )
         .unwrap();
-        assert_eq!(config.repository.dsn.reveal(), "postgresql://powa_user@localhost:5432/powa");
+        let given = |keyword| config.repository.given.get(keyword);
+        assert_eq!((given("user"), given("host")), (Some("powa_user"), Some("localhost")));
         assert!(config.use_server_alias);
         assert_eq!(config.limits.loads, 4);
     }
@@ -189,7 +196,7 @@ mod tests {
     fn everything_that_is_wrong_is_said_at_once() {
         let error = read(
             r#"{"repositori": {}, "debug": "yes", "limits": {"loads": 0, "databases": 2.5},
-                "timeouts": 3, "repository": {"dsn": ["a"], "pool": 3}}"#,
+                "timeouts": 3, "repository": {"dsn": ["a"], "pool": 3}, "remote": {"sslmod": 1, "servers": 2}}"#,
         )
         .unwrap_err()
         .to_string();
@@ -201,6 +208,9 @@ mod tests {
             "\"limits.databases\" is 2.5, allowed is a whole number from 1 to 1000",
             "\"timeouts\" is 3, allowed is an object",
             "\"repository.dsn\" is a list, allowed is a text",
+            "\"remote.sslmod\" is not known; did you mean \"remote.sslmode\"?",
+            "\"remote.servers\" is a value of another kind, allowed is an object",
+            "has 9 things to correct",
         ] {
             assert!(error.contains(expected), "{expected} is missing in: {error}");
         }
@@ -217,9 +227,10 @@ mod tests {
             r#"{"repository": {"dsn": "host=h"}, "debug": "postgresql://u:s3cret@h/d"}"#,
             r#"{"repository": {"dsn": "host=h"}, "password": "s3cret"}"#,
             r#"{"repository": {"dsn": "host=h password=s3cret" "s3cret"}}"#,
+            r#"{"repository": {"dsn": "host=h password=s3cret s3cret"}}"#,
+            r#"{"repository": {"dsn": "postgresql://u:p@s3cret@h/d"}}"#,
         ] {
-            let error = read(text).unwrap_err();
-            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+            refusal_among(&[], text);
         }
     }
 
@@ -236,6 +247,16 @@ mod tests {
         assert!(error.contains("powa-collector.conf"), "{error}");
         let error = read("[1, 2]").unwrap_err().to_string();
         assert!(error.contains("not valid JSON"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_that_is_not_utf_8_is_named_and_not_quoted() {
+        use std::os::unix::ffi::OsStringExt;
+        let value = std::ffi::OsString::from_vec(b"s3cret\xff".to_vec());
+        let variables = [("POWA_COLLECTOR__REPOSITORY__DSN".into(), value)].into_iter().collect();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = Config::read_in(&variables, Arc::default(), file.path()).unwrap_err().to_string();
+        assert_eq!(error, "the environment variable \"POWA_COLLECTOR__REPOSITORY__DSN\" is not UTF-8");
     }
 
     #[test]

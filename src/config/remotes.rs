@@ -2,8 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::libpq::Conninfo;
+use config::{Map, Value, ValueKind};
+
+use super::schema::{self, Violation};
+use crate::libpq::{Conninfo, KEYWORDS, Support};
 use crate::server::ServerId;
+
+/// Parameters that are said elsewhere: keyword, and column of `powa_servers`.
+const COLUMNS: &[(&str, &str)] =
+    &[("host", "hostname"), ("port", "port"), ("user", "username"), ("password", "password"), ("dbname", "dbname")];
 
 /// Parameters for all remote servers, and other ones for some of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,10 +21,219 @@ pub struct Remotes {
 }
 
 impl Remotes {
+    /// Reads the section `remote`, and says what is wrong with it.
+    pub(super) fn read(mut section: Map<String, Value>, violations: &mut Vec<Violation>) -> Self {
+        let path = "remote.servers";
+        let servers = match section.remove("servers").map_or(ValueKind::Nil, |servers| servers.kind) {
+            ValueKind::Table(servers) => servers,
+            ValueKind::Nil => Map::new(),
+            other => {
+                violations.push(Violation::not_allowed(path, &other, schema::OBJECT));
+                Map::new()
+            }
+        };
+        let all = parameters("remote", section, violations);
+        let mut some = BTreeMap::new();
+        // Sorted, so that the same file is answered with the same words each time.
+        for (name, server) in BTreeMap::from_iter(servers) {
+            let path = format!("{path}.{name}");
+            match server.kind {
+                ValueKind::Table(members) => {
+                    some.insert(name, parameters(&path, members, violations));
+                }
+                ValueKind::Nil => {}
+                other => violations.push(Violation::not_allowed(&path, &other, schema::OBJECT)),
+            }
+        }
+        Self { all, some }
+    }
+
     /// What is configured for a server: by its id first, then by its alias, then for all of them.
     pub fn parameters(&self, id: ServerId, alias: Option<&str>) -> Conninfo {
         let own = self.some.get(&id.to_string()).cloned().unwrap_or_default();
         let by_alias = alias.and_then(|alias| self.some.get(alias)).cloned().unwrap_or_default();
         own.or(&by_alias).or(&self.all)
+    }
+}
+
+/// The members of an object, each a keyword and its value.
+fn parameters(parent: &str, members: Map<String, Value>, violations: &mut Vec<Violation>) -> Conninfo {
+    let mut parameters = Conninfo::default();
+    for (keyword, value) in BTreeMap::from_iter(members) {
+        if let Err(violation) = set(&mut parameters, parent, &keyword, value.kind) {
+            violations.push(violation);
+        }
+    }
+    parameters
+}
+
+fn set(parameters: &mut Conninfo, parent: &str, keyword: &str, value: ValueKind) -> Result<(), Violation> {
+    let path = format!("{parent}.{keyword}");
+    if !KEYWORDS.iter().any(|known| known.name == keyword) {
+        let nearest = nearest(keyword).map(|nearest| format!("{parent}.{nearest}"));
+        return Err(Violation::Unknown { key: path, nearest });
+    }
+    if let Some((_, column)) = COLUMNS.iter().find(|(name, _)| *name == keyword) {
+        let reason = format!("is not for here: powa_servers has the column \"{column}\" for it");
+        return Err(Violation::Invalid { key: path, reason });
+    }
+    let value = match value {
+        ValueKind::Nil => return Ok(()),
+        ValueKind::String(text) => text,
+        ValueKind::Boolean(is_on) => u8::from(is_on).to_string(),
+        ValueKind::I64(number) => number.to_string(),
+        other => return Err(Violation::not_allowed(&path, &other, "a text, a whole number, true or false")),
+    };
+    parameters
+        .set(keyword, &value)
+        .map_err(|refusal| Violation::Invalid { key: path, reason: format!("cannot be taken: {refusal}") })
+}
+
+/// The keyword that looks most like `keyword`, among those that may stand here.
+fn nearest(keyword: &str) -> Option<&'static str> {
+    let may_be_here = |name: &str| COLUMNS.iter().all(|(elsewhere, _)| *elsewhere != name);
+    let names = KEYWORDS
+        .iter()
+        .filter(|known| !matches!(known.support, Support::Refused { .. }))
+        .map(|known| known.name)
+        .filter(|name| may_be_here(name));
+    schema::most_alike(&keyword.to_lowercase(), names.chain(["servers"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{read_among, refusal_among};
+    use super::*;
+
+    fn file(remote: &str) -> String {
+        format!(r#"{{"repository": {{"dsn": "host=h"}}, "remote": {remote}}}"#)
+    }
+
+    fn read(variables: &[(&str, &str)], remote: &str) -> Remotes {
+        read_among(variables, &file(remote)).unwrap().remote
+    }
+
+    #[test]
+    fn what_is_said_of_a_server_goes_before_what_is_said_of_all() {
+        let remotes = read(
+            &[],
+            r#"{
+                "sslmode": "verify-full", "sslrootcert": "/all", "connect_timeout": 5, "sslsni": null,
+                "servers": {
+                    "3": {"sslmode": "verify-ca", "options": null},
+                    "My.Alias with dots": {"sslmode": "require", "sslrootcert": "/alias", "keepalives": false},
+                    "gone": {}, "nothing": null
+                }
+            }"#,
+        );
+        let alias = Some("My.Alias with dots");
+        let cases = [
+            (1, None, "sslmode", Some("verify-full")),
+            (1, Some("gone"), "sslmode", Some("verify-full")),
+            (1, alias, "sslmode", Some("require")),
+            (1, Some("my.alias with dots"), "sslmode", Some("verify-full")),
+            (1, alias, "keepalives", Some("0")),
+            (1, alias, "connect_timeout", Some("5")),
+            (3, None, "sslmode", Some("verify-ca")),
+            (3, None, "sslrootcert", Some("/all")),
+            (3, alias, "sslmode", Some("verify-ca")),
+            (3, alias, "sslrootcert", Some("/alias")),
+            (3, alias, "options", None),
+            (3, alias, "sslsni", None),
+            (33, None, "sslmode", Some("verify-full")),
+        ];
+        for (id, alias, keyword, expected) in cases {
+            let parameters = remotes.parameters(ServerId::new(id).unwrap(), alias);
+            assert_eq!(parameters.get(keyword), expected, "{id}, {alias:?}: {keyword}");
+        }
+    }
+
+    #[test]
+    fn a_value_may_be_a_text_a_whole_number_or_a_boolean() {
+        let cases = [
+            (r#""1""#, Some("1")),
+            (r#""007""#, Some("007")),
+            ("10", Some("10")),
+            ("-1", Some("-1")),
+            ("true", Some("1")),
+            ("false", Some("0")),
+            (r#""""#, None),
+            ("null", None),
+        ];
+        for (value, expected) in cases {
+            let remotes = read(&[], &format!(r#"{{"keepalives": {value}}}"#));
+            assert_eq!(remotes.all.get("keepalives"), expected, "{value}");
+        }
+        for nothing in ["null", "{}", r#"{"servers": null}"#, r#"{"servers": {}}"#] {
+            assert_eq!(read(&[], nothing), Remotes::default(), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_for_here_is_refused() {
+        let column = |keyword: &str, column: &str| {
+            let said = format!("\"remote.{keyword}\" is not for here: powa_servers has the column \"{column}\" for it");
+            (format!(r#"{{"{keyword}": "s3cret"}}"#), said)
+        };
+        let columns = ["host", "port", "user", "password", "dbname"];
+        assert_eq!(COLUMNS.iter().map(|(keyword, _)| *keyword).collect::<Vec<_>>(), columns);
+        let mut cases: Vec<_> = COLUMNS.iter().map(|(keyword, name)| column(keyword, name)).collect();
+        let other = [
+            (r#"{"servers": {"a.b": {"user": "s3cret"}}}"#, "\"remote.servers.a.b.user\" is not for here"),
+            (r#"{"sslmod": "s3cret"}"#, "\"remote.sslmod\" is not known; did you mean \"remote.sslmode\"?"),
+            (r#"{"SSLMODE": "s3cret"}"#, "\"remote.SSLMODE\" is not known; did you mean \"remote.sslmode\"?"),
+            (r#"{"nonsense": "s3cret"}"#, "\"remote.nonsense\" is not known"),
+            (r#"{"server": {}}"#, "\"remote.server\" is not known; did you mean \"remote.servers\"?"),
+            (r#"{"servers": {"x": {"sslmod": 1}}}"#, "did you mean \"remote.servers.x.sslmode\"?"),
+            (r#"{"gssencmode": "require"}"#, "\"remote.gssencmode\" cannot be taken: "),
+            (
+                r#"{"sslpassword": ["s3cret"]}"#,
+                "\"remote.sslpassword\" is a list, allowed is a text, a whole number, t",
+            ),
+            (r#"{"sslpassword": {"s3cret": 1}}"#, "\"remote.sslpassword\" is an object, allowed is a text"),
+            (r#"{"connect_timeout": 1.5}"#, "\"remote.connect_timeout\" is a value of another kind, allowed is a text"),
+            (
+                r#"{"servers": {"x": "s3cret"}}"#,
+                "\"remote.servers.x\" is a value of another kind, allowed is an object",
+            ),
+            (r#"{"servers": ["s3cret"]}"#, "\"remote.servers\" is a list, allowed is an object"),
+            (r#""s3cret""#, "\"remote\" is a value of another kind, allowed is an object"),
+        ];
+        cases.extend(other.map(|(remote, said)| (remote.into(), said.into())));
+        for (remote, expected) in cases {
+            let said = refusal_among(&[], &file(&remote));
+            assert!(said.contains(&expected) && said.contains("has one thing"), "{remote}: {said}");
+        }
+        assert!(!format!("{:?}", read(&[], r#"{"sslpassword": "s3cret"}"#)).contains("s3cret"));
+    }
+
+    #[test]
+    fn the_environment_overrides_the_file() {
+        let written =
+            r#"{"sslmode": "disable", "connect_timeout": 5, "servers": {"3": {"sslmode": "allow"}, "x": {}}}"#;
+        let variables = [
+            ("POWA_COLLECTOR__REMOTE__SSLMODE", "require"),
+            ("POWA_COLLECTOR__REMOTE__SSLPASSWORD", "0123"),
+            ("POWA_COLLECTOR__REMOTE__OPTIONS", "true"),
+            ("powa_collector__remote__servers__3__sslmode", "verify-ca"),
+            ("POWA_COLLECTOR__REMOTE__SERVERS__4__SSLMODE", "verify-full"),
+        ];
+        let remotes = read(&variables, written);
+        let of = |id| remotes.parameters(ServerId::new(id).unwrap(), Some("x"));
+        let cases = [
+            (1, "sslmode", "require"),
+            (1, "connect_timeout", "5"),
+            (1, "sslpassword", "0123"),
+            (1, "options", "true"),
+            (3, "sslmode", "verify-ca"),
+            (4, "sslmode", "verify-full"),
+        ];
+        for (id, keyword, expected) in cases {
+            assert_eq!(of(id).get(keyword), Some(expected), "{id}: {keyword}");
+        }
+        let said = refusal_among(&[("POWA_COLLECTOR__REMOTE__PASSWORD", "s3cret")], &file(written));
+        assert!(said.contains("\"remote.password\" is not for here"), "{said}");
+        let said = refusal_among(&[("POWA_COLLECTOR__REMOTE__SERVERS", "s3cret")], &file(written));
+        assert!(said.contains("\"remote.servers\" is a value of another kind"), "{said}");
     }
 }

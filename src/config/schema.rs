@@ -17,6 +17,8 @@ enum Kind {
     /// A text that has to be there.
     Required,
     Text,
+    /// An object with members of its own rules.
+    Section,
     Boolean {
         default: bool,
     },
@@ -37,6 +39,8 @@ const fn seconds(path: &'static str, default: i64) -> Key {
 
 pub(super) const KEYS: &[Key] = &[
     Key { path: "repository.dsn", kind: Kind::Required },
+    Key { path: "repository.password_file", kind: Kind::Text },
+    Key { path: "remote", kind: Kind::Section },
     Key { path: "debug", kind: Kind::Boolean { default: false } },
     Key { path: "use_server_alias", kind: Kind::Boolean { default: false } },
     whole("limits.collects", 32, 1, 1000),
@@ -52,12 +56,30 @@ pub(super) const KEYS: &[Key] = &[
     Key { path: "spool.directory", kind: Kind::Text },
 ];
 
+/// What is allowed where keys have members.
+pub(super) const OBJECT: &str = "an object";
+
 /// One thing that is wrong: the key, its value, and what is allowed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Violation {
-    Unknown { key: String, nearest: Option<String> },
-    Missing { key: &'static str, allowed: String },
-    NotAllowed { key: String, value: String, allowed: String },
+    Unknown {
+        key: String,
+        nearest: Option<String>,
+    },
+    Missing {
+        key: &'static str,
+        allowed: String,
+    },
+    NotAllowed {
+        key: String,
+        value: String,
+        allowed: String,
+    },
+    /// What is wrong takes more words; they go on where the key ends, and do not quote what may be a secret.
+    Invalid {
+        key: String,
+        reason: String,
+    },
 }
 
 impl fmt::Display for Violation {
@@ -69,41 +91,35 @@ impl fmt::Display for Violation {
             Self::Unknown { key, nearest: None } => write!(f, "\"{key}\" is not known"),
             Self::Missing { key, allowed } => write!(f, "\"{key}\" is missing, allowed is {allowed}"),
             Self::NotAllowed { key, value, allowed } => write!(f, "\"{key}\" is {value}, allowed is {allowed}"),
+            Self::Invalid { key, reason } => write!(f, "\"{key}\" {reason}"),
         }
     }
 }
 
-/// Every key with a value that is allowed.
+/// Every key with a value that is allowed, or with none.
 pub(super) struct Checked(BTreeMap<&'static str, ValueKind>);
 
-/// Holds what was read against the table, and gives all that is wrong, not the first of it.
-pub(super) fn check(values: Map<String, Value>) -> Result<Checked, Vec<Violation>> {
+/// Holds what was read against the table, and says all that is wrong, not the first of it. What is wrong is replaced, so
+/// that the rest can be looked at.
+pub(super) fn check(values: Map<String, Value>, violations: &mut Vec<Violation>) -> Checked {
     let mut found = BTreeMap::new();
-    let mut violations = Vec::new();
-    flatten("", values, &mut found, &mut violations);
+    flatten("", values, &mut found, violations);
 
     let mut checked = BTreeMap::new();
     for key in KEYS {
         // A null is the same as not being there.
-        match found.remove(key.path).filter(|value| *value != ValueKind::Nil) {
-            Some(value) if key.allows(&value) => {
-                checked.insert(key.path, value);
-            }
-            Some(value) => violations.push(Violation::NotAllowed {
-                key: key.path.into(),
-                value: shown(key.path, &value),
-                allowed: key.allowed(),
-            }),
-            None => match key.default() {
-                Some(default) => {
-                    checked.insert(key.path, default);
-                }
-                None if violations.iter().any(|violation| violation.is_about_parent_of(key.path)) => {}
-                None => violations.push(Violation::Missing { key: key.path, allowed: key.allowed() }),
-            },
+        let value = found.remove(key.path).filter(|value| *value != ValueKind::Nil);
+        let default = key.default();
+        match &value {
+            Some(value) if key.allows(value) => {}
+            Some(value) => violations.push(Violation::not_allowed(key.path, value, &key.allowed())),
+            None if default.is_some() || violations.iter().any(|known| known.is_about_parent_of(key.path)) => {}
+            None => violations.push(Violation::Missing { key: key.path, allowed: key.allowed() }),
         }
+        let value = value.filter(|value| key.allows(value)).or(default);
+        checked.insert(key.path, value.unwrap_or(ValueKind::Nil));
     }
-    if violations.is_empty() { Ok(Checked(checked)) } else { Err(violations) }
+    Checked(checked)
 }
 
 /// Turns nested objects into `object.member`, and sorts out what no key of the table is called.
@@ -121,11 +137,7 @@ fn flatten(
         match value.kind {
             ValueKind::Table(members) if is_object => flatten(&path, members, found, violations),
             ValueKind::Nil if is_object => {}
-            other if is_object => violations.push(Violation::NotAllowed {
-                value: shown(&path, &other),
-                key: path,
-                allowed: "an object".into(),
-            }),
+            other if is_object => violations.push(Violation::not_allowed(&path, &other, OBJECT)),
             other if KEYS.iter().any(|key| key.path == path) => {
                 found.insert(path, other);
             }
@@ -141,22 +153,25 @@ fn parent_of(path: &str) -> Option<&str> {
 /// The known name that looks most like `path`, if any looks like it at all.
 fn nearest(path: &str) -> Option<String> {
     let objects = KEYS.iter().filter_map(|key| parent_of(key.path));
-    KEYS.iter()
-        .map(|key| key.path)
-        .chain(objects)
-        .map(|known| (strsim::jaro_winkler(path, known), known))
-        .filter(|(likeness, _)| *likeness > 0.85)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, known)| known.into())
+    most_alike(path, KEYS.iter().map(|key| key.path).chain(objects)).map(Into::into)
 }
 
-/// A value for a message. What stands where the connection string belongs may be a secret, and so may one that is misplaced.
+/// The one of `names` that looks most like `name`, if any looks like it at all.
+pub(super) fn most_alike<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .map(|known| (strsim::jaro_winkler(name, known), known))
+        .filter(|(likeness, _)| *likeness > 0.85)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, known)| known)
+}
+
+/// A value for a message. What stands where connection parameters belong may be a secret, and so may one that is misplaced.
 fn shown(path: &str, value: &ValueKind) -> String {
     match value {
         ValueKind::Table(_) => "an object".into(),
         ValueKind::Array(_) => "a list".into(),
         ValueKind::Nil => "null".into(),
-        _ if path.starts_with("repository") => "a value of another kind".into(),
+        _ if path.starts_with("repository") || path.starts_with("remote") => "a value of another kind".into(),
         ValueKind::String(text) if text.contains("password") || text.contains("://") => "a connection string".into(),
         ValueKind::String(text) => format!("\"{text}\""),
         other => other.to_string(),
@@ -164,6 +179,10 @@ fn shown(path: &str, value: &ValueKind) -> String {
 }
 
 impl Violation {
+    pub(super) fn not_allowed(key: &str, value: &ValueKind, allowed: &str) -> Self {
+        Self::NotAllowed { key: key.into(), value: shown(key, value), allowed: allowed.into() }
+    }
+
     fn is_about_parent_of(&self, path: &str) -> bool {
         matches!(self, Self::NotAllowed { key, .. } if parent_of(path) == Some(key))
     }
@@ -173,7 +192,9 @@ impl Key {
     fn allows(&self, value: &ValueKind) -> bool {
         match (&self.kind, value) {
             (Kind::Required, ValueKind::String(text)) => !text.is_empty(),
-            (Kind::Text, ValueKind::String(_)) | (Kind::Boolean { .. }, ValueKind::Boolean(_)) => true,
+            (Kind::Text, ValueKind::String(_))
+            | (Kind::Section, ValueKind::Table(_))
+            | (Kind::Boolean { .. }, ValueKind::Boolean(_)) => true,
             (Kind::Whole { least, most, .. }, ValueKind::I64(number)) => (least..=most).contains(&number),
             _ => false,
         }
@@ -182,6 +203,7 @@ impl Key {
     fn allowed(&self) -> String {
         match self.kind {
             Kind::Required | Kind::Text => "a text".into(),
+            Kind::Section => OBJECT.into(),
             Kind::Boolean { .. } => "true or false".into(),
             Kind::Whole { least, most, .. } => format!("a whole number from {least} to {most}"),
         }
@@ -190,7 +212,7 @@ impl Key {
     fn default(&self) -> Option<ValueKind> {
         match self.kind {
             Kind::Required => None,
-            Kind::Text => Some(ValueKind::Nil),
+            Kind::Text | Kind::Section => Some(ValueKind::Nil),
             Kind::Boolean { default } => Some(ValueKind::Boolean(default)),
             Kind::Whole { default, .. } => Some(ValueKind::I64(default)),
         }
@@ -202,6 +224,13 @@ impl Checked {
         match &self.0[path] {
             ValueKind::String(text) => Some(text.clone()),
             _ => None,
+        }
+    }
+
+    pub(super) fn section(&self, path: &str) -> Map<String, Value> {
+        match &self.0[path] {
+            ValueKind::Table(members) => members.clone(),
+            _ => Map::new(),
         }
     }
 

@@ -1,0 +1,135 @@
+//! How to connect to the repository: the connection string, and where the password is if not in there.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+
+use super::schema::{Checked, Violation};
+use super::variables::Variables;
+use crate::libpq::Conninfo;
+
+const DSN: &str = "repository.dsn";
+const PASSWORD_FILE: &str = "repository.password_file";
+
+/// Where the history is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repository {
+    /// The connection string, read; with variables in it replaced.
+    pub given: Conninfo,
+    /// A file with nothing but the password, read again at each connection.
+    pub password_file: Option<PathBuf>,
+}
+
+impl Repository {
+    pub(super) fn read(values: &Checked, variables: &Variables, violations: &mut Vec<Violation>) -> Self {
+        let mut expand = |key: &str, text: &str| {
+            variables.expand(text).unwrap_or_else(|reason| {
+                let violation = Violation::Invalid { key: key.into(), reason };
+                if !violations.contains(&violation) {
+                    violations.push(violation);
+                }
+                String::new()
+            })
+        };
+        // An empty one is as good as none: that is how the environment takes back what the file says.
+        let password_file = values.text(PASSWORD_FILE).filter(|file| !file.is_empty());
+        let password_file = password_file.map(|file| PathBuf::from(expand(PASSWORD_FILE, &file)));
+        // Replaced in values, not in the whole: what a variable holds may have spaces, quotes, or a slash in it.
+        let parsed = Conninfo::parse(&values.text(DSN).unwrap_or_default());
+        let given = parsed.map(|given| {
+            let Ok(given) = given.try_map(|value| Ok::<_, Infallible>(expand(DSN, value)));
+            given
+        });
+        let given = given.unwrap_or_else(|error| {
+            let reason = format!("is not a valid connection string: {error}");
+            violations.push(Violation::Invalid { key: DSN.into(), reason });
+            Conninfo::default()
+        });
+        if password_file.is_some() && given.get("password").is_some() {
+            let reason = format!("and a password in \"{DSN}\" exclude each other");
+            violations.push(Violation::Invalid { key: PASSWORD_FILE.into(), reason });
+        }
+        Self { given, password_file }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{read, read_among, refusal_among};
+    use super::*;
+
+    const VARIABLES: &[(&str, &str)] = &[
+        ("PW", "a b'c\\d@e/f?g=h"),
+        ("HOST", "db1"),
+        ("CREDENTIALS_DIRECTORY", "/run/credentials/powa-collector.service"),
+        ("OTHER", "${PW}"),
+    ];
+
+    fn file(dsn: &str) -> String {
+        format!(r#"{{"repository": {{"dsn": "{dsn}"}}}}"#)
+    }
+
+    #[test]
+    fn variables_are_replaced_in_values() {
+        let password = VARIABLES[0].1;
+        let cases = [
+            ("host=${HOST} password=${PW}", "password", password),
+            ("host=${HOST}.example password=${PW}", "host", "db1.example"),
+            ("postgresql://u:${PW}@${HOST}:5432/d", "password", password),
+            ("postgresql://u:${PW}@${HOST}:5432/d", "host", "db1"),
+            ("host=h password=${OTHER}", "password", "${PW}"),
+            ("host=h password=$${PW}", "password", "${PW}"),
+            ("host=h password=a$b$$c$", "password", "a$b$$c$"),
+        ];
+        for (dsn, keyword, expected) in cases {
+            let config = read_among(VARIABLES, &file(dsn)).unwrap();
+            assert_eq!(config.repository.given.get(keyword), Some(expected), "{dsn}");
+            assert!(!format!("{config:?}").contains(password), "{dsn}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_it_is_said_without_quoting_it() {
+        let cases = [
+            ("host=h password=s3cret${GONE} user=${AWAY}", "\"GONE\", which is not set"),
+            ("host=h password=s3cret${GONE} user=${AWAY}", "\"AWAY\", which is not set"),
+            ("host=h password=s3cret${GONE} user=${GONE}", "has one thing to correct"),
+            ("host=h password=${s3cret", "\"$${\""),
+            ("host=h password=s3cret nonsense=1", "\"repository.dsn\" is not a valid connection string: "),
+            ("host=h password=s3cret gssencmode=require", "gssencmode"),
+        ];
+        for (dsn, expected) in cases {
+            let said = refusal_among(VARIABLES, &file(dsn));
+            assert!(said.contains("\"repository.dsn\" ") && said.contains(expected), "{dsn}: {said}");
+        }
+        let said = refusal_among(&[], r#"{"repository": {"dsn": "host=h password"}, "debug": 1, "limit": {}}"#);
+        assert!(said.contains("has 3 things to correct") && said.contains("not a valid connection string"), "{said}");
+    }
+
+    #[test]
+    fn the_password_may_be_in_a_file() {
+        let read = |text: &str| read_among(VARIABLES, text).unwrap().repository.password_file;
+        let credential = r#"{"repository": {"dsn": "host=h", "password_file": "${CREDENTIALS_DIRECTORY}/password"}}"#;
+        assert_eq!(read(credential), Some("/run/credentials/powa-collector.service/password".into()));
+        for none in [r#""""#, "null"] {
+            let text = format!(r#"{{"repository": {{"dsn": "host=h password=p", "password_file": {none}}}}}"#);
+            assert_eq!(read(&text), None, "{text}");
+        }
+        let said = refusal_among(&[], credential);
+        assert!(said.contains("\"repository.password_file\" needs the environment variable \"CREDENTIALS_D"), "{said}");
+        for password in ["s3cret", "${PW}"] {
+            let text = credential.replace("host=h", &format!("host=h password={password}"));
+            let said = refusal_among(VARIABLES, &text);
+            assert!(said.contains("\"repository.password_file\" and a password in \"repository.dsn\" ex"), "{said}");
+        }
+    }
+
+    #[test]
+    fn the_environment_overrides_it_as_text() {
+        let text = r#"{"repository": {"dsn": "host=h", "password_file": "/a"}}"#;
+        let of = |variable, value| read_among(&[(variable, value)], text).unwrap().repository;
+        assert_eq!(of("POWA_COLLECTOR__REPOSITORY__PASSWORD_FILE", "1").password_file, Some("1".into()));
+        assert_eq!(of("POWA_COLLECTOR__REPOSITORY__PASSWORD_FILE", "").password_file, None);
+        assert_eq!(of("POWA_COLLECTOR__REPOSITORY__DSN", "host=h2").given.get("host"), Some("h2"));
+        assert_eq!(read(text).unwrap().repository, of("UNRELATED", "x"));
+    }
+}

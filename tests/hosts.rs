@@ -1,0 +1,182 @@
+//! Several hosts, and other ways to say where a server is: the one that is found is the one that psql finds.
+
+use std::io;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use lab::{Cluster, Registration};
+use serde_json::json;
+
+use crate::support::{Scene, tests, wait_for, wait_until};
+
+tests![
+    a_server_may_be_named_in_the_ways_of_libpq,
+    the_server_with_the_attributes_that_are_asked_for_is_found,
+    a_repository_may_prefer_a_standby_and_is_written_to_all_the_same,
+    a_repository_that_has_to_be_a_standby_is_refused_at_once,
+    hosts_are_tried_in_random_order_if_that_is_asked_for,
+    a_socket_of_somebody_else_is_not_talked_to,
+];
+
+/// Another address of this machine, on which a port is passed on to that of a server.
+const ELSEWHERE: &str = "127.0.0.2";
+
+/// Counts who comes by.
+fn pass_on_from_elsewhere(port: u16, server: &Cluster) -> Arc<AtomicUsize> {
+    let listener = TcpListener::bind((ELSEWHERE, port)).unwrap();
+    let server = server.port();
+    let taken = Arc::<AtomicUsize>::default();
+    let counted = Arc::clone(&taken);
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { continue };
+            let (mut requests, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(move || io::copy(&mut requests, &mut to).and(to.shutdown(Shutdown::Both)));
+            let (mut answers, mut to) = (server, client);
+            std::thread::spawn(move || io::copy(&mut answers, &mut to).and(to.shutdown(Shutdown::Both)));
+        }
+    });
+    taken
+}
+
+/// What psql gets for a query, or none if it cannot connect.
+fn psql(scene: &Scene, dsn: &str, query: &str) -> Option<String> {
+    let output = scene.generation().psql().args(["-XAtc", query, dsn]).output().unwrap();
+    output.status.success().then(|| String::from_utf8(output.stdout).unwrap().trim().to_owned())
+}
+
+fn a_server_may_be_named_in_the_ways_of_libpq(scene: &Scene) {
+    let sockets = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(sockets.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let folder = sockets.path().to_str().unwrap();
+    let settings = [("listen_addresses", "127.0.0.1,::1"), ("unix_socket_directories", folder)];
+    let remote = Cluster::start_with(scene.generation(), "named", &settings).unwrap();
+    remote.create_powa_database("powa").unwrap();
+    remote.admit(&["host all all ::1/128 trust", "local all all trust"]).unwrap();
+    // A suite of its own has its own folders, where the socket is then.
+    let has_socket = Path::new(folder).join(format!(".s.PGSQL.{}", remote.port())).exists();
+    assert!(has_socket || scene.generation().root().is_some());
+    let mut names = vec!["localhost", "::1", "nowhere.invalid,127.0.0.1", "127.0.0.2,localhost", "LOCALHOST"];
+    names.extend(has_socket.then_some(folder));
+    let servers: Vec<_> = names
+        .iter()
+        .map(|name| {
+            let dsn = format!("host={name} port={} user=postgres dbname=powa connect_timeout=5", remote.port());
+            assert_eq!(psql(scene, &dsn, "select 1").as_deref(), Some("1"), "{name}");
+            scene.register_as(Registration { hostname: name, ..Registration::of(&remote) })
+        })
+        .collect();
+    let _collector = scene.collector();
+    for (server, name) in servers.into_iter().zip(names) {
+        println!("{name}");
+        scene.wait_for_snapshots(server, 1);
+    }
+}
+
+fn the_server_with_the_attributes_that_are_asked_for_is_found(scene: &Scene) {
+    let settings = [("wal_level", "replica"), ("max_wal_senders", "4")];
+    let primary = Cluster::start_with(scene.generation(), "primary", &settings).unwrap();
+    primary.create_powa_database("powa").unwrap();
+    let standby = primary.standby("standby").unwrap();
+    standby.wait_until_replayed(&primary).unwrap();
+    pass_on_from_elsewhere(primary.port(), &standby);
+
+    let asked = ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"];
+    // Also with one of them alone, which may not do.
+    let hosts = [format!("127.0.0.1,{ELSEWHERE}"), format!("{ELSEWHERE},127.0.0.1"), "127.0.0.1".into(), ELSEWHERE.into()];
+    let cases: Vec<_> = asked.iter().flat_map(|attributes| hosts.iter().map(move |hosts| (*attributes, hosts))).collect();
+    let mut expected = Vec::new();
+    let mut own = serde_json::Map::new();
+    for (number, (attributes, hosts)) in cases.iter().enumerate() {
+        let alias = format!("case {number}");
+        let dsn =
+            format!("host={hosts} port={} user=postgres dbname=powa target_session_attrs={attributes}", primary.port());
+        let is_standby = psql(scene, &dsn, "select pg_is_in_recovery()");
+        // A name cannot be registered twice with the same port.
+        let hostname = [hosts.as_str(), &",nowhere.invalid".repeat(number)].concat();
+        let registration = Registration { hostname: &hostname, alias: Some(&alias), ..Registration::of(&primary) };
+        expected.push((scene.register_as(registration), alias.clone(), is_standby));
+        own.insert(alias, json!({"target_session_attrs": attributes}));
+    }
+    let config = json!({"use_server_alias": true, "remote": {"servers": own}});
+    let _collector = scene.collector_with(config);
+    let session = "select 1 from pg_stat_activity where application_name = 'PoWA collector - worker ' || $1";
+    let (mut on_primary, mut on_standby) = (primary.connect("powa").unwrap(), standby.connect("powa").unwrap());
+    for ((server, alias, is_standby), case) in expected.into_iter().zip(cases) {
+        match is_standby.as_deref() {
+            None => drop(scene.wait_for_error(server, "could not connect")),
+            Some(is_standby) => {
+                scene.wait_for_snapshots(server, 1);
+                let mut is_at = |client: &mut postgres::Client| client.query_opt(session, &[&alias]).unwrap().is_some();
+                let found = if is_standby == "t" { is_at(&mut on_standby) } else { is_at(&mut on_primary) };
+                assert!(found, "{case:?}: psql finds a standby: {is_standby}");
+            }
+        }
+    }
+}
+
+fn a_repository_may_prefer_a_standby_and_is_written_to_all_the_same(scene: &Scene) {
+    let settings = [("wal_level", "replica"), ("max_wal_senders", "4")];
+    let primary = Cluster::start_with(scene.generation(), "primary", &settings).unwrap();
+    primary.create_powa_database("powa").unwrap();
+    let standby = primary.standby("standby").unwrap();
+    let server = Registration::of(scene.remote_server()).register(&primary, "powa").unwrap();
+    let dsn = format!(
+        "host=127.0.0.1,127.0.0.1 port={},{} user=postgres dbname=powa target_session_attrs=prefer-standby",
+        standby.port(),
+        primary.port()
+    );
+    let file = scene.config_file(&json!({"repository": {"dsn": dsn}}).to_string());
+    let _collector = crate::support::Collector::start(&file);
+    let sql = "select coalesce_seq > 1 from powa_snapshot_metas where srvid = $1";
+    let mut repository = crate::support::with_powa(primary.connect("powa").unwrap());
+    wait_until("a snapshot", || repository.query_one(sql, &[&server]).unwrap().get(0));
+}
+
+fn a_repository_that_has_to_be_a_standby_is_refused_at_once(scene: &Scene) {
+    let dsn = format!("{} target_session_attrs=standby", scene.dsn("postgres"));
+    let file = scene.config_file(&json!({"repository": {"dsn": dsn}}).to_string());
+    let collector = crate::support::Collector::start(&file);
+    assert_eq!(collector.wait().0.code(), Some(1));
+    let said = wait_for("its last word", || collector.said("powa-collector: ").pop());
+    assert!(said.contains("target_session_attrs is standby, and the repository has to be writable"), "{said}");
+}
+
+fn hosts_are_tried_in_random_order_if_that_is_asked_for(scene: &Scene) {
+    let remote = Cluster::start(scene.generation(), "balanced").unwrap();
+    remote.create_powa_database("powa").unwrap();
+    let taken = pass_on_from_elsewhere(remote.port(), &remote);
+    // That none of sixteen begins with the second one happens less than once in 65,536 runs.
+    let servers: Vec<_> = (0..16)
+        .map(|number| {
+            let hostname = format!("127.0.0.1,{ELSEWHERE}{}", ",nowhere.invalid".repeat(number));
+            scene.register_as(Registration { hostname: &hostname, ..Registration::of(&remote) })
+        })
+        .collect();
+    let _collector = scene.collector_with(json!({"remote": {"load_balance_hosts": "random"}}));
+    for server in servers {
+        scene.wait_for_snapshots(server, 1);
+    }
+    assert!(taken.load(Ordering::SeqCst) > 0);
+}
+
+fn a_socket_of_somebody_else_is_not_talked_to(scene: &Scene) {
+    let port = scene.repository_server().port();
+    let folder = scene.folder().join("sockets");
+    std::fs::create_dir(&folder).unwrap();
+    let listener = std::os::unix::net::UnixListener::bind(folder.join(format!(".s.PGSQL.{port}"))).unwrap();
+    let server = scene.register_as(Registration {
+        hostname: folder.to_str().unwrap(),
+        port,
+        ..Registration::of(scene.remote_server())
+    });
+    let _collector = scene.collector_with(json!({"remote": {"requirepeer": "nobody"}}));
+    scene.wait_for_error(server, "requirepeer is \"nobody\", and the server runs as \"");
+    let (mut first, _) = listener.accept().unwrap();
+    let mut said = Vec::new();
+    io::Read::read_to_end(&mut first, &mut said).unwrap();
+    assert_eq!(said, b"", "nothing is said to a server of another user");
+}
