@@ -71,6 +71,11 @@ impl<S> MessageGuard<S> {
         let (is_stranger, left) = (true, LARGEST_WELCOME);
         Self { stream, messages: Messages { header: [0; 5], begun: 0, missing: 0, is_stranger, left, reports } }
     }
+
+    /// What it stands on.
+    pub(super) fn stream(&self) -> &S {
+        &self.stream
+    }
 }
 
 impl Messages {

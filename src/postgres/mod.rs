@@ -17,6 +17,8 @@ mod remote;
 mod repository;
 mod session;
 mod socket;
+#[allow(dead_code, unused_imports, reason = "nothing connects by it yet")]
+mod tls;
 mod waiting_room;
 
 pub use connect::{Endpoint, InvalidDsn};
