@@ -257,7 +257,7 @@ impl Cause {
             Self::Elapsed(_) | Self::NoSession(_) => true,
             Self::Io(_) | Self::Found(_) | Self::Barred(_) => false,
             Self::Network(error) => !is_unknown_name(error),
-            Self::Tls(error) => error.may_pass(),
+            Self::Tls(error) => error.is_lost(),
             Self::At(_, cause) | Self::Remarked(cause, _) => cause.may_pass(),
             Self::All(causes) => causes.iter().any(Self::may_pass),
             Self::Postgres(error) => match error.as_db_error() {

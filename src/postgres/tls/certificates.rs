@@ -1,0 +1,182 @@
+//! Our own files: the root certificates that servers are measured by, the lists of what has been revoked, and the
+//! certificate and key to show of ourselves. All of them are read for each connection: they may have been renewed.
+
+use std::cell::Cell;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use openssl::error::ErrorStack;
+use openssl::pkey::{PKey, Private};
+use openssl::ssl::{SslContextBuilder, SslFiletype};
+use openssl::x509::X509;
+use openssl::x509::store::X509Lookup;
+use openssl::x509::verify::X509VerifyFlags;
+
+use super::TlsError;
+use super::error::in_short;
+use crate::libpq::{ClientFile, RootCertificates, SslCertMode, SslMode, Tls};
+use crate::secret::Secret;
+
+/// Takes up whom to believe. Without a root certificate that is nobody in particular, unless somebody is wanted.
+///
+/// Gives whether certificates are to be verified.
+pub(super) fn trust(context: &mut SslContextBuilder, tls: &Tls) -> Result<bool, TlsError> {
+    match &tls.root_certificates {
+        RootCertificates::System => {
+            context.set_default_verify_paths().map_err(TlsError::Setup)?;
+            // A list that lies around in the default place is made for the root certificates there.
+            let default = None;
+            distrust(context, tls, default)?;
+            Ok(true)
+        }
+        RootCertificates::File(file) => {
+            let path = path(file);
+            match path.filter(|path| path.exists()) {
+                Some(path) => {
+                    let what = "root certificate";
+                    read(what, path)?;
+                    context
+                        .load_verify_locations(Some(path), None)
+                        .map_err(|error| unusable(what, path, format!("holds none: {}", in_short(&error))))?;
+                    let default = path_of_default(&tls.crl).filter(|path| path.exists());
+                    distrust(context, tls, default)?;
+                    Ok(true)
+                }
+                None if matches!(tls.mode, SslMode::VerifyCa | SslMode::VerifyFull) => {
+                    Err(TlsError::NoRootCertificate { looked_in: path.map(Path::to_owned) })
+                }
+                None => Ok(false),
+            }
+        }
+    }
+}
+
+/// Takes up what has been revoked, by each authority in a server's chain: from what was named, otherwise from the default
+/// file. libpq passes over a file that was named and cannot be read; whoever named it thinks that it is looked at.
+fn distrust(context: &mut SslContextBuilder, tls: &Tls, default: Option<&Path>) -> Result<(), TlsError> {
+    let named = match &tls.crl {
+        ClientFile::Named(file) => Some(file.as_path()),
+        ClientFile::Default(_) | ClientFile::Nowhere => None,
+    };
+    let folder = tls.crl_folder.as_deref();
+    let file = named.or(default.filter(|_| folder.is_none()));
+    let store = context.cert_store_mut();
+    if let Some(file) = file {
+        let what = "certificate revocation list";
+        read(what, file)?;
+        let lookup = store.add_lookup(X509Lookup::file()).map_err(TlsError::Setup)?;
+        lookup
+            .load_crl_file(file, SslFiletype::PEM)
+            .map_err(|error| unusable(what, file, format!("holds none: {}", in_short(&error))))?;
+    }
+    if let Some(folder) = folder {
+        let what = "folder of certificate revocation lists";
+        fs::read_dir(folder).map_err(|error| unreadable(what, folder, &error))?;
+        let name = folder.to_str().ok_or_else(|| unusable(what, folder, "has a name that is not UTF-8"))?;
+        let lookup = store.add_lookup(X509Lookup::hash_dir()).map_err(TlsError::Setup)?;
+        lookup.add_dir(name, SslFiletype::PEM).map_err(TlsError::Setup)?;
+    }
+    if file.or(folder).is_some() {
+        store.set_flags(X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL).map_err(TlsError::Setup)?;
+    }
+    Ok(())
+}
+
+/// Takes up what to show of ourselves. A certificate that is not there is none; it is for the server to say whether it
+/// wants one.
+pub(super) fn introduce(context: &mut SslContextBuilder, tls: &Tls) -> Result<(), TlsError> {
+    let what = "certificate";
+    let Some(file) = path(&tls.certificate).filter(|_| tls.certificate_mode != SslCertMode::Disable) else {
+        return Ok(());
+    };
+    match fs::metadata(file) {
+        Ok(_) => {}
+        Err(error) if is_missing(&error) => return Ok(()),
+        Err(error) => return Err(unreadable(what, file, &error)),
+    }
+    let broken = |error: ErrorStack| unusable(what, file, format!("cannot be used: {}", in_short(&error)));
+    let mut chain = X509::stack_from_pem(&read(what, file)?).map_err(broken)?.into_iter();
+    let certificate = chain.next().ok_or_else(|| unusable(what, file, "holds none"))?;
+    context.set_certificate(&certificate).map_err(broken)?;
+    for authority in chain {
+        context.add_extra_chain_cert(authority).map_err(broken)?;
+    }
+    let Some(key_file) = path(&tls.key) else {
+        return Err(unusable(what, file, "is there, and there is no home folder to look for its key in"));
+    };
+    let key = private_key(key_file, tls.password.as_ref())?;
+    let is_its_own = certificate.public_key().is_ok_and(|public| public.public_eq(&key));
+    if !is_its_own {
+        return Err(unusable(what, file, format!("is not that of the private key {}", key_file.display())));
+    }
+    context.set_private_key(&key).map_err(TlsError::Setup)
+}
+
+/// Reads a private key that nobody else can have read. A password is never asked for on the terminal.
+fn private_key(file: &Path, password: Option<&Secret>) -> Result<PKey<Private>, TlsError> {
+    let what = "private key";
+    let metadata = fs::metadata(file).map_err(|error| {
+        if is_missing(&error) {
+            unusable(what, file, "is not there, but its certificate is")
+        } else {
+            unreadable(what, file, &error)
+        }
+    })?;
+    if !metadata.is_file() {
+        return Err(unusable(what, file, "is not a regular file"));
+    }
+    let forbidden = if metadata.uid() == 0 { 0o037 } else { 0o077 };
+    if metadata.mode() & forbidden != 0 {
+        let reason = "can be used by others: its mode has to be 0600 or less, or, if root owns it, 0640 or less";
+        return Err(unusable(what, file, reason));
+    }
+    let bytes = read(what, file)?;
+    let is_encrypted = Cell::new(false);
+    let tell_password = |into: &mut [u8]| {
+        is_encrypted.set(true);
+        let password = password.map_or(&[][..], |password| password.reveal().as_bytes());
+        let length = password.len().min(into.len());
+        into[..length].copy_from_slice(&password[..length]);
+        Ok(length)
+    };
+    PKey::private_key_from_pem_callback(&bytes, tell_password)
+        .or_else(|_| PKey::private_key_from_der(&bytes))
+        .or_else(|_| PKey::private_key_from_pkcs8_callback(&bytes, tell_password))
+        .map_err(|_| match (is_encrypted.get(), password) {
+            (true, None) => unusable(what, file, "is encrypted, and there is no sslpassword"),
+            (true, Some(_)) => unusable(what, file, "cannot be decrypted: the sslpassword is wrong"),
+            (false, _) => unusable(what, file, "holds none, be it as PEM or as DER"),
+        })
+}
+
+fn path(file: &ClientFile) -> Option<&Path> {
+    match file {
+        ClientFile::Named(path) | ClientFile::Default(path) => Some(path),
+        ClientFile::Nowhere => None,
+    }
+}
+
+fn path_of_default(file: &ClientFile) -> Option<&Path> {
+    match file {
+        ClientFile::Default(path) => Some(path),
+        ClientFile::Named(_) | ClientFile::Nowhere => None,
+    }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn read(what: &'static str, file: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(file).map_err(|error| unreadable(what, file, &error))
+}
+
+fn unreadable(what: &'static str, file: &Path, error: &io::Error) -> TlsError {
+    unusable(what, file, format!("cannot be read: {error}"))
+}
+
+fn unusable(what: &'static str, file: &Path, reason: impl Into<String>) -> TlsError {
+    TlsError::File { what, file: file.to_owned(), reason: reason.into() }
+}

@@ -1,0 +1,115 @@
+//! What messages travel on, be it in plain or over TLS, and how the driver gets it when it is finished.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use openssl::ssl;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_openssl::SslStream;
+use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+
+use super::channel_binding;
+use super::error::{self, TlsError};
+use crate::postgres::socket::Socket;
+
+/// A connection to a server on which the next thing is a session's start, or a request to cancel.
+pub(in crate::postgres) struct Stream(Kind);
+
+enum Kind {
+    Plain(Socket),
+    Encrypted { stream: Box<SslStream<Socket>>, tls_server_end_point: Option<Vec<u8>> },
+}
+
+impl Stream {
+    /// Without TLS.
+    pub(in crate::postgres) fn plain(socket: Socket) -> Self {
+        Self(Kind::Plain(socket))
+    }
+
+    /// With TLS, after the handshake.
+    pub(super) fn encrypted(stream: SslStream<Socket>) -> Self {
+        let certificate = stream.ssl().peer_certificate();
+        let tls_server_end_point = certificate.as_deref().and_then(channel_binding::tls_server_end_point);
+        Self(Kind::Encrypted { stream: Box::new(stream), tls_server_end_point })
+    }
+
+    pub(in crate::postgres) fn is_encrypted(&self) -> bool {
+        matches!(self.0, Kind::Encrypted { .. })
+    }
+}
+
+impl TlsStream for Stream {
+    fn channel_binding(&self) -> ChannelBinding {
+        match &self.0 {
+            Kind::Encrypted { tls_server_end_point: Some(hash), .. } => {
+                ChannelBinding::tls_server_end_point(hash.clone())
+            }
+            Kind::Encrypted { tls_server_end_point: None, .. } | Kind::Plain(_) => ChannelBinding::none(),
+        }
+    }
+}
+
+/// Stands where the driver wants to make TLS of a socket, and hands on what it gets, on which that has been done. The
+/// driver's configuration says `SslMode::Require` and `SslNegotiation::Direct` for it, so that it does nothing of its own.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::postgres) struct Handed;
+
+impl<S: TlsStream + Unpin> TlsConnect<S> for Handed {
+    type Stream = S;
+    type Error = Infallible;
+    type Future = Ready<Result<S, Infallible>>;
+
+    fn connect(self, stream: S) -> Self::Future {
+        ready(Ok(stream))
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().0 {
+            Kind::Plain(socket) => Pin::new(socket).poll_read(context, into),
+            Kind::Encrypted { stream, .. } => Pin::new(stream).poll_read(context, into).map_err(in_words),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().0 {
+            Kind::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
+            Kind::Encrypted { stream, .. } => Pin::new(stream).poll_write(context, bytes).map_err(in_words),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().0 {
+            Kind::Plain(socket) => Pin::new(socket).poll_flush(context),
+            Kind::Encrypted { stream, .. } => Pin::new(stream).poll_flush(context).map_err(in_words),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().0 {
+            Kind::Plain(socket) => Pin::new(socket).poll_shutdown(context),
+            Kind::Encrypted { stream, .. } => Pin::new(stream).poll_shutdown(context).map_err(in_words),
+        }
+    }
+}
+
+/// What the server has against our certificate comes after the handshake, with TLS 1.3. A server that went without TLS'
+/// farewell is as gone as one in plain: it is by their lengths that messages are known to be complete.
+fn in_words(error: io::Error) -> io::Error {
+    let Some(stack) = error.get_ref().and_then(|error| error.downcast_ref::<ssl::Error>()?.ssl_error()) else {
+        return error;
+    };
+    if error::is_end(stack) {
+        return io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection");
+    }
+    match error::alert(stack) {
+        Some(alert) => io::Error::new(error.kind(), TlsError::Refused(alert)),
+        None => io::Error::new(error.kind(), TlsError::Broken(error::in_short(stack))),
+    }
+}
