@@ -185,7 +185,7 @@ mod tests {
     }
 
     fn after_from(side: Side, pieces: &[&[u8]]) -> Result<(), Unwelcome> {
-        let mut guard = MessageGuard::new((), side);
+        let mut guard = MessageGuard::new((), side, Watch::of_anything());
         pieces.iter().try_for_each(|piece| guard.messages.follow(piece))
     }
 

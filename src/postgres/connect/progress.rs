@@ -51,10 +51,8 @@ impl Progress {
     fn now(&self) -> MutexGuard<'_, Reached> {
         self.0.lock().expect("no panic while holding the lock")
     }
-}
 
-/// Whatever of it has a meaning beside `name`, which the address may be itself.
-impl Progress {
+    /// Whatever of it has a meaning beside `name`, which the address may be itself.
     pub(super) fn told_beside(&self, name: &str) -> String {
         let now = self.now();
         let address = now.address.clone().filter(|address| address != name);
@@ -73,6 +71,11 @@ pub(in crate::postgres) struct NotAllowed(Method);
 impl Watch {
     pub(super) fn new(required: RequireAuth, progress: Progress) -> Self {
         Self { required, progress, code: Vec::new(), is_about_authentication: false }
+    }
+
+    #[cfg(test)]
+    pub(in crate::postgres) fn of_anything() -> Self {
+        Self::new(RequireAuth::parse("").expect("an empty list allows anything"), Progress::default())
     }
 
     /// A message begins.
@@ -117,5 +120,75 @@ impl Watch {
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watch").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of messages whose bodies begin with these codes.
+    fn after(required: &str, codes: &[i32]) -> (Result<(), NotAllowed>, Progress) {
+        let progress = Progress::default();
+        let mut watch = Watch::new(RequireAuth::parse(required).unwrap(), progress.clone());
+        let heard = codes.iter().try_for_each(|code| {
+            watch.header(b'R');
+            let body = [code.to_be_bytes().as_slice(), b"salt"].concat();
+            body.iter().try_for_each(|byte| watch.body(&[*byte]))
+        });
+        (heard, progress)
+    }
+
+    #[test]
+    fn what_is_asked_for_is_told() {
+        let cases: [(&[i32], Method); 4] = [
+            (&[0], Method::None),
+            (&[3, 0], Method::Password),
+            (&[5, 0], Method::Md5),
+            (&[10, 11, 12, 0], Method::ScramSha256),
+        ];
+        for (codes, method) in cases {
+            let (heard, progress) = after("", codes);
+            assert_eq!(heard, Ok(()));
+            assert_eq!((progress.asked(), progress.refused()), (Some(method), None));
+        }
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_noticed_before_anything_can_be_answered() {
+        let cases: [(&str, &[i32], Option<Method>); 7] = [
+            ("scram-sha-256", &[10, 11, 12, 0], None),
+            ("scram-sha-256", &[3], Some(Method::Password)),
+            ("scram-sha-256", &[0], Some(Method::None)),
+            ("scram-sha-256,md5", &[5, 0], None),
+            ("!password", &[3], Some(Method::Password)),
+            ("!password", &[0], None),
+            ("none", &[5], Some(Method::Md5)),
+        ];
+        for (required, codes, refused) in cases {
+            let (heard, progress) = after(required, codes);
+            assert_eq!(heard, refused.map_or(Ok(()), |method| Err(NotAllowed(method))), "{required}");
+            assert_eq!(progress.refused(), refused, "{required}");
+        }
+    }
+
+    #[test]
+    fn other_messages_are_not_about_authentication() {
+        let progress = Progress::default();
+        let mut watch = Watch::new(RequireAuth::parse("none").unwrap(), progress.clone());
+        watch.header(b'E');
+        assert_eq!(watch.body(&3_i32.to_be_bytes()), Ok(()));
+        assert_eq!(progress.asked(), None);
+    }
+
+    #[test]
+    fn an_address_is_told_where_it_is_not_the_name() {
+        let progress = Progress::default();
+        progress.reached(&Peer::Tcp(([10, 0, 0, 1], 5432).into()));
+        assert_eq!(progress.told_beside("db1"), "10.0.0.1");
+        assert_eq!(progress.told_beside("10.0.0.1"), "");
+        progress.is_encrypted(true);
+        progress.now().asked = Some(Method::ScramSha256);
+        assert_eq!(progress.told_beside("db1"), "10.0.0.1, over TLS, scram-sha-256");
     }
 }
