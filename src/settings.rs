@@ -46,7 +46,8 @@ impl Settings {
     /// # Errors
     /// The configuration names no repository that one could connect to, or one that is not a repository.
     pub async fn first(config: Config) -> Result<Self, Error> {
-        let (context, endpoint) = context(config, None)?;
+        let endpoint = Endpoint::repository(&config)?;
+        let (context, endpoint) = context(config, endpoint, None)?;
         let mut known = String::new();
         for pause in pauses::growing_to(LONGEST_PAUSE) {
             match Self::try_first(&context, &endpoint).await {
@@ -111,12 +112,13 @@ impl Look {
 
 async fn reload(location: Location, before: Context) -> Result<Seen, Error> {
     let config = read(&location)?;
-    if config == *before.config {
+    let endpoint = Endpoint::repository(&config)?;
+    let is_elsewhere = is_elsewhere(&config, &endpoint, &before);
+    if config == *before.config && !is_elsewhere {
         let servers = before.repository.servers().await?;
         return Ok(Seen { servers, reloaded: true, context: None, channel: None });
     }
-    let is_elsewhere = is_elsewhere(&config, &before.config);
-    let (context, endpoint) = context(config, Some(&before))?;
+    let (context, endpoint) = context(config, endpoint, Some(&before))?;
     let channel = if is_elsewhere {
         let channel = Control::open(&endpoint).await?;
         Some((endpoint, channel))
@@ -138,17 +140,17 @@ pub fn read(location: &Location) -> Result<Config, Error> {
     Ok(config)
 }
 
-/// Whether the repository is reached in another way.
-fn is_elsewhere(config: &Config, before: &Config) -> bool {
-    config.repository != before.repository || config.timeouts != before.timeouts
+/// Whether the repository is reached in another way; also because the service has moved that the configuration names.
+fn is_elsewhere(config: &Config, endpoint: &Endpoint, before: &Context) -> bool {
+    config.timeouts != before.config.timeouts || !before.repository.is_reached_by(endpoint)
 }
 
 /// The context of workers with this configuration, and the endpoint of the main task. What need not change is kept: the
 /// pool's connections are warm, and who waits for a turn waits with the others.
-fn context(config: Config, before: Option<&Context>) -> Result<(Context, Endpoint), Error> {
-    let endpoint = Endpoint::repository(&config)?;
-    let pool = before
-        .filter(|before| !is_elsewhere(&config, &before.config) && config.limits.loads == before.config.limits.loads);
+fn context(config: Config, endpoint: Endpoint, before: Option<&Context>) -> Result<(Context, Endpoint), Error> {
+    let pool = before.filter(|before| {
+        !is_elsewhere(&config, &endpoint, before) && config.limits.loads == before.config.limits.loads
+    });
     let repository = match pool {
         Some(before) => before.repository.clone(),
         None => {

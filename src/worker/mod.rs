@@ -154,7 +154,7 @@ impl Worker {
             self.sessions.close();
             self.sessions = Sessions::new(Endpoint::remote(&server, &name, &context.config));
         }
-        if context.config.repository != self.context.config.repository {
+        if !context.repository.is_same_database(&self.context.repository) {
             // What is known is of another repository, and what waits is for it.
             (self.known, self.last, self.versions_are_saved) = (None, None, false);
             if let Some(waiting) = self.waiting.take() {

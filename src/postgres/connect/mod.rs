@@ -154,6 +154,11 @@ impl Endpoint {
         self.described() == other.described()
     }
 
+    /// Whether both connect in the same way. What their sessions are called does not count.
+    pub(super) fn is_same_way(&self, other: &Self) -> bool {
+        self.source == other.source && self.is_same_database(other)
+    }
+
     /// Opens a session with the first host that is fit for it.
     ///
     /// Each address of each host gets its own time. As with libpq, a host that does not let us in ends the search: what

@@ -11,7 +11,7 @@ use crate::libpq::{self, Conninfo, InvalidParameter, Parameters, Surroundings};
 use crate::secret::Secret;
 
 /// Where it is written.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Source {
     pub(super) given: Conninfo,
     pub(super) surroundings: Arc<Surroundings>,

@@ -70,6 +70,16 @@ impl Repository {
         Ok(Self { pool, loads: Arc::new(Semaphore::new(limits.loads)), cancelling: TaskTracker::new(), timeouts })
     }
 
+    /// Whether its connections are made as those of an endpoint would be.
+    pub fn is_reached_by(&self, endpoint: &Endpoint) -> bool {
+        self.pool.manager().0.is_same_way(endpoint)
+    }
+
+    /// Whether both are the same database, as far as its name and address tell.
+    pub fn is_same_database(&self, other: &Self) -> bool {
+        self.pool.manager().0.is_same_database(&other.pool.manager().0)
+    }
+
     /// Takes the place of the one before: what that one has left behind is this one's to wait for.
     #[must_use]
     pub fn after(self, before: &Self) -> Self {
