@@ -34,6 +34,8 @@ pub(in crate::postgres) enum TlsError {
     NotTls,
     #[error("the server refused the handshake: {0}")]
     Refused(String),
+    #[error("the server refused the connection: {0}")]
+    RefusedUs(String),
     #[error("the server did not agree on the protocol \"postgresql\" (ALPN), which sslnegotiation=direct needs")]
     NoProtocol,
     #[error("the server agreed on another protocol than \"postgresql\" (ALPN)")]
