@@ -81,14 +81,15 @@ impl TlsError {
         if is_end(&stack) {
             return Self::Lost(io::ErrorKind::UnexpectedEof.into());
         }
-        let first = reasons(&stack).next();
-        match first {
-            Some(reason::ALERT_PROTOCOL_VERSION | reason::UNSUPPORTED_PROTOCOL | reason::WRONG_SSL_VERSION) => {
-                Self::Version { least, most }
-            }
-            Some(reason::WRONG_VERSION_NUMBER | reason::HTTP_REQUEST) => Self::NotTls,
-            Some(reason::NO_PROTOCOLS_AVAILABLE) => Self::Setup(stack),
-            _ => alert(&stack).map_or_else(|| Self::Handshake(in_short(&stack)), Self::Refused),
+        let has = |looked_for: &[i32]| reasons(&stack).any(|reason| looked_for.contains(&reason));
+        if has(&[reason::ALERT_PROTOCOL_VERSION, reason::UNSUPPORTED_PROTOCOL, reason::WRONG_SSL_VERSION]) {
+            Self::Version { least, most }
+        } else if has(&[reason::WRONG_VERSION_NUMBER, reason::HTTP_REQUEST]) {
+            Self::NotTls
+        } else if has(&[reason::NO_PROTOCOLS_AVAILABLE]) {
+            Self::Setup(stack)
+        } else {
+            alert(&stack).map_or_else(|| Self::Handshake(in_short(&stack)), Self::Refused)
         }
     }
 }
