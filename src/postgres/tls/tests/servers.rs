@@ -134,6 +134,7 @@ async fn lists_are_found_in_a_folder_by_their_issuers_hash() {
     client.write(&format!("{hash:08x}.r0"), &root.revokes(&[&bad]));
     client.is_content_with(server(&bad)).await;
     client.tls.crl_folder = Some(client.path(""));
+    client.write("root.crl", b"not looked at: there is a folder");
     client.is_content_with(server(&good)).await;
     let error = client.refuses(server(&bad)).await.to_string();
     assert!(error.contains("has been revoked"), "{error}");
@@ -144,8 +145,11 @@ async fn the_systems_certificates_do_not_know_us() {
     let root = Issued::root("root");
     let mut client = Client::trusting(SslMode::VerifyFull, &root);
     client.tls.root_certificates = RootCertificates::System;
+    client.write("root.crl", b"not looked at: it is not for them");
     let error = client.refuses(server(&root.issues(&PLAIN))).await;
     assert!(matches!(error, TlsError::Certificate(_)), "{error}");
+    client.tls.crl = ClientFile::Named(client.path("root.crl"));
+    assert!(client.complaint().contains("/root.crl holds none"));
 }
 
 #[tokio::test]
