@@ -1,9 +1,9 @@
 # powa-collector as a user without rights. The program is built outside, see docker-compose.yml.
 FROM debian:trixie-slim
 
-# psql is for the health check.
+# The program is linked with OpenSSL; sslrootcert=system looks into what ca-certificates has. psql is for the health check.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends postgresql-client \
+    && apt-get install --yes --no-install-recommends ca-certificates libssl3t64 postgresql-client \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --home-dir /var/lib/powa-collector --create-home powa-collector
 

@@ -34,6 +34,8 @@ pub(in crate::postgres) enum TlsError {
     NotTls,
     #[error("the server refused the handshake: {0}")]
     Refused(String),
+    #[error("the server refused the connection: {0}")]
+    RefusedUs(String),
     #[error("the server did not agree on the protocol \"postgresql\" (ALPN), which sslnegotiation=direct needs")]
     NoProtocol,
     #[error("the server agreed on another protocol than \"postgresql\" (ALPN)")]
@@ -79,14 +81,15 @@ impl TlsError {
         if is_end(&stack) {
             return Self::Lost(io::ErrorKind::UnexpectedEof.into());
         }
-        let first = reasons(&stack).next();
-        match first {
-            Some(reason::ALERT_PROTOCOL_VERSION | reason::UNSUPPORTED_PROTOCOL | reason::WRONG_SSL_VERSION) => {
-                Self::Version { least, most }
-            }
-            Some(reason::WRONG_VERSION_NUMBER | reason::HTTP_REQUEST) => Self::NotTls,
-            Some(reason::NO_PROTOCOLS_AVAILABLE) => Self::Setup(stack),
-            _ => alert(&stack).map_or_else(|| Self::Handshake(in_short(&stack)), Self::Refused),
+        let has = |looked_for: &[i32]| reasons(&stack).any(|reason| looked_for.contains(&reason));
+        if has(&[reason::ALERT_PROTOCOL_VERSION, reason::UNSUPPORTED_PROTOCOL, reason::WRONG_SSL_VERSION]) {
+            Self::Version { least, most }
+        } else if has(&[reason::WRONG_VERSION_NUMBER, reason::HTTP_REQUEST]) {
+            Self::NotTls
+        } else if has(&[reason::NO_PROTOCOLS_AVAILABLE]) {
+            Self::Setup(stack)
+        } else {
+            alert(&stack).map_or_else(|| Self::Handshake(in_short(&stack)), Self::Refused)
         }
     }
 }

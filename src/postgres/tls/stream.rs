@@ -39,15 +39,21 @@ impl Stream {
     pub(in crate::postgres) fn is_encrypted(&self) -> bool {
         matches!(self.0, Kind::Encrypted { .. })
     }
+
+    /// What ties a login to the server's certificate, if anything can.
+    pub(super) fn tls_server_end_point(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Kind::Encrypted { tls_server_end_point, .. } => tls_server_end_point.as_deref(),
+            Kind::Plain(_) => None,
+        }
+    }
 }
 
 impl TlsStream for Stream {
     fn channel_binding(&self) -> ChannelBinding {
-        match &self.0 {
-            Kind::Encrypted { tls_server_end_point: Some(hash), .. } => {
-                ChannelBinding::tls_server_end_point(hash.clone())
-            }
-            Kind::Encrypted { tls_server_end_point: None, .. } | Kind::Plain(_) => ChannelBinding::none(),
+        match self.tls_server_end_point() {
+            Some(hash) => ChannelBinding::tls_server_end_point(hash.to_vec()),
+            None => ChannelBinding::none(),
         }
     }
 }
@@ -109,7 +115,7 @@ fn in_words(error: io::Error) -> io::Error {
         return io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection");
     }
     match error::alert(stack) {
-        Some(alert) => io::Error::new(error.kind(), TlsError::Refused(alert)),
+        Some(alert) => io::Error::new(error.kind(), TlsError::RefusedUs(alert)),
         None => io::Error::new(error.kind(), TlsError::Broken(error::in_short(stack))),
     }
 }

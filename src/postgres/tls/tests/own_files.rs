@@ -1,0 +1,225 @@
+//! What is made of the client's own files.
+
+use std::os::unix::fs::{MetadataExt, chown};
+
+use openssl::pkey::PKey;
+use openssl::symm::Cipher;
+use tokio::io::AsyncReadExt;
+
+use super::*;
+use crate::secret::Secret;
+
+/// A client with a certificate of the authority that its server wants one of.
+fn invited() -> (Issued, Issued, Client) {
+    let root = Issued::root("root");
+    let client = Client::trusting(SslMode::VerifyFull, &root);
+    let own = root.issues(&Wish { common_name: "powa", dns: &[], ..PLAIN });
+    client.shows(&own);
+    (root, own, client)
+}
+
+#[tokio::test]
+async fn a_certificate_is_shown_with_all_that_is_in_its_file() {
+    let (root, own, client) = invited();
+    let certificate = root.issues(&PLAIN);
+    let (ours, theirs) = client.meets(strict_server(&certificate, &root)).await;
+    assert!(ours.is_ok());
+    let shown = theirs.unwrap().ssl().peer_certificate().unwrap();
+    assert_eq!(shown.to_der().unwrap(), own.certificate.to_der().unwrap());
+
+    let between = root.issues(&Wish { common_name: "between", dns: &[], is_authority: true, ..PLAIN });
+    let own = between.issues(&PLAIN);
+    client.shows(&own);
+    client.refuses_after_all(strict_server(&certificate, &root)).await;
+    client.write("postgresql.crt", &[own.pem(), between.pem()].concat());
+    client.is_content_with(strict_server(&certificate, &root)).await;
+}
+
+#[tokio::test]
+async fn files_are_read_again_for_each_connection() {
+    let (root, _, client) = invited();
+    let own = root.issues(&Wish { common_name: "renewed", dns: &[], ..PLAIN });
+    client.shows(&own);
+    let (_ours, theirs) = client.meets(strict_server(&root.issues(&PLAIN), &root)).await;
+    let shown = theirs.unwrap().ssl().peer_certificate().unwrap();
+    assert_eq!(shown.to_der().unwrap(), own.certificate.to_der().unwrap());
+}
+
+impl Client {
+    /// What the server has against our certificate, which it says after the handshake.
+    async fn refuses_after_all(&self, server: SslContextBuilder) -> String {
+        let mut ours = self.meets(server).await.0.unwrap();
+        ours.read_u8().await.unwrap_err().to_string()
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_has_against_our_certificate_is_told() {
+    let (root, _, mut client) = invited();
+    let certificate = root.issues(&PLAIN);
+    client.tls.certificate_mode = SslCertMode::Disable;
+    let error = client.refuses_after_all(strict_server(&certificate, &root)).await;
+    assert_eq!(
+        error,
+        "the server refused the connection: it wants a certificate of ours (sslcert), and got none, alert 116"
+    );
+    client.tls.certificate_mode = SslCertMode::Allow;
+    client.shows(&Issued::root("stranger").issues(&PLAIN));
+    let error = client.refuses_after_all(strict_server(&certificate, &root)).await;
+    assert!(error.contains("it does not know the authority of our certificate"), "{error}");
+    client.shows(&root.issues(&Wish { valid: (-9, -2), ..PLAIN }));
+    let error = client.refuses_after_all(strict_server(&certificate, &root)).await;
+    assert!(error.contains("our certificate has expired"), "{error}");
+    // With TLS 1.2, it comes in the handshake.
+    client.tls.most = Some(crate::libpq::ProtocolVersion::Tls1_2);
+    let error = client.refuses(strict_server(&certificate, &root)).await.to_string();
+    assert!(error.contains("our certificate has expired"), "{error}");
+}
+
+#[test]
+fn a_certificate_that_is_not_there_is_none() {
+    let mut client = Client::new(SslMode::Require);
+    for certificate in [
+        ClientFile::Nowhere,
+        ClientFile::Named(client.path("nothing")),
+        ClientFile::Named(client.write("file", b"").join("below")),
+        ClientFile::Default(client.path("nothing")),
+    ] {
+        client.tls.certificate = certificate;
+        client.connector().unwrap();
+    }
+    client.tls.certificate = ClientFile::Named(client.path(""));
+    assert!(client.complaint().contains("cannot be read: Is a directory"));
+    for broken in [&b""[..], b"nonsense", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        client.tls.certificate = ClientFile::Named(client.write("broken", broken));
+        let complaint = client.complaint();
+        assert!(complaint.starts_with("the certificate /"), "{complaint}");
+        client.tls.certificate_mode = SslCertMode::Disable;
+        client.connector().unwrap();
+        client.tls.certificate_mode = SslCertMode::Allow;
+    }
+}
+
+#[test]
+fn a_certificate_needs_its_own_key() {
+    let (root, own, mut client) = invited();
+    client.connector().unwrap();
+    client.write("postgresql.key", &root.key_pem());
+    assert!(client.complaint().contains("is not that of the private key"));
+    client.tls.key = ClientFile::Nowhere;
+    assert!(client.complaint().contains("no home folder"));
+    client.tls.key = ClientFile::Named(client.path("nothing"));
+    assert!(client.complaint().ends_with("/nothing is not there, but its certificate is"));
+    client.tls.key = ClientFile::Named(client.path(""));
+    assert!(client.complaint().ends_with("is not a regular file"));
+    client.tls.key = ClientFile::Named(client.write("broken", &own.pem()));
+    assert!(client.complaint().ends_with("holds none, be it as PEM or as DER"));
+    // A certificate and its key may share a file.
+    client.tls.key = ClientFile::Named(client.write("both", &[own.pem(), own.key_pem()].concat()));
+    client.connector().unwrap();
+}
+
+#[test]
+fn a_key_that_others_can_use_is_not_used() {
+    let (_, _, client) = invited();
+    let key = client.path("postgresql.key");
+    let set = |mode| fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+    let is_roots = fs::metadata(&key).unwrap().uid() == 0;
+    for (mode, for_root, for_others) in [
+        (0o600, true, true),
+        (0o700, true, true),
+        (0o640, true, false),
+        (0o660, false, false),
+        (0o650, false, false),
+        (0o604, false, false),
+        (0o644, false, false),
+        (0o601, false, false),
+    ] {
+        set(mode);
+        assert_eq!(client.connector().is_ok(), if is_roots { for_root } else { for_others }, "{mode:o}");
+        if client.connector().is_err() {
+            assert!(client.complaint().contains("can be used by others: its mode has to be 0600 or less"));
+        }
+    }
+    // Root can make it somebody else's, and read it all the same.
+    if is_roots {
+        chown(&key, Some(1234), None).unwrap();
+        set(0o640);
+        assert!(client.complaint().contains("can be used by others"));
+        set(0o600);
+        client.connector().unwrap();
+    }
+}
+
+#[test]
+fn a_key_may_be_encrypted_and_its_password_is_not_asked_for() {
+    let (_, own, mut client) = invited();
+    let (cipher, password) = (Cipher::aes_256_cbc(), "open sesame é");
+    let traditional = own.key.ec_key().unwrap().private_key_to_pem_passphrase(cipher, password.as_bytes()).unwrap();
+    let pkcs8 = own.key.private_key_to_pem_pkcs8_passphrase(cipher, password.as_bytes()).unwrap();
+    let der = own.key.private_key_to_pkcs8_passphrase(cipher, password.as_bytes()).unwrap();
+    for key in [traditional, pkcs8, der] {
+        client.write("postgresql.key", &key);
+        client.tls.password = Some(Secret::new(password.to_owned()));
+        client.connector().unwrap();
+        for wrong in ["open sesame", "", &"x".repeat(5000)] {
+            client.tls.password = Some(Secret::new(wrong.to_owned()));
+            let complaint = client.complaint();
+            assert!(complaint.ends_with("postgresql.key cannot be decrypted: the sslpassword is wrong"), "{complaint}");
+        }
+        client.tls.password = None;
+        let complaint = client.complaint();
+        assert!(complaint.ends_with("postgresql.key is encrypted, and there is no sslpassword"), "{complaint}");
+    }
+    // One that is not needed does no harm.
+    client.tls.password = Some(Secret::new(password.to_owned()));
+    for key in [own.key_pem(), own.key.private_key_to_der().unwrap(), own.key.private_key_to_pkcs8().unwrap()] {
+        client.write("postgresql.key", &key);
+        client.connector().unwrap();
+    }
+    let other = PKey::ec_gen("P-256").unwrap().private_key_to_der().unwrap();
+    client.write("postgresql.key", &other);
+    assert!(client.complaint().contains("is not that of the private key"));
+}
+
+#[test]
+fn who_wants_a_server_verified_needs_a_root_certificate() {
+    for mode in [SslMode::VerifyCa, SslMode::VerifyFull] {
+        let mut client = Client::new(mode);
+        assert!(client.complaint().contains(&format!("no {}", client.path("root.crt").display())));
+        client.tls.root_certificates = RootCertificates::File(ClientFile::Named(client.path("mine.crt")));
+        assert!(client.complaint().contains(&format!("no {}", client.path("mine.crt").display())));
+        client.tls.root_certificates = RootCertificates::File(ClientFile::Nowhere);
+        assert!(client.complaint().contains("there is no home folder to look for it in"));
+        client.tls.root_certificates = RootCertificates::System;
+        client.connector().unwrap();
+    }
+}
+
+#[test]
+fn a_root_certificate_that_is_none_is_an_error_in_any_mode() {
+    for mode in [SslMode::Allow, SslMode::Require, SslMode::VerifyFull] {
+        let mut client = Client::new(mode);
+        for content in [&b""[..], b"nonsense"] {
+            client.write("root.crt", content);
+            let complaint = client.complaint();
+            assert!(complaint.contains("/root.crt holds none"), "{complaint}");
+        }
+        client.tls.root_certificates = RootCertificates::File(ClientFile::Named(client.path("")));
+        assert!(client.complaint().contains("cannot be read: Is a directory"));
+    }
+}
+
+#[test]
+fn a_revocation_list_that_was_named_is_there() {
+    let root = Issued::root("root");
+    let mut client = Client::trusting(SslMode::VerifyCa, &root);
+    client.tls.crl = ClientFile::Named(client.path("nothing"));
+    assert!(client.complaint().contains("certificate revocation list") && client.complaint().contains("No such file"));
+    client.tls.crl = ClientFile::Named(client.write("none", &root.pem()));
+    assert!(client.complaint().contains("/none holds none"));
+    client.tls.crl = ClientFile::Default(client.path("nothing"));
+    client.connector().unwrap();
+    client.tls.crl_folder = Some(client.path("nothing"));
+    assert!(client.complaint().contains("folder of certificate revocation lists"));
+}
