@@ -2,6 +2,8 @@
 
 use std::process::Output;
 
+use serde_json::json;
+
 use crate::support::{Collector, Scene, output, program, tests};
 
 tests![
@@ -10,6 +12,7 @@ tests![
     a_broken_file_is_named_with_all_that_is_wrong,
     a_file_in_the_home_folder_is_found,
     the_environment_overrides_the_file,
+    a_variable_in_the_connection_string_is_replaced,
     a_repository_without_powa_is_refused,
     a_repository_with_a_powa_too_old_is_refused,
 ];
@@ -77,15 +80,26 @@ fn the_environment_overrides_the_file(scene: &Scene) {
     scene.wait_until_listening(&collector);
 }
 
+fn a_variable_in_the_connection_string_is_replaced(scene: &Scene) {
+    let dsn = scene.dsn("postgres").replace(&scene.database, "${A_DATABASE}");
+    let file = scene.config(json!({"repository": {"dsn": dsn}}));
+    let said = refusal(&run(&["-c", file.to_str().unwrap()], scene));
+    assert!(said.contains("\"repository.dsn\" needs the environment variable \"A_DATABASE\""), "{said}");
+    let mut command = program();
+    command.arg("-c").arg(file).env("A_DATABASE", &scene.database);
+    let collector = Collector::run(command);
+    scene.wait_until_listening(&collector);
+}
+
 fn a_repository_without_powa_is_refused(scene: &Scene) {
     scene.repository().batch_execute("drop extension powa cascade").unwrap();
-    let said = refusal(&run(&["-c", scene.config(serde_json::json!({})).to_str().unwrap()], scene));
+    let said = refusal(&run(&["-c", scene.config(json!({})).to_str().unwrap()], scene));
     assert!(said.contains("extension \"powa\" is not installed") && said.contains(&scene.database), "{said}");
 }
 
 fn a_repository_with_a_powa_too_old_is_refused(scene: &Scene) {
     let pretend = "update pg_extension set extversion = '3.2.0' where extname = 'powa'";
     scene.repository().batch_execute(pretend).unwrap();
-    let said = refusal(&run(&["-c", scene.config(serde_json::json!({})).to_str().unwrap()], scene));
+    let said = refusal(&run(&["-c", scene.config(json!({})).to_str().unwrap()], scene));
     assert!(said.contains("PoWA 3.2.0 is too old: 4.0 or newer is needed"), "{said}");
 }

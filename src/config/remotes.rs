@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use config::{Map, Value, ValueKind};
 
 use super::schema::{self, Violation};
-use crate::libpq::{Conninfo, KEYWORDS, Support};
+use crate::libpq::{Conninfo, KEYWORDS, Keyword, Support};
 use crate::server::ServerId;
 
 /// Parameters that are said elsewhere: keyword, and column of `powa_servers`.
@@ -48,7 +48,8 @@ impl Remotes {
         Self { all, some }
     }
 
-    /// What is configured for a server: by its id first, then by its alias, then for all of them.
+    /// What is configured for a server: by its id first, then by its alias, then for all of them. What is said to be empty
+    /// for one server is not taken from the others.
     pub fn parameters(&self, id: ServerId, alias: Option<&str>) -> Conninfo {
         let own = self.some.get(&id.to_string()).cloned().unwrap_or_default();
         let by_alias = alias.and_then(|alias| self.some.get(alias)).cloned().unwrap_or_default();
@@ -69,7 +70,7 @@ fn parameters(parent: &str, members: Map<String, Value>, violations: &mut Vec<Vi
 
 fn set(parameters: &mut Conninfo, parent: &str, keyword: &str, value: ValueKind) -> Result<(), Violation> {
     let path = format!("{parent}.{keyword}");
-    if !KEYWORDS.iter().any(|known| known.name == keyword) {
+    if Keyword::named(keyword).is_none() {
         let nearest = nearest(keyword).map(|nearest| format!("{parent}.{nearest}"));
         return Err(Violation::Unknown { key: path, nearest });
     }
@@ -86,7 +87,7 @@ fn set(parameters: &mut Conninfo, parent: &str, keyword: &str, value: ValueKind)
     };
     parameters
         .set(keyword, &value)
-        .map_err(|refusal| Violation::Invalid { key: path, reason: format!("cannot be taken: {refusal}") })
+        .map_err(|refusal| Violation::Invalid { key: path, reason: format!("is refused: {refusal}") })
 }
 
 /// The keyword that looks most like `keyword`, among those that may stand here.
@@ -120,8 +121,8 @@ mod tests {
             r#"{
                 "sslmode": "verify-full", "sslrootcert": "/all", "connect_timeout": 5, "sslsni": null,
                 "servers": {
-                    "3": {"sslmode": "verify-ca", "options": null},
-                    "My.Alias with dots": {"sslmode": "require", "sslrootcert": "/alias", "keepalives": false},
+                    "3": {"sslmode": "verify-ca", "sslrootcert": null},
+                    "My.Alias with dots": {"sslmode": "require", "sslrootcert": "/alias", "keepalives": false, "connect_timeout": ""},
                     "gone": {}, "nothing": null
                 }
             }"#,
@@ -133,12 +134,12 @@ mod tests {
             (1, alias, "sslmode", Some("require")),
             (1, Some("my.alias with dots"), "sslmode", Some("verify-full")),
             (1, alias, "keepalives", Some("0")),
-            (1, alias, "connect_timeout", Some("5")),
+            (1, alias, "connect_timeout", None),
+            (3, None, "connect_timeout", Some("5")),
             (3, None, "sslmode", Some("verify-ca")),
             (3, None, "sslrootcert", Some("/all")),
             (3, alias, "sslmode", Some("verify-ca")),
             (3, alias, "sslrootcert", Some("/alias")),
-            (3, alias, "options", None),
             (3, alias, "sslsni", None),
             (33, None, "sslmode", Some("verify-full")),
         ];
@@ -185,7 +186,7 @@ mod tests {
             (r#"{"nonsense": "s3cret"}"#, "\"remote.nonsense\" is not known"),
             (r#"{"server": {}}"#, "\"remote.server\" is not known; did you mean \"remote.servers\"?"),
             (r#"{"servers": {"x": {"sslmod": 1}}}"#, "did you mean \"remote.servers.x.sslmode\"?"),
-            (r#"{"gssencmode": "require"}"#, "\"remote.gssencmode\" cannot be taken: "),
+            (r#"{"gssencmode": "require"}"#, "\"remote.gssencmode\" is refused: "),
             (
                 r#"{"sslpassword": ["s3cret"]}"#,
                 "\"remote.sslpassword\" is a list, allowed is a text, a whole number, t",

@@ -55,7 +55,6 @@ impl Repository {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{read, read_among, refusal_among};
-    use super::*;
 
     const VARIABLES: &[(&str, &str)] = &[
         ("PW", "a b'c\\d@e/f?g=h"),
