@@ -122,15 +122,10 @@ impl Server {
     pub fn given(&self, remotes: &Remotes) -> Conninfo {
         let mut given = Conninfo::default();
         let port = self.port.to_string();
-        let password = self.password.as_ref().map_or("", Secret::reveal);
-        let columns = [
-            ("host", &*self.host),
-            ("port", &port),
-            ("user", &self.user),
-            ("password", password),
-            ("dbname", &self.dbname),
-        ];
-        for (keyword, value) in columns {
+        let columns = [("host", &*self.host), ("port", &port), ("user", &self.user), ("dbname", &self.dbname)];
+        // Without a password in the row, it is looked for where libpq would look.
+        let password = self.password.as_ref().map(|password| ("password", password.reveal()));
+        for (keyword, value) in columns.into_iter().chain(password) {
             given.set(keyword, value).expect("libpq knows it");
         }
         given.or(&remotes.parameters(self.id, self.alias.as_deref()))
