@@ -182,7 +182,7 @@ mod tests {
             ("postgres://h/d?ssl=true", &[("dbname", "d"), ("host", "h"), ("sslmode", "require")]),
             ("postgres:// h / d%20 ?user = u ", &[("dbname", "d "), ("host", "h"), ("user", "u")]),
             ("postgres:// ", &[("host", "")]),
-            ("postgres://h?application_name=a@b", &[("application_name", "a@b"), ("host", "h")]),
+            ("postgres://u@h?application_name=a@b", &[("application_name", "a@b"), ("host", "h"), ("user", "u")]),
         ]);
     }
 

@@ -62,6 +62,6 @@ pub(super) fn is_secret(keyword: &str) -> bool {
 }
 
 /// What libpq takes for a space: more than one kind, and no other language's.
-pub(super) fn is_space(c: char) -> bool {
+fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\x0b' | '\x0c' | '\r')
 }
