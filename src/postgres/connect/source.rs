@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,7 +43,8 @@ pub(super) enum Unreadable {
     #[error("password file \"{}\" could not be read: {error}", file.display())]
     PasswordFile { file: PathBuf, error: std::io::Error },
     #[error(
-        "password file \"{}\" can be read by the group or by others: its permissions have to be u=rw (0600) or less",
+        "password file \"{}\" can be read by others: its permissions have to be u=rw (0600) or less, or u=rw,g=r (0640) \
+         or less if it belongs to root",
         file.display()
     )]
     PasswordForAll { file: PathBuf },
@@ -81,8 +82,10 @@ fn password_in(file: &Path) -> Result<Secret, Unreadable> {
     let failed = |error| Unreadable::PasswordFile { file: file.to_owned(), error };
     let mut text = String::new();
     let open = File::open(file).map_err(failed)?;
-    let permissions = open.metadata().map_err(failed)?.permissions();
-    if permissions.mode() & 0o077 != 0 {
+    let metadata = open.metadata().map_err(failed)?;
+    // As for private keys: systemd's credentials belong to root, and are there for their service by their group.
+    let forbidden = if metadata.uid() == 0 { 0o037 } else { 0o077 };
+    if metadata.mode() & forbidden != 0 {
         return Err(Unreadable::PasswordForAll { file: file.to_owned() });
     }
     open.take(LONGEST).read_to_string(&mut text).map_err(failed)?;
