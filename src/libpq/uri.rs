@@ -4,6 +4,9 @@
 use super::conninfo::{Given, InvalidConninfo};
 use super::pairs::is_secret;
 
+/// What is forgotten most often.
+pub(super) const HINT: &str = "in a value, & is written %26";
+
 /// What comes after `postgresql://`, if the text is a URI.
 pub(super) fn without_scheme(text: &str) -> Option<&str> {
     text.strip_prefix("postgresql://").or_else(|| text.strip_prefix("postgres://"))
