@@ -10,6 +10,7 @@ mod configuration;
 mod connections;
 mod hostile;
 mod inherited;
+mod libpq;
 mod permissions;
 mod powa_web;
 mod reload;
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(THREADS);
     let generations = Generation::available().expect("the folders of PostgreSQL's packages can be read");
     let benches: Vec<_> = generations.into_iter().map(|generation| Arc::new(Bench::of(generation))).collect();
-    let trials = benches.iter().flat_map(trials_on).chain(missing(&benches)).collect();
+    let trials = benches.iter().flat_map(trials_on).chain(once()).chain(missing(&benches)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(benches);
     conclusion.exit_code()
@@ -76,6 +77,16 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         let (name, bench, run) = (test.name, Arc::clone(bench), test.run);
         Trial::test(format!("{}::{area}::{name}", bench.generation().label()), move || {
             run(&Scene::on(&bench));
+            Ok(())
+        })
+    })
+}
+
+/// The tests that are about no server.
+fn once() -> impl Iterator<Item = Trial> {
+    libpq::TESTS.iter().map(|(name, run)| {
+        Trial::test(format!("once::libpq::{name}"), move || {
+            run();
             Ok(())
         })
     })

@@ -36,10 +36,13 @@ impl Conninfo {
     /// # Errors
     /// It is none, or names a keyword that libpq does not know, or one that is refused here.
     pub fn parse(text: &str) -> Result<Self, InvalidConninfo> {
-        let given = uri::without_scheme(text).map_or_else(|| pairs::read(text), uri::read)?;
+        let (given, hint) = match uri::without_scheme(text) {
+            Some(uri) => (uri::read(uri)?, uri::HINT),
+            None => (pairs::read(text)?, pairs::HINT),
+        };
         let mut conninfo = Self::default();
         for Given { keyword, value, is_in_doubt } in given {
-            conninfo.put(&keyword, &value, is_in_doubt)?;
+            conninfo.put(&keyword, &value, || unknown(&keyword, is_in_doubt, Some(hint)))?;
         }
         Ok(conninfo)
     }
@@ -59,17 +62,22 @@ impl Conninfo {
     /// # Errors
     /// libpq does not know the keyword, or it is refused here.
     pub fn set(&mut self, keyword: &str, value: &str) -> Result<(), InvalidConninfo> {
-        self.put(keyword, value, false)
+        self.put(keyword, value, || unknown(keyword, false, None))
     }
 
-    fn put(&mut self, keyword: &str, value: &str, is_in_doubt: bool) -> Result<(), InvalidConninfo> {
+    fn put(
+        &mut self,
+        keyword: &str,
+        value: &str,
+        unknown: impl FnOnce() -> InvalidConninfo,
+    ) -> Result<(), InvalidConninfo> {
         let (keyword, value) = match keyword {
             "requiressl" if value.starts_with('1') => ("sslmode", "require"),
             "requiressl" => ("sslmode", "prefer"),
             _ => (keyword, value),
         };
         let Some(keyword) = Keyword::named(keyword) else {
-            return Err(unknown(keyword, is_in_doubt));
+            return Err(unknown());
         };
         if value.contains('\0') {
             return Err(InvalidConninfo(format!("there is a NUL character in the value of \"{}\"", keyword.name)));
@@ -100,8 +108,9 @@ impl Conninfo {
     }
 }
 
-/// Names what is not known only if it looks like a keyword, and no password can have run on into it.
-fn unknown(keyword: &str, is_in_doubt: bool) -> InvalidConninfo {
+/// Names what is not known only if it looks like a keyword, and no password can have run on into it. The hint is what may be
+/// the matter if no keyword was meant.
+fn unknown(keyword: &str, is_in_doubt: bool, hint: Option<&str>) -> InvalidConninfo {
     // None of libpq's has digits, and many passwords have.
     let is_plain = (2..=32).contains(&keyword.len()) && keyword.bytes().all(|c| c.is_ascii_lowercase() || c == b'_');
     let which = match is_in_doubt {
@@ -109,9 +118,10 @@ fn unknown(keyword: &str, is_in_doubt: bool) -> InvalidConninfo {
         false => "a keyword in it".into(),
         true => "a keyword after a password".into(),
     };
-    InvalidConninfo(match Keyword::nearest(keyword) {
-        Some(nearest) => format!("{which} is not known; did you mean \"{}\"?", nearest.name),
-        None => format!("{which} is not known; a value with spaces has to be in single quotes"),
+    InvalidConninfo(match (Keyword::nearest(keyword), hint) {
+        (Some(nearest), _) => format!("{which} is not known; did you mean \"{}\"?", nearest.name),
+        (None, Some(hint)) => format!("{which} is not known; {hint}"),
+        (None, None) => format!("{which} is not known"),
     })
 }
 
@@ -182,7 +192,7 @@ mod tests {
             ("postgres://h/d?ssl=true", &[("dbname", "d"), ("host", "h"), ("sslmode", "require")]),
             ("postgres:// h / d%20 ?user = u ", &[("dbname", "d "), ("host", "h"), ("user", "u")]),
             ("postgres:// ", &[("host", "")]),
-            ("postgres://h?application_name=a@b", &[("application_name", "a@b"), ("host", "h")]),
+            ("postgres://u@h?application_name=a@b", &[("application_name", "a@b"), ("host", "h"), ("user", "u")]),
         ]);
     }
 
@@ -217,7 +227,7 @@ mod tests {
             ("postgresql://u:p@h/d?s3cret", "a parameter after the \"?\" has no \"=\""),
             ("postgresql://u:p@h/d?&s3cret=1", "a parameter after the \"?\" has no \"=\""),
             ("postgresql://u:p@h/d?password=s3cret=1", "%3D"),
-            ("postgresql://u:p@h/d?nonsense=1", "keyword \"nonsense\" is not known"),
+            ("postgresql://u:p@h/d?nonsense=1", "keyword \"nonsense\" is not known; in a value, & is written %26"),
             ("postgresql://u:p@h/d?password=a&s3cret=1", "a keyword after a password is not known"),
             ("postgresql://u:p@a?s3cret=1@h", "a keyword after a password is not known"),
             ("postgresql://u:p@h?ssl=s3cret", "\"ssl\" can only be \"true\""),
@@ -236,6 +246,22 @@ mod tests {
             assert!(error.contains(expected), "{text}: {error}");
             assert!(!error.contains("s3cret"), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_parameter_by_itself_is_one_of_libpqs_or_none() {
+        let mut conninfo = Conninfo::default();
+        conninfo.set("port", "1").unwrap();
+        conninfo.set("requiressl", "1").unwrap();
+        assert_eq!(conninfo.iter().collect::<Vec<_>>(), [("port", "1"), ("sslmode", "require")]);
+        let mut refused = |keyword| conninfo.set(keyword, "s3cret").unwrap_err().to_string();
+        assert_eq!(refused("nonsense"), "keyword \"nonsense\" is not known");
+        assert_eq!(refused("sslmod"), "keyword \"sslmod\" is not known; did you mean \"sslmode\"?");
+        assert_eq!(
+            refused("gssencmode"),
+            "\"gssencmode\" cannot be had but as disable, prefer: there is no GSSAPI in the collector"
+        );
+        assert_eq!(conninfo.get("gssencmode"), None);
     }
 
     #[test]

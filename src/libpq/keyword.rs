@@ -198,7 +198,7 @@ mod tests {
     fn a_slip_is_told_from_what_is_something_else() {
         let nearest = |name| Keyword::nearest(name).map(|keyword| keyword.name);
         assert_eq!(nearest("sslmod"), Some("sslmode"));
-        assert_eq!(nearest("keepalives_retries"), Some("keepalives_interval"));
+        assert_eq!(nearest("rootcert"), Some("sslrootcert"));
         assert_eq!(nearest("nonsense"), None);
     }
 

@@ -1,8 +1,10 @@
 //! A connection string of pairs of keyword and value, taken apart as libpq does. Pure.
 
+use super::Keyword;
 use super::conninfo::{Given, InvalidConninfo};
 
-const QUOTES: &str = "a value with spaces has to be in single quotes";
+/// What is forgotten most often.
+pub(super) const HINT: &str = "a value with spaces has to be in single quotes";
 
 /// The pairs in their order, whatever the keywords are.
 ///
@@ -46,13 +48,12 @@ fn value(text: &str) -> Result<(String, &str), InvalidConninfo> {
 }
 
 fn nothing_is_said(text: &str, keyword: &str) -> InvalidConninfo {
-    use super::Keyword;
     InvalidConninfo::new(match Keyword::named(keyword) {
         Some(known) => format!("\"=\" is missing after \"{}\"", known.name),
         None if !text.contains('=') => {
             "it is neither a URI, which begins with postgresql://, nor pairs like host=... dbname=...".into()
         }
-        None => format!("\"=\" is missing after a word; {QUOTES}"),
+        None => format!("\"=\" is missing after a word; {HINT}"),
     })
 }
 
@@ -62,6 +63,6 @@ pub(super) fn is_secret(keyword: &str) -> bool {
 }
 
 /// What libpq takes for a space: more than one kind, and no other language's.
-pub(super) fn is_space(c: char) -> bool {
+fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\x0b' | '\x0c' | '\r')
 }

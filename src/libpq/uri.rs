@@ -2,7 +2,10 @@
 //! of the password a host or a database, is refused: these are named in messages. Pure.
 
 use super::conninfo::{Given, InvalidConninfo};
-use super::pairs::{is_secret, is_space};
+use super::pairs::is_secret;
+
+/// What is forgotten most often.
+pub(super) const HINT: &str = "in a value, & is written %26";
 
 /// What comes after `postgresql://`, if the text is a URI.
 pub(super) fn without_scheme(text: &str) -> Option<&str> {
@@ -125,7 +128,7 @@ fn query(mut rest: &str, given: &mut Vec<Given>) -> Result<(), InvalidConninfo> 
 /// Undoes percent-encoding. Blanks around are nobody's, as with libpq since 18.
 fn decode(encoded: &str) -> Result<String, InvalidConninfo> {
     let encoded = encoded.trim_matches(' ');
-    if encoded.contains(is_space) {
+    if encoded.contains(' ') {
         return Err(InvalidConninfo::new("in a URI, a space is written %20"));
     }
     let mut parts = encoded.split('%');

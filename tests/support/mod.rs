@@ -15,7 +15,7 @@ pub use bench::Bench;
 pub use collector::{Collector, output, program};
 pub use faults::{Marked, raising, replacing};
 pub use liar::Liar;
-pub use powa_web::PowaWeb;
+pub use powa_web::{PowaWeb, python};
 pub use scene::{Listening, OwnRemote, Scene, with_powa};
 pub use statements::Statements;
 

@@ -114,12 +114,20 @@ fn parse(path: &str, body: &str) -> Value {
     serde_json::from_str(body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
 }
 
+/// The Python that powa-web runs in, with psycopg2 and the libpq that comes with it.
+pub fn python() -> PathBuf {
+    home().join("python/bin/python")
+}
+
+fn home() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/powa-web")
+}
+
 impl Process {
     fn start(scene: &Scene, port: u16) -> Self {
-        let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/powa-web");
         // powa-web takes PoWA of its own series only.
         let version = scene.generation().powa_version();
-        let series = home.join(version.splitn(3, '.').take(2).collect::<Vec<_>>().join("."));
+        let series = home().join(version.splitn(3, '.').take(2).collect::<Vec<_>>().join("."));
         let script = series.join("bin/powa-web");
         assert!(script.exists(), "powa-web for PoWA {version} is not on this machine: scripts/install-powa-web");
 
@@ -136,7 +144,7 @@ impl Process {
         let child = Command::new("setpriv")
             // Also when this process is killed, and cannot end it.
             .args(["--pdeathsig", "KILL"])
-            .arg(home.join("python/bin/python"))
+            .arg(python())
             .arg(script)
             .env_clear()
             .env("HOME", &folder)
