@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Conninfo, Passfile, RequireAuth, Surroundings};
+use super::value::Values;
+use super::{Conninfo, Keyword, Passfile, RequireAuth, Surroundings, Tls, hosts, service};
 use crate::secret::Secret;
 
 /// How to connect to a server.
@@ -20,7 +21,7 @@ pub struct Parameters {
     pub passfile: Option<Passfile>,
     /// Command-line options for the session, as `options` has them.
     pub options: Option<String>,
-    /// The time for each address.
+    /// The time for each address; none if nobody has set one.
     pub connect_timeout: Option<Duration>,
     pub tcp: Tcp,
     pub target_session_attrs: TargetSessionAttrs,
@@ -36,7 +37,7 @@ pub struct Parameters {
 /// One of the hosts of a connection string.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
-    /// As it was written: for messages, password files and certificates.
+    /// As it was written: for messages, password files and certificates. An address that has no name goes by itself.
     pub name: String,
     pub place: Place,
     pub port: u16,
@@ -52,14 +53,13 @@ pub enum Place {
     Name,
 }
 
-/// How a peer that vanished is noticed.
+/// How a peer that vanished is noticed. `None` is what the system has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tcp {
     pub keepalives: bool,
-    pub keepalives_idle: Duration,
-    pub keepalives_interval: Duration,
-    pub keepalives_count: u32,
-    /// `None` is the system's.
+    pub keepalives_idle: Option<Duration>,
+    pub keepalives_interval: Option<Duration>,
+    pub keepalives_count: Option<u32>,
     pub user_timeout: Option<Duration>,
 }
 
@@ -72,69 +72,6 @@ pub enum TargetSessionAttrs {
     Primary,
     Standby,
     PreferStandby,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    pub mode: SslMode,
-    pub negotiation: SslNegotiation,
-    pub root_certificates: RootCertificates,
-    pub certificate: ClientFile,
-    pub key: ClientFile,
-    pub certificate_mode: SslCertMode,
-    pub password: Option<Secret>,
-    pub crl: ClientFile,
-    pub crl_folder: Option<PathBuf>,
-    pub sni: bool,
-    pub least: Option<ProtocolVersion>,
-    pub most: Option<ProtocolVersion>,
-}
-
-/// A file of the client's: one that was named has to be there, the default one is taken if it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClientFile {
-    Named(PathBuf),
-    Default(PathBuf),
-    /// There is no home folder to look in.
-    Nowhere,
-}
-
-/// Whom a server's certificate has to come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RootCertificates {
-    File(ClientFile),
-    /// The operating system's, with `sslrootcert=system`.
-    System,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SslMode {
-    Disable,
-    Allow,
-    Prefer,
-    Require,
-    VerifyCa,
-    VerifyFull,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SslNegotiation {
-    Postgres,
-    Direct,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SslCertMode {
-    Disable,
-    Allow,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ProtocolVersion {
-    Tls1_0,
-    Tls1_1,
-    Tls1_2,
-    Tls1_3,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +93,260 @@ impl Parameters {
     /// # Errors
     /// A value is none for its keyword, two contradict each other, or the service is nowhere to be found.
     pub fn resolve(given: &Conninfo, surroundings: &Surroundings) -> Result<Self, InvalidParameter> {
-        todo!()
+        let values = gather(given, surroundings)?;
+        let text = |keyword| values.text(keyword).map(str::to_owned);
+        let no_user = || InvalidParameter("\"user\" is not given, and the user of this process has no name".into());
+        let user = text("user").or_else(|| surroundings.user.clone()).ok_or_else(no_user)?;
+        let in_home = |name| surroundings.home.as_ref().map(|home| home.join(name));
+        let required = values.text("require_auth").unwrap_or_default();
+        let sockets = surroundings.socket_folder.as_deref();
+        let invalid_list = |reason| InvalidParameter(format!("\"require_auth\": {reason}"));
+        let connect_timeout = values.integer("connect_timeout")?.and_then(|seconds| u64::try_from(seconds).ok());
+        Ok(Self {
+            hosts: hosts::read(values.text("host"), values.text("hostaddr"), values.text("port"), sockets)?,
+            dbname: text("dbname").unwrap_or_else(|| user.clone()),
+            user,
+            password: text("password").map(Secret::new),
+            passfile: text("passfile").map(PathBuf::from).or_else(|| in_home(".pgpass")).map(Passfile::new),
+            options: text("options"),
+            connect_timeout: connect_timeout.filter(|seconds| *seconds > 0).map(Duration::from_secs),
+            tcp: Tcp::of(&values)?,
+            target_session_attrs: TargetSessionAttrs::of(&values)?,
+            load_balance: values
+                .one_of("load_balance_hosts", &[("disable", false), ("random", true)])?
+                .unwrap_or(false),
+            tls: Tls::of(&values, surroundings.home.as_deref())?,
+            channel_binding: ChannelBinding::of(&values)?,
+            require_auth: RequireAuth::parse(required).map_err(invalid_list)?,
+            requirepeer: text("requirepeer"),
+        })
+    }
+}
+
+/// Of each parameter, the value that counts.
+fn gather(given: &Conninfo, surroundings: &Surroundings) -> Result<Values, InvalidParameter> {
+    let variables = &surroundings.variables;
+    let service = given.iter().chain(variables.iter()).find(|(keyword, _)| *keyword == "service");
+    let of_service = match (service, surroundings.unusable.get("service")) {
+        (Some((_, name)), _) => service::look_up(name, surroundings)?,
+        (None, Some(reason)) => return Err(InvalidParameter(reason.clone())),
+        (None, None) => Conninfo::default(),
+    };
+    let values = Values(given.clone().or(&of_service).or(variables));
+    if let Some((_, reason)) = surroundings.unusable.iter().find(|(keyword, _)| values.written(keyword).is_none()) {
+        return Err(InvalidParameter(reason.clone()));
+    }
+    // Values may have changed after they were looked at first.
+    let refused = values.0.iter().find_map(|(keyword, value)| Keyword::named(keyword)?.refusal(value));
+    refused.map_or(Ok(values), |reason| Err(InvalidParameter(reason)))
+}
+
+impl Tcp {
+    fn of(values: &Values) -> Result<Self, InvalidParameter> {
+        /// The most that Linux takes.
+        const MOST_SECONDS: u32 = 32_767;
+        const MOST_PROBES: u32 = 127;
+        const MOST_MILLISECONDS: u32 = i32::MAX.cast_unsigned();
+
+        let seconds = |keyword, default| {
+            let seconds = values.positive(keyword, default, MOST_SECONDS)?;
+            Ok(seconds.map(|seconds| Duration::from_secs(seconds.into())))
+        };
+        let user_timeout = values.positive("tcp_user_timeout", 60_000, MOST_MILLISECONDS)?;
+        Ok(Self {
+            keepalives: values.integer("keepalives")? != Some(0),
+            keepalives_idle: seconds("keepalives_idle", 30)?,
+            keepalives_interval: seconds("keepalives_interval", 10)?,
+            keepalives_count: values.positive("keepalives_count", 3, MOST_PROBES)?,
+            user_timeout: user_timeout.map(|milliseconds| Duration::from_millis(milliseconds.into())),
+        })
+    }
+}
+
+impl TargetSessionAttrs {
+    fn of(values: &Values) -> Result<Self, InvalidParameter> {
+        let words = [
+            ("any", Self::Any),
+            ("read-write", Self::ReadWrite),
+            ("read-only", Self::ReadOnly),
+            ("primary", Self::Primary),
+            ("standby", Self::Standby),
+            ("prefer-standby", Self::PreferStandby),
+        ];
+        Ok(values.one_of("target_session_attrs", &words)?.unwrap_or_default())
+    }
+}
+
+impl ChannelBinding {
+    fn of(values: &Values) -> Result<Self, InvalidParameter> {
+        let words = [("disable", Self::Disable), ("prefer", Self::Prefer), ("require", Self::Require)];
+        Ok(values.one_of("channel_binding", &words)?.unwrap_or(Self::Prefer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::libpq::Method;
+
+    fn surroundings() -> Surroundings {
+        Surroundings {
+            home: Some("/home/me".into()),
+            user: Some("me".into()),
+            socket_folder: Some("/var/run/postgresql".into()),
+            ..Surroundings::default()
+        }
+    }
+
+    fn resolve(given: &str) -> Result<Parameters, String> {
+        Parameters::resolve(&Conninfo::parse(given).unwrap(), &surroundings()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_not_given_has_a_default() {
+        let parameters = resolve("").unwrap();
+        let folder = "/var/run/postgresql";
+        assert_eq!(parameters.hosts, [Host { name: folder.into(), place: Place::Folder(folder.into()), port: 5432 }]);
+        assert_eq!((parameters.user.as_str(), parameters.dbname.as_str()), ("me", "me"));
+        assert_eq!((parameters.password, parameters.options, parameters.requirepeer), (None, None, None));
+        assert_eq!(parameters.passfile, Some(Passfile::new("/home/me/.pgpass".into())));
+        assert_eq!(parameters.connect_timeout, None);
+        assert_eq!(parameters.target_session_attrs, TargetSessionAttrs::Any);
+        assert_eq!(parameters.channel_binding, ChannelBinding::Prefer);
+        assert!(!parameters.load_balance);
+        assert!(parameters.require_auth.allows(Method::None) && parameters.require_auth.allows(Method::Password));
+        let tcp = Tcp {
+            keepalives: true,
+            keepalives_idle: Some(Duration::from_secs(30)),
+            keepalives_interval: Some(Duration::from_secs(10)),
+            keepalives_count: Some(3),
+            user_timeout: Some(Duration::from_secs(60)),
+        };
+        assert_eq!(parameters.tcp, tcp);
+    }
+
+    #[test]
+    fn what_is_given_is_taken() {
+        let parameters = resolve(
+            "host=a port=7 user=u password=p options='-c a=b' passfile=/p connect_timeout=' 1 ' keepalives=-1 \
+             keepalives_idle=0 keepalives_interval=-1 keepalives_count=5 tcp_user_timeout=250 channel_binding=require \
+             target_session_attrs=prefer-standby load_balance_hosts=random requirepeer=postgres require_auth=!password",
+        )
+        .unwrap();
+        assert_eq!(parameters.hosts, [Host { name: "a".into(), place: Place::Name, port: 7 }]);
+        assert_eq!((parameters.user.as_str(), parameters.dbname.as_str()), ("u", "u"));
+        assert_eq!(parameters.password, Some(Secret::new("p".into())));
+        assert_eq!(parameters.options.as_deref(), Some("-c a=b"));
+        assert_eq!(parameters.passfile, Some(Passfile::new("/p".into())));
+        assert_eq!(parameters.connect_timeout, Some(Duration::from_secs(1)));
+        let tcp = Tcp {
+            keepalives: true,
+            keepalives_idle: None,
+            keepalives_interval: None,
+            keepalives_count: Some(5),
+            user_timeout: Some(Duration::from_millis(250)),
+        };
+        assert_eq!(parameters.tcp, tcp);
+        assert_eq!(parameters.channel_binding, ChannelBinding::Require);
+        assert_eq!(parameters.target_session_attrs, TargetSessionAttrs::PreferStandby);
+        assert!(parameters.load_balance);
+        assert_eq!(parameters.requirepeer.as_deref(), Some("postgres"));
+        assert!(!parameters.require_auth.allows(Method::Password) && parameters.require_auth.allows(Method::Md5));
+    }
+
+    #[test]
+    fn no_time_limit_is_none() {
+        for given in ["connect_timeout=0", "connect_timeout=-1"] {
+            assert_eq!(resolve(given).unwrap().connect_timeout, None, "{given}");
+        }
+        assert_eq!(resolve("tcp_user_timeout=0").unwrap().tcp.user_timeout, None);
+        assert!(!resolve("keepalives=0").unwrap().tcp.keepalives);
+    }
+
+    #[test]
+    fn a_value_that_is_none_is_told_with_its_keyword_and_what_it_may_be() {
+        let cases = [
+            ("connect_timeout=5x", r#""connect_timeout" is "5x"; it has to be a whole number"#),
+            ("connect_timeout=''", r#""connect_timeout" is ""; it has to be a whole number"#),
+            ("connect_timeout=99999999999", "a whole number"),
+            ("keepalives=yes", r#""keepalives" is "yes"; it has to be a whole number"#),
+            ("keepalives_idle=32768", r#""keepalives_idle" is "32768"; it has to be a whole number up to 32767"#),
+            ("keepalives_interval=1.5", r#""keepalives_interval" is "1.5""#),
+            ("keepalives_count=128", "up to 127"),
+            ("tcp_user_timeout=1s", r#""tcp_user_timeout" is "1s""#),
+            ("target_session_attrs=master", "one of any, read-write, read-only, primary, standby, prefer-standby"),
+            ("target_session_attrs=''", r#""target_session_attrs" is """#),
+            ("load_balance_hosts=1", "one of disable, random"),
+            ("channel_binding=on", "one of disable, prefer, require"),
+            ("require_auth=md6", r#""require_auth": a method in it is not known"#),
+            ("sslmode=x", r#""sslmode" is "x""#),
+            ("port=0", r#""port" has to be"#),
+            ("user='' sslnegotiation=direct", r#""sslnegotiation=direct" needs"#),
+        ];
+        for (given, expected) in cases {
+            let error = resolve(given).unwrap_err();
+            assert!(error.contains(expected), "{given}: {error}");
+        }
+        let long = format!("sslmode={}", "x".repeat(1000));
+        assert!(resolve(&long).unwrap_err().len() < 200);
+    }
+
+    #[test]
+    fn somebody_has_to_be_the_user() {
+        let nobody = Surroundings { user: None, home: None, ..surroundings() };
+        let error = Parameters::resolve(&Conninfo::default(), &nobody).unwrap_err();
+        assert!(error.to_string().starts_with("\"user\" is not given"), "{error}");
+        let parameters = Parameters::resolve(&Conninfo::parse("user=u").unwrap(), &nobody).unwrap();
+        assert_eq!((parameters.user.as_str(), parameters.passfile), ("u", None));
+    }
+
+    #[test]
+    fn what_is_given_comes_before_the_service_and_that_before_variables_and_these_before_defaults() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("services");
+        fs::write(&file, "[a]\nhost=of-service\nport=2\noptions=\n[b]\nhost=of-b\nservice=a\n").unwrap();
+        let variables = "host=of-variable port=3 dbname=of-variable options=of-variable password=p service=b";
+        let around =
+            Surroundings { variables: Conninfo::parse(variables).unwrap(), service_file: Some(file), ..surroundings() };
+        let resolve = |given: &str| {
+            let resolved = Parameters::resolve(&Conninfo::parse(given).unwrap(), &around)?;
+            let Host { name, port, .. } = &resolved.hosts[0];
+            let options = resolved.options.as_deref().unwrap_or("-");
+            Ok::<_, InvalidParameter>(format!("{name} {port} {} {} {options}", resolved.dbname, resolved.user))
+        };
+        assert_eq!(resolve("service=a").unwrap(), "of-service 2 of-variable me -");
+        assert_eq!(resolve("service=a host=given port=''").unwrap(), "given 5432 of-variable me -");
+        assert_eq!(resolve("service=a host=''").unwrap(), "/var/run/postgresql 2 of-variable me -");
+        assert_eq!(resolve("service=a dbname='' user=u options=o").unwrap(), "of-service 2 u u o");
+        assert!(resolve("").unwrap_err().to_string().contains("a service cannot name another one"));
+        assert!(resolve("service=c").unwrap_err().to_string().starts_with("service \"c\" is not in"));
+        assert!(resolve("service=''").unwrap_err().to_string().starts_with("service \"\" is not in"));
+    }
+
+    #[test]
+    fn a_variable_that_cannot_be_used_matters_if_nothing_else_gives_its_keyword() {
+        let reason = "environment variable PGHOST: it is not UTF-8".to_owned();
+        let around = Surroundings { unusable: [("host", reason.clone())].into(), ..surroundings() };
+        let error = Parameters::resolve(&Conninfo::default(), &around).unwrap_err();
+        assert_eq!(error, InvalidParameter(reason.clone()));
+        assert!(Parameters::resolve(&Conninfo::parse("host=a").unwrap(), &around).is_ok());
+        let around = Surroundings { unusable: [("service", reason.clone())].into(), ..surroundings() };
+        assert_eq!(Parameters::resolve(&Conninfo::default(), &around), Err(InvalidParameter(reason)));
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_refused_also_if_the_value_has_come_about_later() {
+        let harmless = Conninfo::parse("gssencmode=prefer").unwrap();
+        let changed = harmless.try_map(|_| Ok::<_, ()>("require".into())).unwrap();
+        let error = Parameters::resolve(&changed, &surroundings()).unwrap_err();
+        assert!(error.to_string().starts_with("\"gssencmode\" cannot be had"), "{error}");
+    }
+
+    #[test]
+    fn secrets_are_not_to_be_seen() {
+        let shown = format!("{:?}", resolve("password=s3cret sslpassword=s3cret").unwrap());
+        assert!(shown.matches("<hidden>").count() == 2 && !shown.contains("s3cret"), "{shown}");
     }
 }

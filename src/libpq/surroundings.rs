@@ -1,15 +1,27 @@
 //! What a process finds itself in, as far as libpq cares: `PG...` variables, the user of the operating system, folders.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
-use super::Conninfo;
+use nix::unistd::{User, geteuid};
+
+use super::{Conninfo, KEYWORDS};
+
+/// Where Debian's and most others' servers have their sockets.
+pub(super) const SOCKET_FOLDER: &str = "/var/run/postgresql";
+
+/// Where Debian's libpq looks for `pg_service.conf`.
+const SYSTEM_FOLDER: &str = "/etc/postgresql-common";
 
 /// Read once, and passed on: nothing else asks the operating system.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surroundings {
-    /// What the variables give, by the keywords they stand for.
+    /// What the variables give, by the keywords they stand for. One that is set and empty is there: to libpq, it keeps the
+    /// default away.
     pub variables: Conninfo,
+    /// Why a variable cannot be used, by the keyword it stands for. It matters where nothing else gives the keyword.
+    pub unusable: BTreeMap<&'static str, String>,
     /// `PGSERVICEFILE`, `PGSYSCONFDIR`
     pub service_file: Option<PathBuf>,
     pub system_folder: PathBuf,
@@ -24,6 +36,125 @@ pub struct Surroundings {
 impl Surroundings {
     /// Those of this process.
     pub fn of_this_process() -> Self {
-        todo!()
+        // An entry that cannot be read is as good as none: a user may well be given.
+        let entry = User::from_uid(geteuid()).ok().flatten().map(|user| (user.name, user.dir));
+        Self::of(|name| std::env::var_os(name), entry, Path::is_dir)
+    }
+
+    /// From the environment, the user's name and home folder in the operating system's list, and what folders there are.
+    pub(super) fn of(
+        variable: impl Fn(&str) -> Option<OsString>,
+        entry: Option<(String, PathBuf)>,
+        is_folder: impl Fn(&Path) -> bool,
+    ) -> Self {
+        let (user, home) = entry.unzip();
+        let mut surroundings = Self {
+            service_file: variable("PGSERVICEFILE").map(PathBuf::from),
+            system_folder: variable("PGSYSCONFDIR").unwrap_or_else(|| SYSTEM_FOLDER.into()).into(),
+            home: variable("HOME").filter(|home| !home.is_empty()).map(PathBuf::from).or(home),
+            user,
+            socket_folder: Some(PathBuf::from(SOCKET_FOLDER)).filter(|folder| is_folder(folder)),
+            ..Self::default()
+        };
+        for keyword in KEYWORDS {
+            if let Some((name, value)) = keyword.variable.and_then(|name| Some((name, variable(name)?))) {
+                surroundings.take(keyword.name, name, value);
+            }
+        }
+        let requires_ssl = || variable("PGREQUIRESSL").is_some_and(|value| value.as_encoded_bytes().starts_with(b"1"));
+        if variable("PGSSLMODE").is_none() && requires_ssl() {
+            surroundings.take("sslmode", "PGREQUIRESSL", "require".into());
+        }
+        surroundings
+    }
+
+    fn take(&mut self, keyword: &'static str, variable: &str, value: OsString) {
+        let taken = match value.into_string() {
+            Ok(value) => self.variables.set(keyword, &value).map_err(|error| error.to_string()),
+            Err(_) => Err("it is not UTF-8".into()),
+        };
+        if let Err(reason) = taken {
+            self.unusable.insert(keyword, format!("environment variable {variable}: {reason}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    fn of(variables: &[(&str, &[u8])]) -> Surroundings {
+        let variables: BTreeMap<_, _> = variables.iter().copied().collect();
+        let variable = |name: &str| variables.get(name).map(|value| OsString::from_vec(value.to_vec()));
+        Surroundings::of(variable, Some(("me".into(), "/home/me".into())), |_| true)
+    }
+
+    #[test]
+    fn every_variable_of_the_table_gives_its_keyword() {
+        for keyword in KEYWORDS {
+            let Some(variable) = keyword.variable else { continue };
+            let value =
+                ["x", "0", "disable", "3.0"].into_iter().find(|value| keyword.refusal(value).is_none()).unwrap();
+            let surroundings = of(&[(variable, value.as_bytes())]);
+            assert_eq!(surroundings.variables.iter().collect::<Vec<_>>(), [(keyword.name, value)]);
+        }
+    }
+
+    #[test]
+    fn a_variable_that_is_set_and_empty_is_there() {
+        let surroundings = of(&[("PGHOST", b""), ("PGSERVICEFILE", b""), ("PGSYSCONFDIR", b"")]);
+        assert_eq!(surroundings.variables.iter().collect::<Vec<_>>(), [("host", "")]);
+        assert_eq!(surroundings.service_file, Some("".into()));
+        assert_eq!(surroundings.system_folder, PathBuf::new());
+    }
+
+    #[test]
+    fn the_old_variable_that_requires_ssl_is_known() {
+        let mode = |variables: &[(&str, &[u8])]| of(variables).variables.get("sslmode").map(str::to_owned);
+        assert_eq!(mode(&[("PGREQUIRESSL", b"1")]).as_deref(), Some("require"));
+        assert_eq!(mode(&[("PGREQUIRESSL", b"0")]), None);
+        assert_eq!(mode(&[("PGREQUIRESSL", b"1"), ("PGSSLMODE", b"prefer")]).as_deref(), Some("prefer"));
+        assert_eq!(mode(&[("PGREQUIRESSL", b"1"), ("PGSSLMODE", b"\xff")]), None);
+    }
+
+    #[test]
+    fn a_variable_that_cannot_be_used_is_told_by_name_and_not_by_value() {
+        let surroundings = of(&[("PGPASSWORD", b"s3cret\xff"), ("PGGSSENCMODE", b"require"), ("PGPORT", b"1")]);
+        assert_eq!(surroundings.variables.iter().collect::<Vec<_>>(), [("port", "1")]);
+        assert_eq!(surroundings.unusable["password"], "environment variable PGPASSWORD: it is not UTF-8");
+        let refused = &surroundings.unusable["gssencmode"];
+        assert!(refused.starts_with("environment variable PGGSSENCMODE: \"gssencmode\" cannot be had"), "{refused}");
+        assert_eq!(surroundings.unusable.len(), 2);
+    }
+
+    #[test]
+    fn a_password_in_the_environment_is_not_to_be_seen() {
+        let shown = format!("{:?}", of(&[("PGPASSWORD", b"s3cret")]));
+        assert!(shown.contains("<hidden>") && !shown.contains("s3cret"), "{shown}");
+    }
+
+    #[test]
+    fn the_home_folder_is_home_or_else_the_one_in_the_operating_systems_list() {
+        assert_eq!(of(&[("HOME", b"/elsewhere")]).home, Some("/elsewhere".into()));
+        assert_eq!(of(&[("HOME", b"")]).home, Some("/home/me".into()));
+        assert_eq!(of(&[]).home, Some("/home/me".into()));
+        assert_eq!(Surroundings::of(|_| None, None, |_| true).home, None);
+    }
+
+    #[test]
+    fn without_variables_there_are_debians_folders() {
+        let surroundings = of(&[]);
+        assert_eq!(surroundings.user.as_deref(), Some("me"));
+        assert_eq!(surroundings.system_folder, Path::new("/etc/postgresql-common"));
+        assert_eq!(surroundings.service_file, None);
+        assert_eq!(surroundings.socket_folder, Some("/var/run/postgresql".into()));
+        assert_eq!(Surroundings::of(|_| None, None, |_| false).socket_folder, None);
+    }
+
+    #[test]
+    fn this_process_has_a_user() {
+        assert_eq!(Surroundings::of_this_process().user, User::from_uid(geteuid()).unwrap().map(|user| user.name));
     }
 }
