@@ -53,11 +53,19 @@ fn in_namespace(path: &Path) -> PathBuf {
     }
 }
 
+/// What is not given is the system's.
 fn keepalive(tcp: &Tcp) -> TcpKeepalive {
-    TcpKeepalive::new()
-        .with_time(tcp.keepalives_idle)
-        .with_interval(tcp.keepalives_interval)
-        .with_retries(tcp.keepalives_count)
+    let mut keepalive = TcpKeepalive::new();
+    if let Some(idle) = tcp.keepalives_idle {
+        keepalive = keepalive.with_time(idle);
+    }
+    if let Some(interval) = tcp.keepalives_interval {
+        keepalive = keepalive.with_interval(interval);
+    }
+    if let Some(count) = tcp.keepalives_count {
+        keepalive = keepalive.with_retries(count);
+    }
+    keepalive
 }
 
 impl fmt::Display for Peer {
