@@ -70,7 +70,7 @@ fn failure(scene: &Scene, dsn: &str) -> String {
     let config = json!({"repository": {"dsn": dsn}, "timeouts": {"connect": 2}});
     let collector = Collector::start(&scene.config_file(&config.to_string()));
     assert_eq!(collector.wait().0.code(), Some(1));
-    wait_for("its last word", || collector.said("powa-collector: ").pop())
+    collector.said("powa-collector: ").pop().expect("its last word")
 }
 
 fn a_silent_first_host_costs_its_own_time_and_only_once(scene: &Scene) {
