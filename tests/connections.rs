@@ -148,12 +148,16 @@ fn a_read_only_default_is_what_target_session_attrs_is_about(scene: &Scene) {
     let asking_for = |attributes| dsn(scene, "127.0.0.1", &port, &format!("target_session_attrs={attributes}"));
     let said = failure(scene, &asking_for("read-only"));
     assert!(said.contains("its transactions are read-write by default"), "{said}");
-    drop(collector(scene, &asking_for("read-write")));
-    drop(collector(scene, &asking_for("primary")));
+    let starts = |attributes| {
+        drop(collector(scene, &asking_for(attributes)));
+        scene.wait_until_nobody_is_left();
+    };
+    starts("read-write");
+    starts("primary");
     be_read_only_by_default(scene);
     let said = failure(scene, &asking_for("read-write"));
     assert!(said.contains("its transactions are read-only by default"), "{said}");
-    drop(collector(scene, &asking_for("read-only")));
+    starts("read-only");
 }
 
 fn a_statement_that_nobody_waits_for_is_cancelled_on_the_repository(scene: &Scene) {

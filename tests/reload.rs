@@ -202,6 +202,7 @@ fn a_column_of_another_type_is_named_and_survived(scene: &Scene) {
     assert_eq!(scene.ask("WORKERS_STATUS", ""), "WORKERS_STATUS OK {}");
     repository.batch_execute("alter table powa_servers alter port type integer").unwrap();
     collector.stop();
+    scene.wait_until_nobody_is_left();
     let _collector = scene.collector();
     scene.wait_for_snapshots(server, 1);
 }

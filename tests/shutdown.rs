@@ -32,8 +32,7 @@ fn sigterm_ends_an_idle_collector_at_once(scene: &Scene) {
     let (status, took) = collector.wait();
     assert!(status.success(), "{status}");
     assert!(took < Duration::from_secs(1), "{took:?}");
-    let mut repository = scene.repository();
-    wait_until("no session to be left", || scene.sessions_of(&mut repository, "%") == 0);
+    scene.wait_until_nobody_is_left();
 }
 
 fn sigint_does_what_sigterm_does(scene: &Scene) {
@@ -103,11 +102,6 @@ fn terminate(collector: &Collector) -> Duration {
     took
 }
 
-fn wait_until_nobody_is_left(scene: &Scene) {
-    let mut repository = scene.repository();
-    wait_until("no session to be left", || scene.sessions_of(&mut repository, "%") == 0);
-}
-
 fn a_load_that_cannot_be_finished_in_time_is_cancelled(scene: &Scene) {
     scene.repository().batch_execute(&sleeping_snapshot("powa_databases_snapshot", 300)).unwrap();
     let server = scene.register();
@@ -119,7 +113,7 @@ fn a_load_that_cannot_be_finished_in_time_is_cancelled(scene: &Scene) {
     let took = terminate(&collector);
     assert!(took < Duration::from_secs(4), "{took:?}");
     assert_eq!(collector.said("worker did not end in time").len(), 1);
-    wait_until_nobody_is_left(scene);
+    scene.wait_until_nobody_is_left();
     assert_eq!(scene.snapshots(server), 0);
     assert_eq!(scene.count("select count(*) from powa_databases where srvid > 0"), 0);
 }
@@ -135,7 +129,7 @@ fn a_remote_server_that_froze_does_not_hold_it_up(scene: &Scene) {
     wait_until("the server to freeze", || proxy.has_sprung());
     let took = terminate(&collector);
     assert!(took < Duration::from_secs(4), "{took:?}");
-    wait_until_nobody_is_left(scene);
+    scene.wait_until_nobody_is_left();
     assert_eq!(scene.snapshots(server), 0);
     proxy.thaw();
     let mut client = remote.connect();
@@ -159,7 +153,7 @@ fn a_repository_that_froze_does_not_hold_it_up(scene: &Scene) {
         assert!(took < Duration::from_millis(3500), "{took:?}");
         proxy.thaw();
         drop(proxy);
-        wait_until_nobody_is_left(&scene);
+        scene.wait_until_nobody_is_left();
         assert_eq!(scene.snapshots(server), snapshots, "{}", String::from_utf8_lossy(moment));
     }
 }
@@ -200,7 +194,7 @@ fn a_stop_at_any_moment_leaves_all_of_a_snapshot_or_nothing(scene: &Scene) {
         let took = terminate(&collector);
         assert!(took < Duration::from_secs(10), "{took:?} when stopped after {stop_after:?}");
         taken += collector.said("snapshot taken").len();
-        wait_until_nobody_is_left(scene);
+        scene.wait_until_nobody_is_left();
         assert_eq!(usize::try_from(scene.snapshots(server)).unwrap(), taken, "stopped after {stop_after:?}");
         assert_eq!(scene.count(unfinished), 0, "stopped after {stop_after:?}");
     }

@@ -171,6 +171,12 @@ impl<'a> Scene<'a> {
         client.query_one(sql, &[&role]).unwrap().get(0)
     }
 
+    /// A session is there until its process has noticed that the collector has gone.
+    pub fn wait_until_nobody_is_left(&self) {
+        let mut repository = self.repository();
+        wait_until("no session to be left", || self.sessions_of(&mut repository, "%") == 0);
+    }
+
     /// Snapshots of a server so far.
     pub fn snapshots(&self, server: i32) -> i64 {
         let sql = "select coalesce_seq - 1 from powa_snapshot_metas where srvid = $1";
