@@ -8,7 +8,7 @@ use lab::Registration;
 use postgres::{Client, NoTls};
 use serde_json::json;
 
-use crate::support::{Collector, Listening, Scene, tests, wait_until};
+use crate::support::{Collector, Listening, Scene, log_of_server, tests, wait_until};
 
 tests![
     no_payload_is_run_as_sql_or_disturbs_the_log,
@@ -171,8 +171,7 @@ fn assert_nothing_was_said(scene: &Scene) {
     let sql = "select count(*) from pg_stat_statements where query like '%' || $1 || '%'
         and dbid = (select oid from pg_database where datname = current_database())";
     assert_eq!(scene.repository().query_one(sql, &[&MARKER]).unwrap().get::<_, i64>(0), 0);
-    let log = std::fs::read(scene.repository_server().log()).unwrap();
-    let log = String::from_utf8_lossy(&log);
+    let log = log_of_server(&scene.repository_server().log());
     let here = format!("@{} STATEMENT", scene.database);
     let said: Vec<_> = log.lines().filter(|line| line.contains(&here) && line.contains(MARKER)).collect();
     assert_eq!(said, [""; 0]);

@@ -3,7 +3,7 @@
 use lab::{Cluster, Registration};
 use serde_json::json;
 
-use crate::support::{Scene, raising, tests, wait_until};
+use crate::support::{Scene, log_of_server, raising, tests, wait_until};
 
 tests![
     a_statement_of_the_remote_server_arrives_in_the_history,
@@ -187,7 +187,7 @@ fn qualstats_are_cleaned_up_also_when_they_cannot_be_read(scene: &Scene) {
         .unwrap();
     let _collector = scene.collector();
     scene.wait_for_error(server, "not today");
-    let log = std::fs::read_to_string(scene.remote_server().log()).unwrap();
+    let log = log_of_server(&scene.remote_server().log());
     assert!(log.contains("traced clean-up"));
 }
 

@@ -6,7 +6,7 @@ use lab::Registration;
 
 use serde_json::json;
 
-use crate::support::{Marked, Scene, raising, replacing, tests, wait_until};
+use crate::support::{Marked, Scene, log_of_server, raising, replacing, tests, wait_until};
 
 tests![
     a_server_without_its_row_is_asked_about_rarely,
@@ -59,7 +59,7 @@ fn a_role_that_may_not_connect_is_tried_rarely_and_shown(scene: &Scene) {
 
 fn a_datasource_that_ends_its_own_session_is_not_repeated_before_the_next_snapshot(scene: &Scene) {
     let remote = scene.own_remote();
-    let mark = format!("ended in {}", remote.name);
+    let mark = format!("ended in \"{}\"", remote.name);
     let ending = format!("raise log ''{mark}''; perform pg_terminate_backend(pg_backend_pid());");
     remote.connect().batch_execute(&replacing("powa_statements_src", &ending)).unwrap();
     let server = scene.register_as(hourly(remote.registration()));
@@ -67,7 +67,7 @@ fn a_datasource_that_ends_its_own_session_is_not_repeated_before_the_next_snapsh
     let error = scene.wait_for_error(server, "terminating connection due to administrator command");
     assert!(error.contains("powa_statements_src"), "{error}");
     std::thread::sleep(Duration::from_secs(5));
-    let log = std::fs::read_to_string(scene.remote_server().log()).unwrap();
+    let log = log_of_server(&scene.remote_server().log());
     assert_eq!(log.lines().filter(|line| line.contains(&mark) && line.contains("LOG:")).count(), 1);
     assert_eq!(collector.said("ERROR").len(), 1);
 }

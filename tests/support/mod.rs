@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 pub use bench::Bench;
 pub use collector::{Collector, output, program};
-pub use faults::{Marked, raising, replacing};
+pub use faults::{Marked, log_of_server, raising, replacing};
 pub use liar::Liar;
 pub use powa_web::PowaWeb;
 pub use scene::{Listening, OwnRemote, Scene, with_powa};
