@@ -109,17 +109,20 @@ fn each_way_to_be_unreachable_is_told_and_heals(scene: &Scene) {
 
 fn one_whose_sessions_are_terminated_is_connected_to_again(scene: &Scene) {
     let remote = scene.own_remote();
-    let server = scene.register_as(remote.registration());
-    let _collector = scene.verbose_collector(json!({}));
+    // The collectors of other tests visit this database too, and are not to be disturbed.
+    let alias = format!("terminated for {}", scene.database);
+    let server = scene.register_as(Registration { alias: Some(&alias), ..remote.registration() });
+    let _collector = scene.verbose_collector(json!({"use_server_alias": true}));
     let mut client = remote.connect();
+    let name = format!("PoWA collector - worker {alias}");
     let terminate = "select count(pg_terminate_backend(pid)) from pg_stat_activity
-        where datname = current_database() and application_name like 'PoWA collector%' and state like $1";
+        where datname = current_database() and application_name = $1 and state = $2";
     for state in ["idle", "active"] {
         scene.wait_for_snapshots(server, scene.snapshots(server) + 1);
         if state == "active" {
             client.batch_execute(&replacing("powa_statements_src", "perform pg_sleep(1);")).unwrap();
         }
-        wait_until("a session to terminate", || client.query_one(terminate, &[&state]).unwrap().get::<_, i64>(0) > 0);
+        wait_until("a session to terminate", || client.query_one(terminate, &[&name, &state]).unwrap().get::<_, i64>(0) > 0);
         scene.wait_for_snapshots(server, scene.snapshots(server) + 2);
         scene.wait_for_status(server, "running");
     }
