@@ -379,7 +379,8 @@ fn a_database_that_refuses_connections_costs_itself_only(scene: &Scene) {
     let remote = scene.own_remote();
     let role = format!("barred_{}", remote.name.replace(' ', "_"));
     let mut client = remote.connect();
-    client.batch_execute(&format!("create database \"closed to {role}\"")).unwrap();
+    // Collectors visit the other template, which cannot be copied meanwhile.
+    client.batch_execute(&format!("create database \"closed to {role}\" template template0")).unwrap();
     client
         .batch_execute(&format!(
             "create role {role} login; grant pg_monitor to {role};
@@ -395,7 +396,8 @@ fn a_database_that_refuses_connections_costs_itself_only(scene: &Scene) {
     assert!(error.contains("remote server") && error.contains("permission denied for database"), "{error}");
     assert!(scene.count("select count(*) from powa_all_tables_history_current") > 0);
     collector.stop();
-    client.batch_execute(&format!("drop database \"closed to {role}\"")).unwrap();
+    // It cannot be dropped before the collectors of other tests have left it.
+    client.batch_execute(&format!("alter database \"closed to {role}\" allow_connections false")).unwrap();
 }
 
 fn client_schema(scene: &Scene) -> String {
