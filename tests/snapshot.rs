@@ -1,6 +1,6 @@
 //! What arrives in the repository, and what becomes of what fails.
 
-use lab::{Cluster, Registration};
+use lab::{Cluster, Registration, Workload};
 use serde_json::json;
 
 use crate::support::{Scene, log_of_server, raising, tests, wait_until};
@@ -192,14 +192,18 @@ fn qualstats_are_cleaned_up_also_when_they_cannot_be_read(scene: &Scene) {
 }
 
 fn nothing_is_added_to_the_remote_servers_statements_once_warm(scene: &Scene) {
-    let remote = scene.own_remote();
-    let role = format!("counted_{}", remote.name.replace(' ', "_"));
-    remote.connect().batch_execute(&format!("create role {role} superuser login")).unwrap();
-    let server = scene.register_as(Registration { username: &role, ..remote.registration() });
+    // What is said in a database for the first time is new, and on the shared server there is a new one at any time.
+    let remote = Cluster::start(scene.generation(), "counted").unwrap();
+    remote.create_powa_database("powa").unwrap();
+    Workload::create(&remote, &["shop"]).unwrap();
+    let mut counting = remote.connect("powa").unwrap();
+    counting.batch_execute("create role counted superuser login").unwrap();
+    let server = scene.register_as(Registration { username: "counted", ..Registration::of(&remote) });
     let _collector = scene.collector();
-    let own = || -> i64 {
-        let sql = "select count(*) from pg_stat_statements s join pg_roles r on r.oid = s.userid where rolname = $1";
-        remote.connect().query_one(sql, &[&role]).unwrap().get(0)
+    let mut own = || -> i64 {
+        let sql = "select count(*) from pg_stat_statements s join pg_roles r on r.oid = s.userid
+            where rolname = 'counted'";
+        counting.query_one(sql, &[]).unwrap().get(0)
     };
     // The first copies catalogs that the others do not.
     scene.wait_for_snapshots(server, 2);
