@@ -151,8 +151,9 @@ fn powa_web_forces_a_snapshot_unless_the_last_is_too_young(scene: &Scene) {
     let server = scene.register_as(Registration { frequency: SELDOM, ..Registration::of(scene.remote_server()) });
     // Before the snapshot that is to be young: it takes its time.
     let web = PowaWeb::start(scene);
-    let _collector = scene.collector();
-    scene.wait_for_snapshots(server, 1);
+    let collector = scene.collector();
+    // It is in the repository before the worker knows that it is, and is in progress until then.
+    collector.wait_to_say("snapshot taken");
     let path = format!("/force_snapshot/{server}");
     assert_eq!(web.get(&path), json!([{"KO": "Last snapshot was less than 10s. ago"}]));
     let mut answer = Value::Null;
