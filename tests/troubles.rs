@@ -104,21 +104,29 @@ fn a_worker_that_is_always_late_takes_up_changes(scene: &Scene) {
 
 fn a_refresh_asked_for_during_a_snapshot_is_for_the_next_one(scene: &Scene) {
     let remote = scene.own_remote();
-    remote.connect().batch_execute(&replacing("powa_databases_src", "perform pg_sleep(2);")).unwrap();
+    remote.connect().batch_execute(&replacing("powa_databases_src", "perform pg_sleep(4);")).unwrap();
     // What is refreshed is there already.
     remote.connect().batch_execute(&raising("powa_statements_src", "no statements")).unwrap();
-    let server = scene.register_as(Registration { frequency: 10, ..remote.registration() });
+    // None is taken that the test has not asked for.
+    let server = scene.register_as(hourly(remote.registration()));
     let _collector = scene.verbose_collector(json!({}));
-    // The first may be followed by the second at once; after that there is time until the third.
-    scene.wait_for_snapshots(server, 2);
+    scene.wait_for_snapshots(server, 1);
     let id = server.to_string();
+    let force = || {
+        wait_until("a snapshot to be forced", || {
+            std::thread::sleep(Duration::from_millis(500));
+            scene.ask("FORCE_SNAPSHOT", &id).starts_with("FORCE_SNAPSHOT OK")
+        });
+    };
     let mut sleeping = remote.connect();
     let in_progress = "select count(*) from pg_stat_activity
         where datname = current_database() and wait_event = 'PgSleep' and state = 'active'";
     let times = "select count(distinct last_refresh) from powa_catalog_databases where datname in ('my app', 'shop')";
     assert_eq!(scene.count(times), 1);
     scene.ask("REFRESH_DB_CAT", &format!("{id} 0"));
+    force();
     wait_until("a snapshot to be under way", || sleeping.query_one(in_progress, &[]).unwrap().get::<_, i64>(0) > 0);
     scene.ask("REFRESH_DB_CAT", &format!("{id} 1 shop"));
+    force();
     wait_until("both to be refreshed, and then one again", || scene.count(times) == 2);
 }
