@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use lab::{Act, Cluster, Proxy, Registration, Workload};
 use serde_json::json;
 
-use crate::support::{Collector, Listening, Marked, Scene, replacing, tests, wait_until};
+use crate::support::{Collector, Listening, Marked, Scene, Stopwatch, replacing, tests, wait_until};
 
 tests![
     one_that_freezes_in_the_middle_of_a_row_costs_itself_only,
@@ -100,7 +100,7 @@ fn each_way_to_be_unreachable_is_told_and_heals(scene: &Scene) {
         proxy.cut();
         scene.wait_for_error(server, reason);
         heal_it();
-        let healed = Instant::now();
+        let healed = Stopwatch::start();
         let before = scene.snapshots(server);
         scene.wait_for_snapshots(server, before + 1);
         assert!(healed.elapsed() < Duration::from_secs(12), "{:?}", healed.elapsed());
@@ -125,7 +125,9 @@ fn one_whose_sessions_are_terminated_is_connected_to_again(scene: &Scene) {
         if state == "active" {
             client.batch_execute(&replacing("powa_statements_src", "perform pg_sleep(1);")).unwrap();
         }
-        wait_until("a session to terminate", || client.query_one(terminate, &[&name, &state]).unwrap().get::<_, i64>(0) > 0);
+        wait_until("a session to terminate", || {
+            client.query_one(terminate, &[&name, &state]).unwrap().get::<_, i64>(0) > 0
+        });
         scene.wait_for_snapshots(server, scene.snapshots(server) + 2);
         scene.wait_for_status(server, "running");
     }
@@ -163,7 +165,7 @@ fn a_row_that_is_locked_by_somebody_delays_nobody_else(scene: &Scene) {
     let mut locking = scene.repository();
     let mut lock = locking.transaction().unwrap();
     lock.execute("select from powa_snapshot_metas where srvid = $1 for update", &[&locked]).unwrap();
-    let (before, of_locked, started) = (scene.snapshots(other), scene.snapshots(locked), Instant::now());
+    let (before, of_locked, started) = (scene.snapshots(other), scene.snapshots(locked), Stopwatch::start());
     scene.wait_for_snapshots(other, before + 3);
     assert!(started.elapsed() < Duration::from_secs(19), "{:?}", started.elapsed());
     assert_eq!(scene.snapshots(locked), of_locked);
@@ -201,7 +203,7 @@ fn half_of_a_hundred_may_freeze_and_the_others_are_on_time(scene: &Scene) {
     let before = least(healthy);
     let mut slowest = Duration::ZERO;
     wait_until_within(Duration::from_secs(4 * FREQUENCY as u64), "the healthy ones to be collected", || {
-        let asked = Instant::now();
+        let asked = Stopwatch::start();
         assert!(listening.ask("WORKERS_STATUS", "").starts_with("WORKERS_STATUS OK {"));
         slowest = slowest.max(asked.elapsed());
         least(healthy) >= before + 3

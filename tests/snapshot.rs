@@ -331,11 +331,13 @@ fn database_modules_and_catalogs_of_every_database_arrive(scene: &Scene) {
     }
     assert_eq!(scene.errors(server), [""; 0]);
     // All rows of a snapshot carry one time.
-    let times = "select count(distinct (record).ts) - (select coalesce_seq - 1 from powa_snapshot_metas where srvid > 0)
+    let times =
+        "select count(distinct (record).ts) - (select coalesce_seq - 1 from powa_snapshot_metas where srvid > 0)
         from powa_all_tables_history_current";
     assert_eq!(scene.count(times), 0, "counted in one go, as there may be another one at any time");
     // What was copied a moment ago is not copied again; databases that other tests have made since are.
-    let refreshed = "select count(distinct last_refresh) from powa_catalog_databases where datname in ('my app', 'shop')";
+    let refreshed =
+        "select count(distinct last_refresh) from powa_catalog_databases where datname in ('my app', 'shop')";
     assert_eq!(scene.count(refreshed), 1);
     scene.wait_for_snapshots(server, 2);
     assert_eq!(scene.count(refreshed), 1);

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{assert_no_secret, wait_for};
+use super::{Stopwatch, assert_no_secret, wait_for};
 
 /// The program under test, with nothing of the tester's own configuration in its environment.
 pub fn program() -> Command {
@@ -138,9 +138,9 @@ impl Collector {
 
     /// Waits for the end, after which all of the log is there, and tells how long it took.
     pub fn wait(&self) -> (ExitStatus, Duration) {
-        let started = Instant::now();
+        let stopwatch = Stopwatch::start();
         let status = wait_for("the collector's end", || self.child.lock().unwrap().try_wait().unwrap());
-        let took = started.elapsed();
+        let took = stopwatch.elapsed();
         self.read_to_the_end();
         (status, took)
     }

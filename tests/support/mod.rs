@@ -7,6 +7,7 @@ mod liar;
 mod powa_web;
 mod scene;
 mod statements;
+mod stopwatch;
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ pub use liar::Liar;
 pub use powa_web::PowaWeb;
 pub use scene::{Listening, OwnRemote, Scene, with_powa};
 pub use statements::Statements;
+pub use stopwatch::Stopwatch;
 
 use lab::Generation;
 
