@@ -59,7 +59,8 @@ fn dsn(scene: &Scene, hosts: &str, ports: &str, more: &str) -> String {
 }
 
 fn collector(scene: &Scene, dsn: &str) -> Collector {
-    let config = json!({"repository": {"dsn": dsn}, "timeouts": {"connect": 2}});
+    // Not so short that the good host could fail by standing still for a moment.
+    let config = json!({"repository": {"dsn": dsn}, "timeouts": {"connect": 5}});
     let collector = Collector::start(&scene.config_file(&config.to_string()));
     scene.wait_until_listening(&collector);
     collector
