@@ -29,15 +29,17 @@ tests![
 ];
 
 fn reload_starts_what_is_new_and_stops_what_has_gone(scene: &Scene) {
-    let collector = scene.collector();
-    let server = scene.register();
+    let collector = scene.collector_with(json!({"use_server_alias": true}));
+    let alias = own_alias(scene);
+    let server = scene.register_as(Registration { alias: Some(&alias), ..Registration::of(scene.remote_server()) });
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
     scene.wait_for_snapshots(server, 1);
+    assert!(worker_sessions(scene) > 0);
 
     scene.repository().execute("select powa_deactivate_server($1)", &[&server]).unwrap();
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
     wait_until("the worker to be gone", || scene.ask("WORKERS_STATUS", "") == "WORKERS_STATUS OK {}");
-    assert_eq!(worker_sessions(scene), 0);
+    wait_until("its sessions to be gone", || worker_sessions(scene) == 0);
     let after = scene.snapshots(server);
     collector.wait_to_say("server removed");
 
