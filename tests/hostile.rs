@@ -2,11 +2,9 @@
 //! waiting, or writes lines of its own into the log.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use lab::Registration;
-use postgres::fallible_iterator::FallibleIterator;
 use postgres::{Client, NoTls};
 use serde_json::json;
 
@@ -195,16 +193,13 @@ fn assert_log_is_in_order(collector: &Collector) {
 
 fn a_flood_delays_neither_snapshots_nor_other_people(scene: &Scene) {
     let server = scene.register();
-    if scene.generation().powa_major() > 4 {
-        // Databases that other tests make meanwhile are not this one's matter.
-        scene.repository().batch_execute("delete from powa_db_module_config; delete from powa_catalogs").unwrap();
-    }
+    scene.without_databases();
     let collector = scene.collector();
     scene.wait_for_snapshots(server, 2);
     let role = scene.create_role("attacker", "");
     let mut attacker = Client::connect(&scene.dsn(&role), NoTls).unwrap();
     let mut administrator = Listening::on(scene.repository(), "answers");
-    let heard = commands_as_heard(scene);
+    let heard = scene.when_heard("WORKERS_STATUS answers");
     let mut repository = scene.repository();
     let mut last_snapshot = || -> f64 {
         let sql = "select extract(epoch from snapts)::float8 from powa_snapshot_metas where srvid = $1";
@@ -252,24 +247,6 @@ fn a_flood_delays_neither_snapshots_nor_other_people(scene: &Scene) {
     let dropped = collector.said("some are dropped").len();
     assert!((1..=100).contains(&dropped), "{dropped} lines for less than 10,000 messages");
     assert_log_is_in_order(&collector);
-}
-
-/// When somebody else on the channel of the commands hears those that ask for an answer here.
-fn commands_as_heard(scene: &Scene) -> Receiver<Instant> {
-    let mut client = scene.repository();
-    client.batch_execute("listen powa_collector").unwrap();
-    let (tell, heard) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut notifications = client.notifications();
-        let mut all = notifications.blocking_iter();
-        // The session is ended with its database.
-        while let Ok(Some(command)) = all.next() {
-            if command.payload() == "WORKERS_STATUS answers" && tell.send(Instant::now()).is_err() {
-                return;
-            }
-        }
-    });
-    heard
 }
 
 fn an_answer_is_never_taken_for_a_command(scene: &Scene) {
