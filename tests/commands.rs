@@ -72,19 +72,30 @@ fn reload_with_a_broken_file_says_why_and_changes_nothing(scene: &Scene) {
 
 fn force_snapshot_takes_one_but_not_too_soon(scene: &Scene) {
     let server = scene.register_as(Registration { frequency: 3600, ..Registration::of(scene.remote_server()) });
-    let _collector = scene.collector();
-    scene.wait_for_snapshots(server, 1);
+    // The 10 s are those since it has begun.
+    scene.without_databases();
+    let collector = scene.collector();
+    // It is in the repository before the worker knows that it is, and is in progress until then.
+    collector.wait_to_say("snapshot taken");
     let too_soon = "FORCE_SNAPSHOT KO Last snapshot was less than 10s. ago";
     let id = server.to_string();
     assert_eq!(scene.ask("FORCE_SNAPSHOT", &id), too_soon);
-    let mut answer = String::new();
-    wait_until("the 10 s to be over", || {
+    let before = scene.snapshots(server);
+    wait_until("a snapshot to begin while it is asked for", || {
         std::thread::sleep(Duration::from_millis(200));
-        answer = scene.ask("FORCE_SNAPSHOT", &id);
-        answer != too_soon
+        let answer = scene.ask("FORCE_SNAPSHOT", &id);
+        // Where the machine is busy, one may not begin within the 100 ms that the answer waits; then there is another.
+        let expected = [
+            too_soon,
+            "FORCE_SNAPSHOT OK Snapshot in progress",
+            "FORCE_SNAPSHOT OK Snapshot will begin shortly",
+            "FORCE_SNAPSHOT KO A forced snapshot is already scheduled",
+            "FORCE_SNAPSHOT KO A snapshot is already in progress",
+        ];
+        assert!(expected.contains(&answer.as_str()), "{answer}");
+        answer == expected[1]
     });
-    assert_eq!(answer, "FORCE_SNAPSHOT OK Snapshot in progress");
-    scene.wait_for_snapshots(server, 2);
+    scene.wait_for_snapshots(server, before + 1);
 }
 
 fn force_snapshot_says_what_is_wrong_with_its_argument(scene: &Scene) {

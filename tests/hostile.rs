@@ -8,7 +8,7 @@ use lab::Registration;
 use postgres::{Client, NoTls};
 use serde_json::json;
 
-use crate::support::{Collector, Listening, Scene, tests, wait_until};
+use crate::support::{Collector, Listening, Scene, Stopwatch, log_of_server, tests, wait_until};
 
 tests![
     no_payload_is_run_as_sql_or_disturbs_the_log,
@@ -167,11 +167,13 @@ fn assert_nothing_ran(client: &mut Client) {
 
 /// Neither did a statement fail because of it: its text would be in the server's log.
 fn assert_nothing_was_said(scene: &Scene) {
-    let sql = "select count(*) from pg_stat_statements where query like '%' || $1 || '%'";
+    // Not those of other tests in their own databases, which may well say it.
+    let sql = "select count(*) from pg_stat_statements where query like '%' || $1 || '%'
+        and dbid = (select oid from pg_database where datname = current_database())";
     assert_eq!(scene.repository().query_one(sql, &[&MARKER]).unwrap().get::<_, i64>(0), 0);
-    let log = std::fs::read(scene.repository_server().log()).unwrap();
-    let log = String::from_utf8_lossy(&log);
-    let said: Vec<_> = log.lines().filter(|line| line.contains("STATEMENT") && line.contains(MARKER)).collect();
+    let log = log_of_server(&scene.repository_server().log());
+    let here = format!("@{} STATEMENT", scene.database);
+    let said: Vec<_> = log.lines().filter(|line| line.contains(&here) && line.contains(MARKER)).collect();
     assert_eq!(said, [""; 0]);
 }
 
@@ -191,15 +193,13 @@ fn assert_log_is_in_order(collector: &Collector) {
 
 fn a_flood_delays_neither_snapshots_nor_other_people(scene: &Scene) {
     let server = scene.register();
-    if scene.generation().powa_major() > 4 {
-        // Databases that other tests make meanwhile are not this one's matter.
-        scene.repository().batch_execute("delete from powa_db_module_config; delete from powa_catalogs").unwrap();
-    }
+    scene.without_databases();
     let collector = scene.collector();
     scene.wait_for_snapshots(server, 2);
     let role = scene.create_role("attacker", "");
     let mut attacker = Client::connect(&scene.dsn(&role), NoTls).unwrap();
     let mut administrator = Listening::on(scene.repository(), "answers");
+    let heard = scene.when_heard("WORKERS_STATUS answers");
     let mut repository = scene.repository();
     let mut last_snapshot = || -> f64 {
         let sql = "select extract(epoch from snapts)::float8 from powa_snapshot_metas where srvid = $1";
@@ -209,6 +209,7 @@ fn a_flood_delays_neither_snapshots_nor_other_people(scene: &Scene) {
     let flooding = AtomicBool::new(true);
     let before = collector.resident();
     let mut slowest = Duration::ZERO;
+    let whole = Stopwatch::start();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let sql = "select pg_notify('powa_collector', 'RELOAD ' || case g % 2 when 0 then 'a' else repeat('x', 7900) end || g)
@@ -220,9 +221,12 @@ fn a_flood_delays_neither_snapshots_nor_other_people(scene: &Scene) {
             flooding.store(false, Ordering::Relaxed);
         });
         while flooding.load(Ordering::Relaxed) {
-            let asked = Instant::now();
+            let asked = Stopwatch::start();
             let answer = administrator.ask("WORKERS_STATUS", "");
-            slowest = slowest.max(asked.elapsed());
+            let (answered, stood_still) = (Instant::now(), asked.stood_still());
+            // The time until PostgreSQL has passed on the command, behind the flood, is not the collector's.
+            let heard = heard.recv_timeout(Duration::from_secs(20)).expect("the command is heard here too");
+            slowest = slowest.max(answered.saturating_duration_since(heard).saturating_sub(stood_still));
             assert_eq!(answer, format!("WORKERS_STATUS OK {{\"{server}\": \"running\"}}"));
             let last = last_snapshot();
             if snapshots.last() != Some(&last) {
@@ -236,7 +240,8 @@ fn a_flood_delays_neither_snapshots_nor_other_people(scene: &Scene) {
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
     assert!(after < before + 8_192, "{before} kB before, {after} kB after");
     assert!(snapshots.len() >= 3, "{snapshots:?}");
-    assert!(snapshots.windows(2).all(|pair| (pair[1] - pair[0] - 5.0).abs() < 2.0), "{snapshots:?}");
+    let deviation = 2.0 + whole.stood_still().as_secs_f64();
+    assert!(snapshots.windows(2).all(|pair| (pair[1] - pair[0] - 5.0).abs() < deviation), "{snapshots:?}");
     assert_eq!(collector.said("are skipped"), [""; 0]);
     assert_eq!(collector.said("reloading"), [""; 0]);
     let dropped = collector.said("some are dropped").len();
@@ -288,10 +293,11 @@ fn a_server_with_names_that_look_like_sql_is_collected(scene: &Scene) {
         scene.wait_for_snapshots(*server, 1);
         assert_eq!(scene.errors(*server), [""; 0]);
     }
+    // Collectors of other tests come here as other users.
     let sql = "select application_name from pg_stat_activity where application_name like 'PoWA collector - worker%'
-        and datname = $1 and application_name not like '%127.0.0.1:%'";
-    let names: Vec<String> =
-        scene.remote("powa").query(sql, &[&remote.name]).unwrap().iter().map(|row| row.get(0)).collect();
+        and datname = $1 and application_name not like '%127.0.0.1:%' and usename like '%' || $2";
+    let names = scene.remote("powa").query(sql, &[&remote.name, &scene.database]).unwrap();
+    let names: Vec<String> = names.iter().map(|row| row.get(0)).collect();
     assert_eq!(names.len(), servers.len());
     assert!(!names.iter().any(|name| name.contains(char::is_control)), "{names:?}");
     assert_nothing_ran(&mut scene.repository());
@@ -343,13 +349,16 @@ fn a_line_break_in_an_address_does_not_break_the_log(scene: &Scene) {
     let sql = sql.replace("PORT", &scene.remote_server().port().to_string());
     scene.repository().batch_execute(&sql).unwrap();
     let collector = scene.collector();
+    assert_eq!(servers.len(), 16);
     for server in servers {
         scene.wait_for_status(server, "no connection to remote server");
         scene.wait_for_error(server, "could not connect to");
+        // A name server that is slow at first is another reason to be told.
+        let own = format!("server{{id={server} ");
+        wait_until("it to be said", || collector.said(&own).iter().any(|line| line.contains("could not connect to")));
     }
     assert_nothing_ran(&mut scene.repository());
     assert_log_is_in_order(&collector);
-    wait_until("all to be said", || collector.said("could not connect to").len() == 16);
 }
 
 fn databases_with_names_that_look_like_sql_are_collected(scene: &Scene) {
@@ -357,7 +366,9 @@ fn databases_with_names_that_look_like_sql_are_collected(scene: &Scene) {
     let names: Vec<_> =
         INJECTIONS.iter().map(|injection| format!("{} {injection}", scene.generation().label())).collect();
     for name in &names {
-        remote.batch_execute(&format!("create database \"{}\"", name.replace('"', "\"\""))).unwrap();
+        // Collectors visit the other template, which cannot be copied meanwhile.
+        let name = name.replace('"', "\"\"");
+        remote.batch_execute(&format!("create database \"{name}\" template template0")).unwrap();
     }
     let server = scene.register();
     let collector = scene.collector();

@@ -1,12 +1,13 @@
 //! Roles and databases have settings of their own, which every session inherits. The same rows arrive.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use lab::Registration;
 use postgres::Client;
 use serde_json::json;
 
-use crate::support::{Collector, OwnRemote, Scene, replacing, tests, wait_until};
+use crate::support::{OwnRemote, Scene, Stopwatch, log_of_server, replacing, tests, wait_until};
 
 tests![
     the_same_rows_arrive_whatever_roles_and_databases_set,
@@ -180,20 +181,30 @@ fn a_time_that_is_enough_for_nothing_is_enough_to_set_another(scene: &Scene) {
 }
 
 fn a_datasource_waits_for_a_lock_as_long_as_the_role_says(scene: &Scene) {
-    let waited = milliseconds_waited(scene, Some("4s"));
-    assert!((4_000..6_000).contains(&waited), "{waited} ms");
+    assert_waited(scene, Some("4s"), 4_000..6_000);
 }
 
 fn a_datasource_waits_for_a_lock_for_two_seconds_where_nobody_says(scene: &Scene) {
-    let waited = milliseconds_waited(scene, None);
-    assert!((2_000..4_000).contains(&waited), "{waited} ms");
+    assert_waited(scene, None, 2_000..4_000);
 }
 
-/// By a snapshot with a datasource that waits for a lock which somebody holds. The others arrive.
-fn milliseconds_waited(scene: &Scene, lock_timeout: Option<&str>) -> u64 {
+/// For so many milliseconds, by a snapshot with a datasource that waits for a lock which somebody holds. The others
+/// arrive.
+fn assert_waited(scene: &Scene, lock_timeout: Option<&str>, expected: Range<u128>) {
     let remote = scene.own_remote();
     let mut client = remote.connect();
-    client.batch_execute(&replacing("powa_statements_src", "perform pg_advisory_xact_lock(1);")).unwrap();
+    // As the server has seen it: how long the other datasources take is another matter.
+    let mark = format!("milliseconds waited in \"{}\":", remote.name);
+    let waiting = format!(
+        "declare since timestamptz := clock_timestamp();
+        begin
+            perform pg_advisory_xact_lock(1);
+        exception when lock_not_available then
+            raise log ''{mark} %'', (extract(epoch from clock_timestamp() - since) * 1000)::int;
+            raise;
+        end;"
+    );
+    client.batch_execute(&replacing("powa_statements_src", &waiting)).unwrap();
     if let Some(limit) = lock_timeout {
         scene
             .remote("postgres")
@@ -202,20 +213,19 @@ fn milliseconds_waited(scene: &Scene, lock_timeout: Option<&str>) -> u64 {
     }
     client.batch_execute("select pg_advisory_lock(1)").unwrap();
     let server = scene.register_as(Registration { frequency: 60, ..remote.registration() });
-    let collector = scene.collector();
+    let stopwatch = Stopwatch::start();
+    let _collector = scene.collector();
     let error = scene.wait_for_error(server, "powa_statements_src");
     for part in ["remote server", "canceling statement due to lock timeout", "another session holds a lock on it"] {
         assert!(error.contains(part), "{part} is missing in: {error}");
     }
     assert_eq!(scene.errors(server).len(), 1);
     assert!(scene.count("select count(*) from powa_databases where srvid > 0") >= 4);
-    collected_in(&collector)
-}
-
-fn collected_in(collector: &Collector) -> u64 {
-    let line = collector.wait_to_say("snapshot taken");
-    let number = line.split("collect_ms=").nth(1).and_then(|rest| rest.split(' ').next());
-    number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{line}"))
+    let log = log_of_server(&remote.log());
+    let waited = log.lines().find_map(|line| line.split_once(&mark)).expect("the wait is in the log").1;
+    let waited: u128 = waited.trim().parse().unwrap();
+    let longest = expected.end + stopwatch.stood_still().as_millis();
+    assert!((expected.start..longest).contains(&waited), "{waited} ms");
 }
 
 fn an_extension_that_is_moved_is_found_again(scene: &Scene) {

@@ -2,10 +2,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use lab::Registration;
+use lab::{Cluster, Registration, Workload};
 use serde_json::json;
 
-use crate::support::{Scene, tests};
+use crate::support::{Scene, tests, with_powa};
 
 tests![the_grants_of_the_readme_are_enough, without_pg_read_all_stats_the_readmes_cure_is_named];
 
@@ -23,9 +23,12 @@ fn grants(scene: &Scene, side: &str) -> (String, String, String) {
 }
 
 fn the_grants_of_the_readme_are_enough(scene: &Scene) {
-    let remote = scene.own_remote();
+    // On the shared server, there are databases of other tests that not everybody may connect to.
+    let remote = Cluster::start(scene.generation(), "granted").unwrap();
+    remote.create_powa_database("powa").unwrap();
+    Workload::create(&remote, &["shop"]).unwrap();
     let (sql, _, reader) = grants(scene, "remote");
-    remote.connect().batch_execute(&sql).unwrap();
+    with_powa(remote.connect("powa").unwrap()).batch_execute(&sql).unwrap();
 
     let mut repository = scene.repository();
     let (sql, collector, _) = grants(scene, "repository");
@@ -39,7 +42,7 @@ fn the_grants_of_the_readme_are_enough(scene: &Scene) {
     repository.batch_execute(&format!("grant password_required to {collector}")).unwrap();
 
     // Coalesced and purged soon, so that these functions run too.
-    let server = scene.register_as(Registration { username: &reader, ..remote.registration() });
+    let server = scene.register_as(Registration { username: &reader, ..Registration::of(&remote) });
     repository
         .execute("update powa_servers set powa_coalesce = 5, retention = '1 second' where id = $1", &[&server])
         .unwrap();

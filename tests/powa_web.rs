@@ -29,10 +29,15 @@ fn powa_web_reloads_the_collector_and_notices_when_it_is_not_there(scene: &Scene
     let collector = scene.collector();
     let web = PowaWeb::start(scene);
     let server = scene.register();
-    assert_eq!(web.get("/reload_collector/"), true);
+    wait_until_reloaded(&web);
     scene.wait_for_snapshots(server, 1);
     collector.stop();
     assert_eq!(web.get("/reload_collector/"), false);
+}
+
+/// powa-web listens for some seconds, in which the machine may stand still. Then one tries again.
+fn wait_until_reloaded(web: &PowaWeb) {
+    wait_until("powa-web to reload the collector", || web.get("/reload_collector/") == true);
 }
 
 fn powa_web_shows_how_the_workers_are(scene: &Scene) {
@@ -44,17 +49,24 @@ fn powa_web_shows_how_the_workers_are(scene: &Scene) {
     scene.wait_for_status(unreached, "no connection to remote server");
 
     let web = PowaWeb::start(scene);
-    let servers = web.get("/config/powa_servers/");
     let status_in_list = |servers: &Value, id: i32| {
         let row = servers["data"].as_array().unwrap().iter().find(|row| row["id"] == id).unwrap();
         row["collector_status"].as_str().unwrap().to_owned()
     };
+    // powa-web listens for a second or two, in which the machine may stand still. Then one looks again.
+    let mut servers = Value::Null;
+    wait_until("powa-web to hear of the workers", || {
+        servers = web.get("/config/powa_servers/");
+        status_in_list(&servers, reached) != "unknown"
+    });
     assert_eq!(status_in_list(&servers, reached), "running");
     assert_eq!(status_in_list(&servers, unreached), "no connection to remote server");
     let details = |id: i32| web.get(&format!("/config/{id}/server_details/"))["messages"].clone();
     let about = "Collector status for this instance";
-    assert_eq!(details(reached), json!({"success": [format!("{about}: running")]}));
-    assert_eq!(details(unreached), json!({"alert": [format!("{about}: no connection to remote server")]}));
+    let running = json!({"success": [format!("{about}: running")]});
+    wait_until("powa-web to hear of one that runs", || details(reached) == running);
+    let unconnected = json!({"alert": [format!("{about}: no connection to remote server")]});
+    wait_until("powa-web to hear of one that is not connected", || details(unreached) == unconnected);
 
     collector.stop();
     assert_eq!(status_in_list(&web.get("/config/powa_servers/"), reached), "unknown");
@@ -144,15 +156,18 @@ fn who_may_not_command_the_collector_may_not_with_powa_web(scene: &Scene) {
         assert_eq!(web.get(&format!("/force_snapshot/{server}")), json!([{"KO": "Permission denied"}]));
     }
     scene.repository().batch_execute(&format!("grant pg_signal_backend to {role}")).unwrap();
-    assert_eq!(web.get("/reload_collector/"), true);
+    wait_until_reloaded(&web);
 }
 
 fn powa_web_forces_a_snapshot_unless_the_last_is_too_young(scene: &Scene) {
     let server = scene.register_as(Registration { frequency: SELDOM, ..Registration::of(scene.remote_server()) });
     // Before the snapshot that is to be young: it takes its time.
     let web = PowaWeb::start(scene);
-    let _collector = scene.collector();
-    scene.wait_for_snapshots(server, 1);
+    // The 10 s are those since it has begun.
+    scene.without_databases();
+    let collector = scene.collector();
+    // It is in the repository before the worker knows that it is, and is in progress until then.
+    collector.wait_to_say("snapshot taken");
     let path = format!("/force_snapshot/{server}");
     assert_eq!(web.get(&path), json!([{"KO": "Last snapshot was less than 10s. ago"}]));
     let mut answer = Value::Null;

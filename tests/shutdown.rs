@@ -1,7 +1,7 @@
 //! The end: soon, in good order, and with nothing left behind.
 
 use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lab::{Act, Proxy, Registration};
 use rustix::process::Signal;
@@ -32,8 +32,7 @@ fn sigterm_ends_an_idle_collector_at_once(scene: &Scene) {
     let (status, took) = collector.wait();
     assert!(status.success(), "{status}");
     assert!(took < Duration::from_secs(1), "{took:?}");
-    let mut repository = scene.repository();
-    wait_until("no session to be left", || scene.sessions_of(&mut repository, "%") == 0);
+    scene.wait_until_nobody_is_left();
 }
 
 fn sigint_does_what_sigterm_does(scene: &Scene) {
@@ -73,24 +72,31 @@ fn a_query_that_is_under_way_is_cancelled_on_the_remote_server(scene: &Scene) {
 }
 
 fn a_load_that_has_begun_is_finished(scene: &Scene) {
-    scene.repository().batch_execute(&sleeping_snapshot("powa_databases_snapshot", 2)).unwrap();
+    // It goes on for as long as the test wants it to.
+    scene.repository().batch_execute("create table public.patience as select 1 as one").unwrap();
+    let pause = "while exists (select from public.patience) loop perform pg_sleep(0.1); end loop;";
+    scene.repository().batch_execute(&delayed_snapshot("powa_databases_snapshot", pause)).unwrap();
     let server = scene.register_as(Registration { frequency: 3600, ..Registration::of(scene.remote_server()) });
     let collector = scene.verbose_collector(json!({}));
     let mut repository = scene.repository();
     let loading = "select count(*) from pg_stat_activity
         where datname = current_database() and wait_event = 'PgSleep' and state = 'active'";
     wait_until("the load to be under way", || repository.query_one(loading, &[]).unwrap().get::<_, i64>(0) == 1);
-    collector.stop();
+    collector.signal(Signal::TERM);
+    collector.wait_to_say("stopping");
+    scene.repository().batch_execute("delete from public.patience").unwrap();
+    let (status, _) = collector.wait();
+    assert!(status.success(), "{status}, after:\n{}", collector.log().join("\n"));
     assert_eq!(scene.snapshots(server), 1);
     assert!(scene.count("select count(*) from powa_statements where srvid > 0") > 0);
 }
 
 /// Puts a pause in front of what a function of the repository does.
-fn sleeping_snapshot(function: &str, seconds: u32) -> String {
+fn delayed_snapshot(function: &str, pause: &str) -> String {
     format!(
         "do $replace$ declare definition text; begin
             select pg_get_functiondef(oid) into definition from pg_proc where proname = '{function}';
-            execute regexp_replace(definition, E'\\nBEGIN', E'\\nBEGIN perform pg_sleep({seconds});');
+            execute regexp_replace(definition, E'\\nBEGIN', E'\\nBEGIN {pause}');
         end $replace$"
     )
 }
@@ -103,13 +109,8 @@ fn terminate(collector: &Collector) -> Duration {
     took
 }
 
-fn wait_until_nobody_is_left(scene: &Scene) {
-    let mut repository = scene.repository();
-    wait_until("no session to be left", || scene.sessions_of(&mut repository, "%") == 0);
-}
-
 fn a_load_that_cannot_be_finished_in_time_is_cancelled(scene: &Scene) {
-    scene.repository().batch_execute(&sleeping_snapshot("powa_databases_snapshot", 300)).unwrap();
+    scene.repository().batch_execute(&delayed_snapshot("powa_databases_snapshot", "perform pg_sleep(300);")).unwrap();
     let server = scene.register();
     let collector = scene.verbose_collector(json!({"timeouts": {"stop": 4}}));
     let mut repository = scene.repository();
@@ -119,7 +120,7 @@ fn a_load_that_cannot_be_finished_in_time_is_cancelled(scene: &Scene) {
     let took = terminate(&collector);
     assert!(took < Duration::from_secs(4), "{took:?}");
     assert_eq!(collector.said("worker did not end in time").len(), 1);
-    wait_until_nobody_is_left(scene);
+    scene.wait_until_nobody_is_left();
     assert_eq!(scene.snapshots(server), 0);
     assert_eq!(scene.count("select count(*) from powa_databases where srvid > 0"), 0);
 }
@@ -135,7 +136,7 @@ fn a_remote_server_that_froze_does_not_hold_it_up(scene: &Scene) {
     wait_until("the server to freeze", || proxy.has_sprung());
     let took = terminate(&collector);
     assert!(took < Duration::from_secs(4), "{took:?}");
-    wait_until_nobody_is_left(scene);
+    scene.wait_until_nobody_is_left();
     assert_eq!(scene.snapshots(server), 0);
     proxy.thaw();
     let mut client = remote.connect();
@@ -159,7 +160,7 @@ fn a_repository_that_froze_does_not_hold_it_up(scene: &Scene) {
         assert!(took < Duration::from_millis(3500), "{took:?}");
         proxy.thaw();
         drop(proxy);
-        wait_until_nobody_is_left(&scene);
+        scene.wait_until_nobody_is_left();
         assert_eq!(scene.snapshots(server), snapshots, "{}", String::from_utf8_lossy(moment));
     }
 }
@@ -191,18 +192,28 @@ fn a_repository_that_is_away_does_not_hold_it_up(scene: &Scene) {
 fn a_stop_at_any_moment_leaves_all_of_a_snapshot_or_nothing(scene: &Scene) {
     let server = scene.register_as(Registration { frequency: 3600, ..Registration::of(scene.remote_server()) });
     let unfinished = "select count(*) from powa_statements_src_tmp";
-    let mut taken = 0;
-    for stop_after in (0..15).map(|n| Duration::from_millis(n * n * 5)) {
+    let begin = || {
         let overdue = "update powa_snapshot_metas set snapts = '-infinity'";
         scene.repository().batch_execute(overdue).unwrap();
-        let collector = scene.verbose_collector(json!({}));
+        scene.verbose_collector(json!({}))
+    };
+    // How long a snapshot takes depends on the machine, and on how busy it is.
+    let collector = begin();
+    let ready = Instant::now();
+    collector.wait_to_say("snapshot taken");
+    let whole = ready.elapsed();
+    collector.stop();
+    scene.wait_until_nobody_is_left();
+    let mut taken = 1;
+    for stop_after in (0..15).map(|n| whole * (n * n) / 144) {
+        let collector = begin();
         std::thread::sleep(stop_after);
         let took = terminate(&collector);
         assert!(took < Duration::from_secs(10), "{took:?} when stopped after {stop_after:?}");
         taken += collector.said("snapshot taken").len();
-        wait_until_nobody_is_left(scene);
+        scene.wait_until_nobody_is_left();
         assert_eq!(usize::try_from(scene.snapshots(server)).unwrap(), taken, "stopped after {stop_after:?}");
         assert_eq!(scene.count(unfinished), 0, "stopped after {stop_after:?}");
     }
-    assert!((1..15).contains(&taken), "some are stopped before, some after: {taken}");
+    assert!((2..16).contains(&taken), "some are stopped before, some after: {taken}");
 }

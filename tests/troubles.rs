@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use lab::Registration;
+use lab::{Cluster, Registration};
 
 use serde_json::json;
 
-use crate::support::{Marked, Scene, raising, replacing, tests, wait_until};
+use crate::support::{Marked, Scene, log_of_server, raising, replacing, tests, wait_until};
 
 tests![
     a_server_without_its_row_is_asked_about_rarely,
@@ -40,26 +40,26 @@ fn a_server_without_its_row_is_asked_about_rarely(scene: &Scene) {
 }
 
 fn a_role_that_may_not_connect_is_tried_rarely_and_shown(scene: &Scene) {
-    let remote = scene.own_remote();
-    let mut client = remote.connect();
-    let role = format!("outside_{}", remote.name.replace(' ', "_"));
-    let revoke = format!("create role {role} login; revoke connect on database \"{}\" from public", remote.name);
-    client.batch_execute(&revoke).unwrap();
-    let server = scene.register_as(Registration { username: &role, ..remote.registration() });
+    // Not every collector of other tests may connect to it either, and the log does not tell whose try it was.
+    let remote = Cluster::start(scene.generation(), "outside").unwrap();
+    remote.create_powa_database("powa").unwrap();
+    let mut client = remote.connect("powa").unwrap();
+    client.batch_execute("create role outside login; revoke connect on database powa from public").unwrap();
+    let server = scene.register_as(Registration { username: "outside", ..Registration::of(&remote) });
     let _collector = scene.verbose_collector(json!({}));
     scene.wait_for_status(server, "no connection to remote server");
     scene.wait_for_error(server, "permission denied for database");
     std::thread::sleep(Duration::from_secs(5));
-    let log = std::fs::read_to_string(scene.remote_server().log()).unwrap();
-    let tries = log.lines().filter(|line| line.contains("permission denied") && line.contains(&remote.name)).count();
+    let log = log_of_server(&remote.log());
+    let tries = log.lines().filter(|line| line.contains("permission denied for database")).count();
     assert!((1..15).contains(&tries), "{tries} tries in some 5 s");
-    client.batch_execute(&format!("grant connect on database \"{}\" to public", remote.name)).unwrap();
+    client.batch_execute("grant connect on database powa to public").unwrap();
     scene.wait_for_status(server, "running");
 }
 
 fn a_datasource_that_ends_its_own_session_is_not_repeated_before_the_next_snapshot(scene: &Scene) {
     let remote = scene.own_remote();
-    let mark = format!("ended in {}", remote.name);
+    let mark = format!("ended in \"{}\"", remote.name);
     let ending = format!("raise log ''{mark}''; perform pg_terminate_backend(pg_backend_pid());");
     remote.connect().batch_execute(&replacing("powa_statements_src", &ending)).unwrap();
     let server = scene.register_as(hourly(remote.registration()));
@@ -67,7 +67,7 @@ fn a_datasource_that_ends_its_own_session_is_not_repeated_before_the_next_snapsh
     let error = scene.wait_for_error(server, "terminating connection due to administrator command");
     assert!(error.contains("powa_statements_src"), "{error}");
     std::thread::sleep(Duration::from_secs(5));
-    let log = std::fs::read_to_string(scene.remote_server().log()).unwrap();
+    let log = log_of_server(&scene.remote_server().log());
     assert_eq!(log.lines().filter(|line| line.contains(&mark) && line.contains("LOG:")).count(), 1);
     assert_eq!(collector.said("ERROR").len(), 1);
 }
@@ -104,21 +104,29 @@ fn a_worker_that_is_always_late_takes_up_changes(scene: &Scene) {
 
 fn a_refresh_asked_for_during_a_snapshot_is_for_the_next_one(scene: &Scene) {
     let remote = scene.own_remote();
-    remote.connect().batch_execute(&replacing("powa_databases_src", "perform pg_sleep(2);")).unwrap();
+    remote.connect().batch_execute(&replacing("powa_databases_src", "perform pg_sleep(4);")).unwrap();
     // What is refreshed is there already.
     remote.connect().batch_execute(&raising("powa_statements_src", "no statements")).unwrap();
-    let server = scene.register_as(Registration { frequency: 10, ..remote.registration() });
+    // None is taken that the test has not asked for.
+    let server = scene.register_as(hourly(remote.registration()));
     let _collector = scene.verbose_collector(json!({}));
-    // The first may be followed by the second at once; after that there is time until the third.
-    scene.wait_for_snapshots(server, 2);
+    scene.wait_for_snapshots(server, 1);
     let id = server.to_string();
+    let force = || {
+        wait_until("a snapshot to be forced", || {
+            std::thread::sleep(Duration::from_millis(500));
+            scene.ask("FORCE_SNAPSHOT", &id).starts_with("FORCE_SNAPSHOT OK")
+        });
+    };
     let mut sleeping = remote.connect();
     let in_progress = "select count(*) from pg_stat_activity
         where datname = current_database() and wait_event = 'PgSleep' and state = 'active'";
     let times = "select count(distinct last_refresh) from powa_catalog_databases where datname in ('my app', 'shop')";
     assert_eq!(scene.count(times), 1);
     scene.ask("REFRESH_DB_CAT", &format!("{id} 0"));
+    force();
     wait_until("a snapshot to be under way", || sleeping.query_one(in_progress, &[]).unwrap().get::<_, i64>(0) > 0);
     scene.ask("REFRESH_DB_CAT", &format!("{id} 1 shop"));
+    force();
     wait_until("both to be refreshed, and then one again", || scene.count(times) == 2);
 }

@@ -1,5 +1,7 @@
 //! What a server answers is not believed: neither a missing value nor one too many ends anything but a snapshot.
 
+use lab::{Cluster, Registration};
+
 use crate::support::{Scene, tests};
 
 tests![
@@ -10,12 +12,14 @@ tests![
 const MISSING: &str = "a Postgres value was `NULL`";
 
 fn a_value_that_is_missing_on_the_remote_server_is_an_error_that_heals(scene: &Scene) {
-    let remote = scene.own_remote();
-    let mut client = remote.connect();
+    // The collectors of other tests would stumble over it in a database of the shared server.
+    let remote = Cluster::start(scene.generation(), "spoilt").unwrap();
+    remote.create_powa_database("powa").unwrap();
+    let mut client = remote.connect("powa").unwrap();
     let spoil = "set allow_system_table_mods = on; alter table pg_extension alter column extversion drop not null;
         update pg_extension set extversion = null where extname = 'plpgsql'";
     client.batch_execute(spoil).unwrap();
-    let server = scene.register_as(remote.registration());
+    let server = scene.register_as(Registration::of(&remote));
     let collector = scene.collector();
     let error = scene.wait_for_error(server, MISSING);
     assert!(error.contains("remote server") && error.contains("column 1"), "{error}");

@@ -65,10 +65,14 @@ fn every_byte_is_late_by_the_delay_also_on_an_open_connection() {
     let proxy = Proxy::to(&server).unwrap();
     let mut client = connect(&proxy);
     let one_way = Duration::from_millis(60);
+    // The shortest of some is what the line takes; the others are what a busy machine makes of it.
     let mut round_trip = || {
-        let started = Instant::now();
-        client.batch_execute("select 1").unwrap();
-        started.elapsed()
+        let mut timed = || {
+            let started = Instant::now();
+            client.batch_execute("select 1").unwrap();
+            started.elapsed()
+        };
+        (0..10).map(|_| timed()).min().unwrap()
     };
     proxy.delay(one_way);
     let delayed = round_trip();
@@ -84,11 +88,15 @@ fn a_delay_is_no_limit_to_what_is_on_its_way() {
     let proxy = Proxy::to(&server).unwrap();
     let mut client = connect(&proxy);
     proxy.delay(Duration::from_millis(100));
-    let started = Instant::now();
-    let rows = client.query("select repeat('x', 1000) from generate_series(1, 5000)", &[]).unwrap();
-    assert_eq!(rows.len(), 5000);
-    // Two round trips for five megabytes: to prepare, and to execute.
-    assert!(started.elapsed() < Duration::from_millis(1500), "{:?}", started.elapsed());
+    let mut timed = || {
+        let started = Instant::now();
+        let rows = client.query("select repeat('x', 1000) from generate_series(1, 5000)", &[]).unwrap();
+        assert_eq!(rows.len(), 5000);
+        started.elapsed()
+    };
+    // Two round trips for five megabytes: to prepare, and to execute. A busy machine may add to it, but not every time.
+    let shortest = (0..5).map(|_| timed()).min().unwrap();
+    assert!(shortest < Duration::from_millis(1500), "{shortest:?}");
 }
 
 #[test]

@@ -4,11 +4,12 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{assert_no_secret, wait_for};
+use super::{Stopwatch, assert_no_secret, wait_for};
 
 /// The program under test, with nothing of the tester's own configuration in its environment.
 pub fn program() -> Command {
@@ -47,6 +48,8 @@ fn bounded(program: &Command, starter: &str, arguments: &[&str]) -> Command {
 pub struct Collector {
     child: Mutex<Child>,
     log: Arc<Mutex<Log>>,
+    /// Ends with the log.
+    reader: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
@@ -77,8 +80,9 @@ impl Collector {
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log = Arc::<Mutex<Log>>::default();
         let written = Arc::clone(&log);
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| written.lock().unwrap().push(line)));
-        Self { child: Mutex::new(child), log }
+        let read = move || lines.map_while(Result::ok).for_each(|line| written.lock().unwrap().push(line));
+        let reader = Mutex::new(Some(std::thread::spawn(read)));
+        Self { child: Mutex::new(child), log, reader }
     }
 
     pub fn pid(&self) -> u32 {
@@ -132,11 +136,20 @@ impl Collector {
         self.child.lock().unwrap().try_wait().unwrap().is_none()
     }
 
-    /// Waits for the end, and tells how long it took.
+    /// Waits for the end, after which all of the log is there, and tells how long it took.
     pub fn wait(&self) -> (ExitStatus, Duration) {
-        let started = Instant::now();
+        let stopwatch = Stopwatch::start();
         let status = wait_for("the collector's end", || self.child.lock().unwrap().try_wait().unwrap());
-        (status, started.elapsed())
+        let took = stopwatch.elapsed();
+        self.read_to_the_end();
+        (status, took)
+    }
+
+    /// What was written last may still be on its way when the process has gone.
+    fn read_to_the_end(&self) {
+        if let Some(reader) = self.reader.lock().unwrap().take() {
+            reader.join().unwrap();
+        }
     }
 
     /// Asks it to stop, and makes sure that it does so in good order.
@@ -155,6 +168,7 @@ impl Drop for Collector {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+        self.read_to_the_end();
         let log = self.log.lock().unwrap();
         if std::thread::panicking() {
             eprintln!("the collector's log:\n{}", log.own.join("\n"));

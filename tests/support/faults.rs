@@ -1,6 +1,6 @@
 //! Faults that are plain SQL: PoWA's source functions, made to do something else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::OwnRemote;
 
@@ -19,6 +19,11 @@ pub fn raising(function: &str, message: &str) -> String {
     replacing(function, &format!("raise ''{message}'';"))
 }
 
+/// What is in it may be of any encoding, and its last line may be half of one.
+pub fn log_of_server(path: &Path) -> String {
+    String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()
+}
+
 /// A datasource that says in the server's log when it is read.
 pub struct Marked {
     mark: String,
@@ -28,7 +33,8 @@ pub struct Marked {
 impl Marked {
     /// Makes the list of databases one. `extra` is done before it says so; quotes in it are doubled.
     pub fn databases_of(remote: &OwnRemote, extra: &str) -> Self {
-        let mark = format!("read in {}", remote.name);
+        // With its end: other databases, named in the same log, may have names that begin alike.
+        let mark = format!("read in \"{}\"", remote.name);
         let body = format!("{extra} raise log ''{mark}''; return query select 1::oid, ''kept''::name;");
         remote.connect().batch_execute(&replacing("powa_databases_src", &body)).unwrap();
         Self { mark, log: remote.log() }
@@ -36,7 +42,6 @@ impl Marked {
 
     /// How often it was read so far.
     pub fn times(&self) -> usize {
-        let log = std::fs::read_to_string(&self.log).unwrap();
-        log.lines().filter(|line| line.contains(&self.mark) && line.contains("LOG:")).count()
+        log_of_server(&self.log).lines().filter(|line| line.contains(&self.mark) && line.contains("LOG:")).count()
     }
 }

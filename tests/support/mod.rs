@@ -7,17 +7,19 @@ mod liar;
 mod powa_web;
 mod scene;
 mod statements;
+mod stopwatch;
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 pub use bench::Bench;
 pub use collector::{Collector, output, program};
-pub use faults::{Marked, raising, replacing};
+pub use faults::{Marked, log_of_server, raising, replacing};
 pub use liar::Liar;
 pub use powa_web::{PowaWeb, python};
 pub use scene::{Listening, OwnRemote, Scene, with_powa};
 pub use statements::Statements;
+pub use stopwatch::Stopwatch;
 
 use lab::Generation;
 

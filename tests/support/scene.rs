@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
 
 use lab::{Cluster, Generation, Proxy, Registration};
 use postgres::fallible_iterator::FallibleIterator;
@@ -99,6 +100,32 @@ impl<'a> Scene<'a> {
         OwnRemote { cluster: self.bench.remote(), name }
     }
 
+    /// Leaves the databases of remote servers alone, of which there are as many as other tests make: a snapshot takes
+    /// little then.
+    pub fn without_databases(&self) {
+        if self.generation().powa_major() > 4 {
+            self.repository().batch_execute("delete from powa_db_module_config; delete from powa_catalogs").unwrap();
+        }
+    }
+
+    /// When somebody else on the channel of the commands hears one.
+    pub fn when_heard(&self, command: &'static str) -> Receiver<Instant> {
+        let mut client = self.repository();
+        client.batch_execute("listen powa_collector").unwrap();
+        let (tell, heard) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut notifications = client.notifications();
+            let mut all = notifications.blocking_iter();
+            // The session is ended with its database.
+            while let Ok(Some(other)) = all.next() {
+                if other.payload() == command && tell.send(Instant::now()).is_err() {
+                    return;
+                }
+            }
+        });
+        heard
+    }
+
     /// Registers the remote server, with a snapshot every five seconds.
     pub fn register(&self) -> i32 {
         self.register_as(Registration::of(self.bench.remote()))
@@ -169,6 +196,12 @@ impl<'a> Scene<'a> {
         let sql = "select count(*) from pg_stat_activity
             where datname = current_database() and application_name like 'PoWA collector - ' || $1";
         client.query_one(sql, &[&role]).unwrap().get(0)
+    }
+
+    /// A session is there until its process has noticed that the collector has gone.
+    pub fn wait_until_nobody_is_left(&self) {
+        let mut repository = self.repository();
+        wait_until("no session to be left", || self.sessions_of(&mut repository, "%") == 0);
     }
 
     /// Snapshots of a server so far.
