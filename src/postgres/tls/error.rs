@@ -78,9 +78,6 @@ impl TlsError {
                 Some(stack) => stack.clone(),
             },
         };
-        if is_end(&stack) {
-            return Self::Lost(io::ErrorKind::UnexpectedEof.into());
-        }
         let has = |looked_for: &[i32]| reasons(&stack).any(|reason| looked_for.contains(&reason));
         if has(&[reason::ALERT_PROTOCOL_VERSION, reason::UNSUPPORTED_PROTOCOL, reason::WRONG_SSL_VERSION]) {
             Self::Version { least, most }
@@ -150,11 +147,6 @@ pub(super) fn alert(stack: &ErrorStack) -> Option<String> {
         _ => error.reason().unwrap_or("an alert that means nothing to OpenSSL"),
     };
     Some(format!("{said}, alert {number}"))
-}
-
-/// The connection ended without the farewell that TLS wants.
-pub(super) fn is_end(stack: &ErrorStack) -> bool {
-    reasons(stack).any(|reason| reason == reason::UNEXPECTED_EOF)
 }
 
 fn reasons(stack: &ErrorStack) -> impl Iterator<Item = i32> {
@@ -228,7 +220,6 @@ mod reason {
     pub(super) const UNSUPPORTED_PROTOCOL: i32 = 258;
     pub(super) const WRONG_SSL_VERSION: i32 = 266;
     pub(super) const WRONG_VERSION_NUMBER: i32 = 267;
-    pub(super) const UNEXPECTED_EOF: i32 = 294;
     pub(super) const ALERT_PROTOCOL_VERSION: i32 = 1070;
 }
 

@@ -105,15 +105,12 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// What the server has against our certificate comes after the handshake, with TLS 1.3. A server that went without TLS'
-/// farewell is as gone as one in plain: it is by their lengths that messages are known to be complete.
+/// What the server has against our certificate comes after the handshake, with TLS 1.3. That a server has gone without TLS'
+/// farewell is no error here, but an end as in plain: it is by their lengths that messages are known to be complete.
 fn in_words(error: io::Error) -> io::Error {
     let Some(stack) = error.get_ref().and_then(|error| error.downcast_ref::<ssl::Error>()?.ssl_error()) else {
         return error;
     };
-    if error::is_end(stack) {
-        return io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection");
-    }
     match error::alert(stack) {
         Some(alert) => io::Error::new(error.kind(), TlsError::RefusedUs(alert)),
         None => io::Error::new(error.kind(), TlsError::Broken(error::in_short(stack))),

@@ -119,10 +119,18 @@ async fn what_an_authority_has_revoked_is_not_believed() {
     client.refuses(server(&bad)).await;
     // Of every authority in the chain there has to be a list.
     let between = root.issues(&Wish { common_name: "between", is_authority: true, ..PLAIN });
-    let mut chain = server(&between.issues(&PLAIN));
-    chain.add_extra_chain_cert(between.certificate.clone()).unwrap();
-    let error = client.refuses(chain).await.to_string();
+    let chain = || {
+        let mut chain = server(&between.issues(&PLAIN));
+        chain.add_extra_chain_cert(between.certificate.clone()).unwrap();
+        chain
+    };
+    let error = client.refuses(chain()).await.to_string();
     assert!(error.contains("there is no list of what CN=between has revoked"), "{error}");
+    client.write("named.crl", &[between.revokes(&[]), list].concat());
+    client.is_content_with(chain()).await;
+    client.write("named.crl", &[between.revokes(&[]), root.revokes(&[&between])].concat());
+    let error = client.refuses(chain()).await.to_string();
+    assert!(error.contains("above the server's (CN=between) has been revoked by CN=root"), "{error}");
 }
 
 #[tokio::test]
