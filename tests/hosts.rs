@@ -86,8 +86,10 @@ fn the_server_with_the_attributes_that_are_asked_for_is_found(scene: &Scene) {
 
     let asked = ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"];
     // Also with one of them alone, which may not do.
-    let hosts = [format!("127.0.0.1,{ELSEWHERE}"), format!("{ELSEWHERE},127.0.0.1"), "127.0.0.1".into(), ELSEWHERE.into()];
-    let cases: Vec<_> = asked.iter().flat_map(|attributes| hosts.iter().map(move |hosts| (*attributes, hosts))).collect();
+    let hosts =
+        [format!("127.0.0.1,{ELSEWHERE}"), format!("{ELSEWHERE},127.0.0.1"), "127.0.0.1".into(), ELSEWHERE.into()];
+    let cases: Vec<_> =
+        asked.iter().flat_map(|attributes| hosts.iter().map(move |hosts| (*attributes, hosts))).collect();
     let mut expected = Vec::new();
     let mut own = serde_json::Map::new();
     for (number, (attributes, hosts)) in cases.iter().enumerate() {
@@ -110,7 +112,7 @@ fn the_server_with_the_attributes_that_are_asked_for_is_found(scene: &Scene) {
             None => drop(scene.wait_for_error(server, "could not connect")),
             Some(is_standby) => {
                 scene.wait_for_snapshots(server, 1);
-                let mut is_at = |client: &mut postgres::Client| client.query_opt(session, &[&alias]).unwrap().is_some();
+                let is_at = |client: &mut postgres::Client| client.query_opt(session, &[&alias]).unwrap().is_some();
                 let found = if is_standby == "t" { is_at(&mut on_standby) } else { is_at(&mut on_primary) };
                 assert!(found, "{case:?}: psql finds a standby: {is_standby}");
             }

@@ -9,6 +9,7 @@ mod commands;
 mod configuration;
 mod connections;
 mod hostile;
+mod hosts;
 mod inherited;
 mod libpq;
 mod permissions;
@@ -57,6 +58,7 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("configuration", configuration::TESTS),
         ("connections", connections::TESTS),
         ("hostile", hostile::TESTS),
+        ("hosts", hosts::TESTS),
         ("inherited", inherited::TESTS),
         ("permissions", permissions::TESTS),
         ("powa_web", powa_web::TESTS),

@@ -23,7 +23,8 @@ pub struct Tls {
     pub most: Option<ProtocolVersion>,
 }
 
-/// A file of the client's: one that was named has to be there, the default one is taken if it is.
+/// A file of the client's. The default one is taken if it is there; what becomes of a named one that is not, depends on
+/// what it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientFile {
     Named(PathBuf),

@@ -58,12 +58,6 @@ pub(in crate::postgres) struct BadCertificate {
 }
 
 impl TlsError {
-    /// It is a matter of our own files and settings, and stays until these are mended; as opposed to something about the
-    /// server, or the way there.
-    pub(in crate::postgres) fn is_ours(&self) -> bool {
-        matches!(self, Self::File { .. } | Self::NoRootCertificate { .. } | Self::NoHostName | Self::Setup(_))
-    }
-
     /// The way there broke, or never was: it may pass.
     pub(in crate::postgres) fn is_lost(&self) -> bool {
         matches!(self, Self::Lost(_))

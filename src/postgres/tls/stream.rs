@@ -29,15 +29,16 @@ impl Stream {
         Self(Kind::Plain(socket))
     }
 
+    #[cfg(test)]
+    pub(super) fn is_encrypted(&self) -> bool {
+        matches!(self.0, Kind::Encrypted { .. })
+    }
+
     /// With TLS, after the handshake.
     pub(super) fn encrypted(stream: SslStream<Socket>) -> Self {
         let certificate = stream.ssl().peer_certificate();
         let tls_server_end_point = certificate.as_deref().and_then(channel_binding::tls_server_end_point);
         Self(Kind::Encrypted { stream: Box::new(stream), tls_server_end_point })
-    }
-
-    pub(in crate::postgres) fn is_encrypted(&self) -> bool {
-        matches!(self.0, Kind::Encrypted { .. })
     }
 
     /// What ties a login to the server's certificate, if anything can.
