@@ -154,7 +154,7 @@ impl Cluster {
     }
 
     fn bring_up(&self) -> Result<(), Failure> {
-        let already_logged = fs::metadata(self.log()).map_or(0, |log| log.len());
+        let already_logged = self.logged();
         let mut server = self.server();
         let pid = server.guard.start(self.port).map_err(Failure::Other)?;
         let deadline = Instant::now() + START_LIMIT;
@@ -188,7 +188,13 @@ impl Cluster {
         }
     }
 
-    fn logged_since(&self, length: u64) -> String {
+    /// How much was logged so far, in bytes.
+    pub fn logged(&self) -> u64 {
+        fs::metadata(self.log()).map_or(0, |log| log.len())
+    }
+
+    /// What was logged since it was so much.
+    pub fn logged_since(&self, length: u64) -> String {
         let log = fs::read(self.log()).unwrap_or_default();
         let new = log.get(usize::try_from(length).unwrap_or(0)..).unwrap_or_default();
         String::from_utf8_lossy(new).into_owned()
@@ -222,6 +228,10 @@ impl Cluster {
     /// The folder that goes when the cluster goes, whichever way: a place for what belongs to it.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.join("data")
     }
 
     /// The file that the server logs to.

@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+mod authority;
 mod cluster;
 mod database;
 mod generation;
@@ -13,7 +14,9 @@ mod launcher;
 mod log;
 mod port;
 mod proxy;
+mod psql;
 mod registration;
+mod reload;
 mod settings;
 mod standby;
 mod suite;
@@ -21,9 +24,11 @@ mod version;
 mod workload;
 
 pub use anyhow::{Error, Result};
+pub use authority::{Algorithm, Authority, Certificate, Encryption, Subject};
 pub use cluster::Cluster;
 pub use generation::Generation;
 pub use proxy::{Act, Proxy};
 pub use registration::Registration;
+pub use reload::Tls;
 pub use suite::{Suite, prepare};
 pub use workload::Workload;

@@ -1,7 +1,8 @@
 //! Which TCP port is free for a server?
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 
 use anyhow::{Context, Result};
 
@@ -10,12 +11,20 @@ use anyhow::{Context, Result};
 const LOWEST: u16 = 15_000;
 const HIGHEST: u16 = 32_000;
 
-/// Finds a port on which nobody listens. Somebody else may take it before it is used: the caller tries again.
+/// Finds a port on which nobody listens, on 127.0.0.1 or on ::1. Somebody else may take it before it is used: the caller tries again.
 pub(crate) fn free() -> Result<u16> {
     (0..1_000)
         .map(|_| candidate())
-        .find(|&port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
-        .context("no free port on 127.0.0.1")
+        .find(|&port| is_free(Ipv4Addr::LOCALHOST.into(), port) && is_free(Ipv6Addr::LOCALHOST.into(), port))
+        .context("no free port on 127.0.0.1 and ::1")
+}
+
+fn is_free(address: IpAddr, port: u16) -> bool {
+    match TcpListener::bind((address, port)) {
+        Ok(_) => true,
+        // Any other reason is no other server, such as an address that this machine does not have.
+        Err(error) => error.kind() != ErrorKind::AddrInUse,
+    }
 }
 
 fn candidate() -> u16 {

@@ -41,8 +41,13 @@ const SETTINGS: [(&str, &str); 22] = [
 
 /// The text to append to `postgresql.conf`; of a setting that is there twice, the last one counts.
 pub(crate) fn configuration(own: &[(&str, &str)]) -> String {
-    let mut text = String::from("\n");
-    for (name, value) in SETTINGS.iter().chain(own) {
+    format!("\n{}{}", lines(&SETTINGS), lines(own))
+}
+
+/// Settings as lines of `postgresql.conf`.
+pub(crate) fn lines(settings: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    for (name, value) in settings {
         let value = value.replace('\'', "''");
         writeln!(text, "{name} = '{value}'").expect("writing to a string succeeds");
     }
