@@ -76,7 +76,16 @@ fn each_mode_is_what_it_is_to_psql(scene: &Scene) {
         ]
         .concat(),
     };
-    papers.gate(scene).play(&[
+    let gate = papers.gate(scene);
+    // Through a socket nothing is encrypted, whatever is asked for.
+    let socket = text(gate.cluster.folder());
+    let through_a_socket = [
+        modes("anyhow", socket, None, ["plain"; 6]),
+        modes("only_tls", socket, right, ["plain"; 6]),
+        vec![Case::new("anyhow", &[("channel_binding", "require")], "channel binding").at(socket)],
+    ];
+    gate.play(&[
+        Round { name: "a socket", certificate: Some(&good), cases: through_a_socket.concat() },
         Round { name: "no TLS", certificate: None, cases: without.concat() },
         Round { name: "a good certificate", certificate: Some(&good), cases: trusted.concat() },
         untrusted(&expired, "an expired certificate"),
