@@ -12,6 +12,7 @@ mod hostile;
 mod hosts;
 mod inherited;
 mod libpq;
+mod password_files;
 mod permissions;
 mod powa_web;
 mod reload;
@@ -24,6 +25,8 @@ mod shutdown;
 mod snapshot;
 mod spool;
 mod support;
+mod tls;
+mod tls_clients;
 mod troubles;
 mod untrusted;
 
@@ -60,6 +63,7 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("hostile", hostile::TESTS),
         ("hosts", hosts::TESTS),
         ("inherited", inherited::TESTS),
+        ("password_files", password_files::TESTS),
         ("permissions", permissions::TESTS),
         ("powa_web", powa_web::TESTS),
         ("reload", reload::TESTS),
@@ -71,6 +75,8 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("shutdown", shutdown::TESTS),
         ("snapshot", snapshot::TESTS),
         ("spool", spool::TESTS),
+        ("tls", tls::TESTS),
+        ("tls_clients", tls_clients::TESTS),
         ("troubles", troubles::TESTS),
         ("untrusted", untrusted::TESTS),
     ];

@@ -22,8 +22,8 @@ pub(crate) fn free() -> Result<u16> {
 fn is_free(address: IpAddr, port: u16) -> bool {
     match TcpListener::bind((address, port)) {
         Ok(_) => true,
-        // Nobody can be in the way on an address that this machine does not have.
-        Err(error) => error.kind() == ErrorKind::AddrNotAvailable,
+        // Any other reason is no other server, such as an address that this machine does not have.
+        Err(error) => error.kind() != ErrorKind::AddrInUse,
     }
 }
 
