@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::Path;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,6 +13,7 @@ use crate::support::{Scene, tests, wait_for, wait_until};
 
 tests![
     a_server_may_be_named_in_the_ways_of_libpq,
+    the_folder_of_a_socket_is_a_host,
     the_server_with_the_attributes_that_are_asked_for_is_found,
     a_repository_may_prefer_a_standby_and_is_written_to_all_the_same,
     a_repository_that_has_to_be_a_standby_is_refused_at_once,
@@ -49,18 +50,11 @@ fn psql(scene: &Scene, dsn: &str, query: &str) -> Option<String> {
 }
 
 fn a_server_may_be_named_in_the_ways_of_libpq(scene: &Scene) {
-    let sockets = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(sockets.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    let folder = sockets.path().to_str().unwrap();
-    let settings = [("listen_addresses", "127.0.0.1,::1"), ("unix_socket_directories", folder)];
+    let settings = [("listen_addresses", "127.0.0.1,::1")];
     let remote = Cluster::start_with(scene.generation(), "named", &settings).unwrap();
     remote.create_powa_database("powa").unwrap();
-    remote.admit(&["host all all ::1/128 trust", "local all all trust"]).unwrap();
-    // A suite of its own has its own folders, where the socket is then.
-    let has_socket = Path::new(folder).join(format!(".s.PGSQL.{}", remote.port())).exists();
-    assert!(has_socket || scene.generation().root().is_some());
-    let mut names = vec!["localhost", "::1", "nowhere.invalid,127.0.0.1", "127.0.0.2,localhost", "LOCALHOST"];
-    names.extend(has_socket.then_some(folder));
+    remote.admit(&["host all all ::1/128 trust"]).unwrap();
+    let names = ["localhost", "::1", "nowhere.invalid,127.0.0.1", "127.0.0.2,localhost", "LOCALHOST"];
     let servers: Vec<_> = names
         .iter()
         .map(|name| {
@@ -74,6 +68,29 @@ fn a_server_may_be_named_in_the_ways_of_libpq(scene: &Scene) {
         println!("{name}");
         scene.wait_for_snapshots(server, 1);
     }
+}
+
+fn the_folder_of_a_socket_is_a_host(scene: &Scene) {
+    let folder = scene.folder();
+    let socket = UnixListener::bind(folder.join(".s.PGSQL.5432")).unwrap();
+    let port = scene.remote_server().port();
+    // The server itself has no socket here: what is said through this one is passed on.
+    std::thread::spawn(move || {
+        for here in socket.incoming().map_while(Result::ok) {
+            let there = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            let (mut asked, mut passed_on) = (here.try_clone().unwrap(), there.try_clone().unwrap());
+            std::thread::spawn(move || {
+                drop(std::io::copy(&mut asked, &mut passed_on));
+                drop(passed_on.shutdown(Shutdown::Write));
+            });
+            std::thread::spawn(move || drop(std::io::copy(&mut { there }, &mut { here })));
+        }
+    });
+    let registration = Registration::of(scene.remote_server());
+    let local = scene.register_as(Registration { hostname: folder.to_str().unwrap(), port: 5432, ..registration });
+    let _collector = scene.collector();
+    scene.wait_for_snapshots(local, 1);
+    assert_eq!(scene.errors(local), [""; 0]);
 }
 
 fn the_server_with_the_attributes_that_are_asked_for_is_found(scene: &Scene) {
@@ -169,7 +186,7 @@ fn a_socket_of_somebody_else_is_not_talked_to(scene: &Scene) {
     let port = scene.repository_server().port();
     let folder = scene.folder().join("sockets");
     std::fs::create_dir(&folder).unwrap();
-    let listener = std::os::unix::net::UnixListener::bind(folder.join(format!(".s.PGSQL.{port}"))).unwrap();
+    let listener = UnixListener::bind(folder.join(format!(".s.PGSQL.{port}"))).unwrap();
     let server = scene.register_as(Registration {
         hostname: folder.to_str().unwrap(),
         port,

@@ -1,7 +1,5 @@
 //! Servers that come, go and change, and a configuration that does.
 
-use std::net::{Shutdown, TcpStream};
-use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use lab::Registration;
@@ -23,7 +21,6 @@ tests![
     rows_that_make_no_sense_are_named_and_the_others_go_on,
     a_column_of_another_type_is_named_and_survived,
     a_last_snapshot_at_no_time_is_one_that_is_overdue,
-    the_folder_of_a_socket_is_a_host_and_a_list_of_hosts_is_none,
     any_number_of_reloads_is_a_few_and_everybody_is_answered,
     every_command_is_answered_once_while_the_channel_changes_hands,
 ];
@@ -229,33 +226,6 @@ fn a_last_snapshot_at_no_time_is_one_that_is_overdue(scene: &Scene) {
     for server in servers {
         scene.wait_for_snapshots(server, 1);
     }
-}
-
-fn the_folder_of_a_socket_is_a_host_and_a_list_of_hosts_is_none(scene: &Scene) {
-    let folder = scene.folder();
-    let socket = UnixListener::bind(folder.join(".s.PGSQL.5432")).unwrap();
-    let port = scene.remote_server().port();
-    // The server itself has no socket here: what is said through this one is passed on.
-    std::thread::spawn(move || {
-        for here in socket.incoming().map_while(Result::ok) {
-            let there = TcpStream::connect(("127.0.0.1", port)).unwrap();
-            let (mut asked, mut passed_on) = (here.try_clone().unwrap(), there.try_clone().unwrap());
-            std::thread::spawn(move || {
-                drop(std::io::copy(&mut asked, &mut passed_on));
-                drop(passed_on.shutdown(Shutdown::Write));
-            });
-            std::thread::spawn(move || drop(std::io::copy(&mut { there }, &mut { here })));
-        }
-    });
-    let registration = Registration::of(scene.remote_server());
-    let local =
-        scene.register_as(Registration { hostname: folder.to_str().unwrap(), port: 5432, ..registration.clone() });
-    let several = scene.register_as(Registration { hostname: "127.0.0.1,127.0.0.1", ..registration });
-    let _collector = scene.collector();
-    scene.wait_for_snapshots(local, 1);
-    assert_eq!(scene.errors(local), [""; 0]);
-    scene.wait_for_status(several, "no connection to remote server");
-    scene.wait_for_error(several, "could not connect to 127.0.0.1,127.0.0.1:");
 }
 
 fn any_number_of_reloads_is_a_few_and_everybody_is_answered(scene: &Scene) {
