@@ -122,14 +122,16 @@ fn the_server_with_the_attributes_that_are_asked_for_is_found(scene: &Scene) {
     }
     let config = json!({"use_server_alias": true, "remote": {"servers": own}});
     let _collector = scene.collector_with(config);
-    let session = "select 1 from pg_stat_activity where application_name = 'PoWA collector - worker ' || $1";
+    let session =
+        "select exists (select from pg_stat_activity where application_name = 'PoWA collector - worker ' || $1)";
     let (mut on_primary, mut on_standby) = (primary.connect("powa").unwrap(), standby.connect("powa").unwrap());
     for ((server, alias, is_standby), case) in expected.into_iter().zip(cases) {
         match is_standby.as_deref() {
             None => drop(scene.wait_for_error(server, "could not connect")),
             Some(is_standby) => {
                 scene.wait_for_snapshots(server, 1);
-                let is_at = |client: &mut postgres::Client| client.query_opt(session, &[&alias]).unwrap().is_some();
+                let is_at =
+                    |client: &mut postgres::Client| client.query_one(session, &[&alias]).unwrap().get::<_, bool>(0);
                 let found = if is_standby == "t" { is_at(&mut on_standby) } else { is_at(&mut on_primary) };
                 assert!(found, "{case:?}: psql finds a standby: {is_standby}");
             }

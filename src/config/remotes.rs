@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use config::{Map, Value, ValueKind};
 
 use super::schema::{self, Violation};
-use crate::libpq::{Conninfo, KEYWORDS, Keyword, Support};
+use crate::libpq::{Conninfo, InvalidParameter, KEYWORDS, Keyword, Parameters, Support, Surroundings};
 use crate::server::ServerId;
 
 /// Parameters that are said elsewhere: keyword, and column of `powa_servers`.
@@ -48,12 +48,12 @@ impl Remotes {
         Self { all, some }
     }
 
-    /// What is configured for a server: by its id first, then by its alias, then for all of them. What is said to be empty
-    /// for one server is not taken from the others.
+    /// What is configured for a server: by its id first, then by its alias, then for all of them. What is empty for one
+    /// server is not taken from the others, and is as if nobody had said anything.
     pub fn parameters(&self, id: ServerId, alias: Option<&str>) -> Conninfo {
         let own = self.some.get(&id.to_string()).cloned().unwrap_or_default();
         let by_alias = alias.and_then(|alias| self.some.get(alias)).cloned().unwrap_or_default();
-        own.or(&by_alias).or(&self.all)
+        own.or(&by_alias).or(&self.all).without_empty()
     }
 }
 
@@ -85,9 +85,23 @@ fn set(parameters: &mut Conninfo, parent: &str, keyword: &str, value: ValueKind)
         ValueKind::I64(number) => number.to_string(),
         other => return Err(Violation::not_allowed(&path, &other, "a text, a whole number, true or false")),
     };
-    parameters
-        .set(keyword, &value)
-        .map_err(|refusal| Violation::Invalid { key: path, reason: format!("is refused: {refusal}") })
+    let refused = |reason: String| Violation::Invalid { key: path.clone(), reason: format!("is refused: {reason}") };
+    parameters.set(keyword, &value).map_err(|refusal| refused(refusal.to_string()))?;
+    check_alone(keyword, &value).map_err(|wrong| refused(wrong.to_string()))
+}
+
+/// What no service and no variable can make right is told before any server is connected to.
+fn check_alone(keyword: &str, value: &str) -> Result<(), InvalidParameter> {
+    // Whether there is such a service is another question, and may change. What is empty takes back what is said of all.
+    if keyword == "service" || value.is_empty() {
+        return Ok(());
+    }
+    let mut alone = Conninfo::default();
+    // Some values need a mode that is strict enough.
+    for (keyword, value) in [("user", "anybody"), ("sslmode", "verify-full"), (keyword, value)] {
+        alone.set(keyword, value).expect("what is refused was refused before");
+    }
+    Parameters::resolve(&alone, &Surroundings::default()).map(drop)
 }
 
 /// The keyword that looks most like `keyword`, among those that may stand here.
@@ -112,6 +126,23 @@ mod tests {
 
     fn read(variables: &[(&str, &str)], remote: &str) -> Remotes {
         read_among(variables, &file(remote)).unwrap().remote
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_is_refused_before_anything_is_connected_to() {
+        let cases = [
+            (r#"{"sslmode": "requre"}"#, r#""remote.sslmode" is refused: "sslmode" has to be one of disable, allow, "#),
+            (r#"{"servers": {"a": {"connect_timeout": "5x"}}}"#, r#""remote.servers.a.connect_timeout" is refused: "#),
+            (r#"{"hostaddr": "db1"}"#, r#""hostaddr" has to be an IP address"#),
+            (r#"{"require_auth": "scram"}"#, "a method in it is not known"),
+        ];
+        for (remote, expected) in cases {
+            let refusal = refusal_among(&[], &file(remote));
+            assert!(refusal.contains(expected), "{remote}: {refusal}");
+        }
+        for remote in [r#"{"sslnegotiation": "direct"}"#, r#"{"sslrootcert": "system"}"#, r#"{"service": "nowhere"}"#] {
+            read(&[], remote);
+        }
     }
 
     #[test]

@@ -98,6 +98,13 @@ impl Conninfo {
         self
     }
 
+    /// What is given and not empty.
+    #[must_use]
+    pub fn without_empty(mut self) -> Self {
+        self.0.retain(|_, value| !value.reveal().is_empty());
+        self
+    }
+
     /// All values, changed by `change`. That a value may be there is not looked at again.
     ///
     /// # Errors

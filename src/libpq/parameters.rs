@@ -268,20 +268,20 @@ mod tests {
     #[test]
     fn a_value_that_is_none_is_told_with_its_keyword_and_what_it_may_be() {
         let cases = [
-            ("connect_timeout=5x", r#""connect_timeout" is "5x"; it has to be a whole number"#),
-            ("connect_timeout=''", r#""connect_timeout" is ""; it has to be a whole number"#),
+            ("connect_timeout=5x", r#""connect_timeout" has to be a whole number"#),
+            ("connect_timeout=''", r#""connect_timeout" has to be a whole number"#),
             ("connect_timeout=99999999999", "a whole number"),
-            ("keepalives=yes", r#""keepalives" is "yes"; it has to be a whole number"#),
-            ("keepalives_idle=32768", r#""keepalives_idle" is "32768"; it has to be a whole number up to 32767"#),
-            ("keepalives_interval=1.5", r#""keepalives_interval" is "1.5""#),
+            ("keepalives=yes", r#""keepalives" has to be a whole number"#),
+            ("keepalives_idle=32768", r#""keepalives_idle" has to be a whole number up to 32767"#),
+            ("keepalives_interval=1.5", r#""keepalives_interval" has to be"#),
             ("keepalives_count=128", "up to 127"),
-            ("tcp_user_timeout=1s", r#""tcp_user_timeout" is "1s""#),
+            ("tcp_user_timeout=1s", r#""tcp_user_timeout" has to be"#),
             ("target_session_attrs=master", "one of any, read-write, read-only, primary, standby, prefer-standby"),
-            ("target_session_attrs=''", r#""target_session_attrs" is """#),
+            ("target_session_attrs=''", r#""target_session_attrs" has to be"#),
             ("load_balance_hosts=1", "one of disable, random"),
             ("channel_binding=on", "one of disable, prefer, require"),
             ("require_auth=md6", r#""require_auth": a method in it is not known"#),
-            ("sslmode=x", r#""sslmode" is "x""#),
+            ("sslmode=x", r#""sslmode" has to be"#),
             ("port=0", r#""port" has to be"#),
             ("user='' sslnegotiation=direct", r#""sslnegotiation=direct" needs"#),
         ];

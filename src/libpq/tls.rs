@@ -162,7 +162,7 @@ fn protocol_version(
         Some(written) => written,
     };
     let version = PROTOCOL_VERSIONS.iter().find(|(name, _)| name.eq_ignore_ascii_case(written));
-    version.map(|(_, version)| Some(*version)).ok_or_else(|| none_of(keyword, written, PROTOCOL_VERSIONS))
+    version.map(|(_, version)| Some(*version)).ok_or_else(|| none_of(keyword, PROTOCOL_VERSIONS))
 }
 
 #[cfg(test)]
@@ -293,19 +293,16 @@ mod tests {
     #[test]
     fn a_word_that_is_not_known_is_told_with_those_that_are() {
         let cases = [
-            (
-                "sslmode=x",
-                r#""sslmode" is "x"; it has to be one of disable, allow, prefer, require, verify-ca, verify-full"#,
-            ),
-            ("sslmode=''", r#""sslmode" is ""; it has to be one of disable, allow, "#),
-            ("sslmode=Require", r#""sslmode" is "Require"; "#),
-            ("sslnegotiation=requiredirect", r#"; it has to be one of postgres, direct"#),
-            ("sslnegotiation=''", r#""sslnegotiation" is "";"#),
-            ("sslcertmode=x", r#"; it has to be one of disable, allow"#),
-            ("sslcertmode=''", r#""sslcertmode" is "";"#),
-            ("sslsni=2", r#""sslsni" is "2"; it has to be one of 0, 1"#),
-            ("ssl_min_protocol_version=SSLv3", r#"it has to be one of TLSv1, TLSv1.1, TLSv1.2, TLSv1.3"#),
-            ("ssl_max_protocol_version=TLSv9", r#""ssl_max_protocol_version" is "TLSv9""#),
+            ("sslmode=x", r#""sslmode" has to be one of disable, allow, prefer, require, verify-ca, verify-full"#),
+            ("sslmode=''", r#""sslmode" has to be one of disable, allow, "#),
+            ("sslmode=Require", r#""sslmode" has to be one of disable"#),
+            ("sslnegotiation=requiredirect", r#"has to be one of postgres, direct"#),
+            ("sslnegotiation=''", r#""sslnegotiation" has to be"#),
+            ("sslcertmode=x", r#"has to be one of disable, allow"#),
+            ("sslcertmode=''", r#""sslcertmode" has to be"#),
+            ("sslsni=2", r#""sslsni" has to be one of 0, 1"#),
+            ("ssl_min_protocol_version=SSLv3", r#"has to be one of TLSv1, TLSv1.1, TLSv1.2, TLSv1.3"#),
+            ("ssl_max_protocol_version=TLSv9", r#""ssl_max_protocol_version" has to be"#),
         ];
         for (given, expected) in cases {
             let error = tls(given).unwrap_err();

@@ -1,7 +1,5 @@
 //! The values of single parameters: numbers, switches, words of which there are a few. Pure.
 
-use std::fmt::Display;
-
 use super::{Conninfo, InvalidParameter};
 
 /// Parameters of which each is there at most once.
@@ -29,7 +27,7 @@ impl Values {
     /// It is none, or is empty, which libpq does not take for a number either.
     pub(super) fn integer(&self, keyword: &str) -> Result<Option<i32>, InvalidParameter> {
         let Some(written) = self.written(keyword) else { return Ok(None) };
-        let number = integer(written).ok_or_else(|| invalid(keyword, written, "a whole number"))?;
+        let number = integer(written).ok_or_else(|| invalid(keyword, "a whole number"))?;
         Ok(Some(number))
     }
 
@@ -41,7 +39,7 @@ impl Values {
         let Some(number) = self.integer(keyword)? else { return Ok(Some(default)) };
         let number = u32::try_from(number).unwrap_or(0);
         if number > most {
-            return Err(invalid(keyword, number, &format!("a whole number up to {most}")));
+            return Err(invalid(keyword, &format!("a whole number up to {most}")));
         }
         Ok(Some(number).filter(|number| *number > 0))
     }
@@ -54,24 +52,18 @@ impl Values {
         let Some(written) = self.written(keyword) else { return Ok(None) };
         match words.iter().find(|(word, _)| *word == written) {
             Some((_, meaning)) => Ok(Some(*meaning)),
-            None => Err(none_of(keyword, written, words)),
+            None => Err(none_of(keyword, words)),
         }
     }
 }
 
 /// Says which words there are.
-pub(super) fn none_of<T>(keyword: &str, written: &str, words: &[(&str, T)]) -> InvalidParameter {
+pub(super) fn none_of<T>(keyword: &str, words: &[(&str, T)]) -> InvalidParameter {
     let known = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
-    invalid(keyword, written, &format!("one of {known}"))
+    invalid(keyword, &format!("one of {known}"))
 }
 
-/// Says what a value is and what it has to be. Not for what may be a secret, or have one run on into it.
-fn invalid(keyword: &str, written: impl Display, expected: &str) -> InvalidParameter {
-    /// Longer than any value that is right.
-    const LONG: usize = 40;
-
-    let written = written.to_string();
-    let cut: String = written.chars().take(LONG).collect();
-    let dots = if cut.len() < written.len() { "..." } else { "" };
-    InvalidParameter(format!("\"{keyword}\" is {cut:?}{dots}; it has to be {expected}"))
+/// Says what a value has to be. Not what it is: a piece of a password may have run on into it.
+fn invalid(keyword: &str, expected: &str) -> InvalidParameter {
+    InvalidParameter(format!("\"{keyword}\" has to be {expected}"))
 }
