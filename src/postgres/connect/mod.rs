@@ -47,14 +47,20 @@ pub struct Endpoint {
     /// Of its sessions. Set at start-up of the connection, not by a statement: a statement would end up in
     /// `pg_stat_statements`.
     application_name: String,
-    /// Hosts and ports, for messages.
-    address: String,
-    dbname: String,
+    target: Target,
     hosts: Hosts,
     files: Aside,
     /// What was said last about a file that is left alone.
     warned: Arc<Mutex<Option<String>>>,
     timeouts: Timeouts,
+}
+
+/// What an endpoint leads to, for messages.
+#[derive(Clone, PartialEq, Eq)]
+struct Target {
+    /// With their ports.
+    hosts: String,
+    dbname: String,
 }
 
 /// A session that is set up. Nothing moves on its line until somebody drives it.
@@ -89,8 +95,8 @@ impl Endpoint {
             let reason = "target_session_attrs is standby, and the repository has to be writable";
             return Err(UnusableDsn(reason.into()));
         }
-        let address = address(&parameters);
-        Ok(Self::new(Side::Repository, source, address, parameters.dbname, "repository", config.timeouts))
+        let target = Target { hosts: listed(&parameters), dbname: parameters.dbname };
+        Ok(Self::new(Side::Repository, source, target, "repository", config.timeouts))
     }
 
     /// The repository, for the main task: powa-web reads the daemon's version out of this session's name.
@@ -107,18 +113,16 @@ impl Endpoint {
             surroundings: Arc::clone(&config.surroundings),
             password_file: None,
         };
-        let address = format!("{}:{}", server.host, server.port);
-        let role = format!("worker {name}");
-        Self::new(Side::Remote, source, address, server.dbname.clone(), &role, config.timeouts)
+        let target = Target { hosts: format!("{}:{}", server.host, server.port), dbname: server.dbname.clone() };
+        Self::new(Side::Remote, source, target, &format!("worker {name}"), config.timeouts)
     }
 
-    fn new(side: Side, source: Source, address: String, dbname: String, role: &str, timeouts: Timeouts) -> Self {
+    fn new(side: Side, source: Source, target: Target, role: &str, timeouts: Timeouts) -> Self {
         Self {
             side,
             source,
             application_name: format!("{NAME} - {role}"),
-            address,
-            dbname,
+            target,
             hosts: Hosts::default(),
             files: Aside::new(),
             warned: Arc::default(),
@@ -131,7 +135,7 @@ impl Endpoint {
     pub fn database(&self, dbname: &str) -> Self {
         let mut other = self.clone();
         other.source.given.set("dbname", dbname).expect("libpq knows it");
-        other.dbname = dbname.to_owned();
+        other.target.dbname = dbname.to_owned();
         other
     }
 
@@ -141,17 +145,17 @@ impl Endpoint {
 
     /// The database, as the server will take it.
     pub(super) fn dbname(&self) -> &str {
-        &self.dbname
+        &self.target.dbname
     }
 
-    /// Address and database, for messages.
+    /// Hosts and database, for messages.
     pub(super) fn described(&self) -> String {
-        format!("{}, database \"{}\"", self.address, self.dbname)
+        format!("{}, database \"{}\"", self.target.hosts, self.target.dbname)
     }
 
     /// Whether both lead to the same database, as far as its name and address tell.
     pub fn is_same_database(&self, other: &Self) -> bool {
-        self.described() == other.described()
+        self.target == other.target
     }
 
     /// Whether both connect in the same way. What their sessions are called does not count.
@@ -225,7 +229,7 @@ impl Endpoint {
 }
 
 /// Hosts and ports, as they are listed.
-fn address(parameters: &Parameters) -> String {
+fn listed(parameters: &Parameters) -> String {
     let each: Vec<_> = parameters.hosts.iter().map(|host| format!("{}:{}", host.name, host.port)).collect();
     each.join(",")
 }
