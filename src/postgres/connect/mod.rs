@@ -1,8 +1,8 @@
 //! The only place that opens a connection: to the first host of an endpoint that is fit for it.
 //!
 //! Reading order: `source` is what says how to connect, `hosts` are the ones to try, `login` is one try at one address,
-//! `progress` how far it got, `fitness` whether the server is the one that is looked for; `route` and `driver` are what
-//! is left of it in an open session.
+//! `progress` how far it got, `fitness` whether the server is the one that is looked for, `walk` one try after the other;
+//! `route` and `driver` are what is left of it in an open session.
 
 mod driver;
 mod fitness;
@@ -11,10 +11,9 @@ mod login;
 mod progress;
 mod route;
 mod source;
+mod walk;
 
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -22,16 +21,14 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 
 pub(super) use self::driver::{Driver, Line, drive, drive_until};
-use self::fitness::{Standing, Unfit, Wanted};
-use self::hosts::{Host, Hosts};
-use self::login::{LoggedIn, Login};
-use self::progress::Progress;
+use self::fitness::Wanted;
+use self::hosts::Hosts;
 pub(super) use self::progress::{NotAllowed, Watch};
 pub(super) use self::route::Route;
-use self::source::{Found, Read, Source};
+use self::source::{Read, Source};
+use self::walk::Walk;
 use super::aside::Aside;
-use super::socket::Peer;
-use super::{Error, Extensions, Side, session};
+use super::{Error, Extensions, Side};
 use crate::config::{Config, Timeouts};
 use crate::libpq::{InvalidParameter, Parameters, TargetSessionAttrs};
 use crate::server::Server;
@@ -232,138 +229,4 @@ impl Endpoint {
 fn listed(parameters: &Parameters) -> String {
     let each: Vec<_> = parameters.hosts.iter().map(|host| format!("{}:{}", host.name, host.port)).collect();
     each.join(",")
-}
-
-/// One after the other, until one is fit.
-struct Walk<'a> {
-    endpoint: &'a Endpoint,
-    parameters: &'a Parameters,
-    passwords: &'a [Found],
-    wanted: Wanted,
-}
-
-impl Walk<'_> {
-    async fn first_that_fits(&self, tried: &mut Vec<Error>) -> Option<Opened> {
-        let at_random = self.parameters.load_balance;
-        let is_one_of_many = self.parameters.hosts.len() > 1;
-        for host in self.endpoint.hosts.in_order(&self.parameters.hosts, at_random) {
-            let place = if is_one_of_many { host.to_string() } else { String::new() };
-            let peers = match self.resolve(&host).await {
-                Ok(peers) => peers,
-                Err(error) => {
-                    host.failed();
-                    tried.push(error.at(&place));
-                    continue;
-                }
-            };
-            for peer in peers {
-                match self.open_at(&host, &peer).await {
-                    Ok(opened) => {
-                        host.succeeded_at(&peer);
-                        return Some(opened);
-                    }
-                    Err(error) => {
-                        let is_refused = error.is_refused_login();
-                        tried.push(error.at(&place));
-                        if is_refused {
-                            return None;
-                        }
-                    }
-                }
-            }
-            host.failed();
-        }
-        None
-    }
-
-    async fn resolve(&self, host: &Host) -> Result<Vec<Peer>, Error> {
-        let (side, connecting) = (self.endpoint.side, self.endpoint.connecting());
-        match timeout(self.limit(), host.peers(self.parameters.load_balance)).await {
-            Ok(peers) => peers.map_err(|error| Error::network(side, connecting, error)),
-            Err(_) => {
-                let reason = format!("its name was not resolved within {} s", self.limit().as_secs());
-                Err(Error::no_session(side, connecting, reason))
-            }
-        }
-    }
-
-    async fn open_at(&self, host: &Host, peer: &Peer) -> Result<Opened, Error> {
-        let endpoint = self.endpoint;
-        let at = self.parameters.hosts.iter().position(|listed| *listed == host.listed);
-        let found = at.and_then(|at| self.passwords.get(at)).cloned().unwrap_or_default();
-        let login = Login {
-            side: endpoint.side,
-            doing: endpoint.connecting(),
-            parameters: self.parameters,
-            application_name: &endpoint.application_name,
-            password: found.password.as_ref(),
-            password_file: found.file,
-            host: &host.listed,
-            peer,
-            files: &endpoint.files,
-        };
-        let progress = Progress::default();
-        let opening = async {
-            let LoggedIn { client, mut line, route } = login.log_in(&progress).await?;
-            let setting_up = async {
-                tokio::try_join!(
-                    biased;
-                    session::pin(&client, endpoint.side, endpoint.timeouts),
-                    self.standing(&client),
-                )
-            };
-            let (set_up_for, standing) = meanwhile(&mut line, setting_up)
-                .await
-                .map_err(|error| Error::new(endpoint.side, endpoint.connecting(), error))?;
-            self.must_be_fit(standing)?;
-            Ok(Opened { client, line, route, set_up_for })
-        };
-        let limit = self.limit();
-        timeout(limit, opening).await.unwrap_or_else(|_| {
-            let error = Error::elapsed(endpoint.side, endpoint.connecting(), limit);
-            Err(error.at(&progress.told_beside(&host.listed.name)))
-        })
-    }
-
-    /// What a server says of itself comes in the same round trip as the answer to what is pinned.
-    async fn standing(&self, client: &Client) -> Result<Standing, tokio_postgres::Error> {
-        if self.wanted.takes_any() {
-            return Ok(Standing::default());
-        }
-        let rows = client.query_typed(include_str!("../../../sql/standing.sql"), &[]).await?;
-        let Some(row) = rows.first() else { return Ok(Standing::default()) };
-        Ok(Standing { is_standby: row.try_get(0)?, is_read_only: row.try_get(1)? })
-    }
-
-    fn must_be_fit(&self, standing: Standing) -> Result<(), Error> {
-        let (side, connecting) = (self.endpoint.side, self.endpoint.connecting());
-        match self.wanted.objection(standing) {
-            None => Ok(()),
-            Some(Unfit::Role(reason)) => Err(Error::no_session(side, connecting, reason)),
-            Some(Unfit::Setting(reason)) => Err(Error::barred(side, connecting, reason)),
-        }
-    }
-
-    /// The time for each address.
-    fn limit(&self) -> Duration {
-        self.parameters.connect_timeout.unwrap_or(self.endpoint.timeouts.connect)
-    }
-}
-
-/// Does work in a session whose line nobody drives yet.
-async fn meanwhile<T>(
-    line: &mut Line,
-    work: impl Future<Output = Result<T, tokio_postgres::Error>>,
-) -> Result<T, tokio_postgres::Error> {
-    let mut work = pin!(work);
-    tokio::select! {
-        biased;
-        done = &mut work => done,
-        // What the server said last tells more than that it has gone.
-        ended = line => match (work.now_or_never(), ended) {
-            (Some(done), _) => done,
-            (None, Err(error)) => Err(error),
-            (None, Ok(())) => unreachable!("a line does not end in peace before its client"),
-        },
-    }
 }
