@@ -17,6 +17,7 @@ pub mod snapshot;
 
 pub mod postgres;
 
+pub mod aside;
 pub mod config;
 pub mod failures;
 pub mod libpq;

@@ -7,7 +7,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
+use crate::aside::Aside;
 use crate::config::{self, Config, Location};
 use crate::pauses;
 use crate::postgres::{self, Channel, Control, Endpoint, Repository, ServerList, UnusableDsn};
@@ -27,6 +29,10 @@ pub enum Error {
     Postgres(#[from] postgres::Error),
     #[error("the pool of connections to the repository server could not be made: {0}")]
     Pool(String),
+    #[error("the configuration could not be read: {0}")]
+    Reading(std::io::Error),
+    #[error("the configuration, or the service file it names, was not read within {} s", .0.as_secs())]
+    Unread(Duration),
     #[error("signals could not be taken over: {0}")]
     Signals(std::io::Error),
 }
@@ -111,8 +117,17 @@ impl Look {
 }
 
 async fn reload(location: Location, before: Context) -> Result<Seen, Error> {
-    let config = read(&location)?;
-    let endpoint = Endpoint::repository(&config)?;
+    let limit = before.config.timeouts.connect;
+    let reading = Aside::default();
+    let reading = reading.run("configuration", move || -> Result<_, Error> {
+        let config = read(&location)?;
+        let endpoint = Endpoint::repository(&config)?;
+        Ok((config, endpoint))
+    });
+    let (config, endpoint) = match timeout(limit, reading).await {
+        Ok(read) => read.map_err(Error::Reading)??,
+        Err(_) => return Err(Error::Unread(limit)),
+    };
     let is_elsewhere = is_elsewhere(&config, &endpoint, &before);
     if config == *before.config && !is_elsewhere {
         let servers = before.repository.servers().await?;

@@ -1,6 +1,5 @@
 //! Everything that is said to PostgreSQL, on either side, and the only place that names its drivers.
 
-mod aside;
 mod connect;
 mod control;
 mod copy_text;

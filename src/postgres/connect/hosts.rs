@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::aside::Aside;
 use crate::libpq::{self, Place};
-use crate::postgres::aside::Aside;
 use crate::postgres::socket::Peer;
 
 /// What is known of the hosts of an endpoint. Clones share what was learnt. The list itself may change, as a service file
@@ -51,7 +51,7 @@ impl Hosts {
 
 impl Host {
     fn new(listed: libpq::Host) -> Self {
-        Self { listed, failed: AtomicBool::new(false), good: Mutex::default(), lookups: Aside::new() }
+        Self { listed, failed: AtomicBool::new(false), good: Mutex::default(), lookups: Aside::default() }
     }
 
     /// The addresses to try, in order.

@@ -27,8 +27,8 @@ pub(super) use self::progress::{NotAllowed, Watch};
 pub(super) use self::route::Route;
 use self::source::{Read, Source};
 use self::walk::Walk;
-use super::aside::Aside;
 use super::{Error, Extensions, Side};
+use crate::aside::Aside;
 use crate::config::{Config, Timeouts};
 use crate::libpq::{InvalidParameter, Parameters, TargetSessionAttrs};
 use crate::server::Server;
@@ -121,7 +121,7 @@ impl Endpoint {
             application_name: format!("{NAME} - {role}"),
             target,
             hosts: Hosts::default(),
-            files: Aside::new(),
+            files: Aside::default(),
             warned: Arc::default(),
             timeouts,
         }

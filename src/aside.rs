@@ -9,21 +9,22 @@ use tokio::sync::{Semaphore, oneshot};
 /// Threads that work at once. What hangs cannot be ended, so there must not be any number of it.
 const THREADS: usize = 4;
 
-/// Where such work is done for one server.
+/// Where such work is done, for one server for example.
 #[derive(Clone)]
-pub(super) struct Aside(Arc<Semaphore>);
+pub struct Aside(Arc<Semaphore>);
 
-impl Aside {
-    pub(super) fn new() -> Self {
+impl Default for Aside {
+    fn default() -> Self {
         Self(Arc::new(Semaphore::new(THREADS)))
     }
+}
 
+impl Aside {
     /// Does the work, when one of the threads is free. Who waits for it has to bound that.
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        name: &str,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> io::Result<T> {
+    ///
+    /// # Errors
+    /// There is no thread to be had, or it panicked.
+    pub async fn run<T: Send + 'static>(&self, name: &str, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
         let turn = Arc::clone(&self.0).acquire_owned().await.expect("nobody closes the semaphore");
         let (tell, told) = oneshot::channel();
         std::thread::Builder::new().name(name.into()).spawn(move || {
