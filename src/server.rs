@@ -7,8 +7,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::config::Remotes;
-use crate::libpq::Conninfo;
 use crate::secret::Secret;
 
 /// `powa_servers.id` of a remote server: always above zero, as zero is the repository itself.
@@ -91,8 +89,13 @@ impl Server {
         let text = |column, value: Option<String>, allowed| match value {
             None => Err(refuse(column, "null".into(), allowed)),
             Some(value) if value.is_empty() => Err(refuse(column, "empty".into(), allowed)),
+            // No column can hold it, but not every server is honest.
+            Some(value) if value.contains('\0') => Err(refuse(column, "a text with a NUL".into(), allowed)),
             Some(value) => Ok(value),
         };
+        if row.password.as_ref().is_some_and(|password| password.reveal().contains('\0')) {
+            return Err(refuse("password", "a text with a NUL".into(), "a text without"));
+        }
         let id = ServerId::new(row.id).ok_or_else(|| refuse("id", row.id.to_string(), "a number above 0"))?;
         let port = row.port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
         let frequency = row.frequency.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds >= 5);
@@ -116,19 +119,6 @@ impl Server {
             Some(alias) if use_alias => alias.clone(),
             _ => format!("{}:{}", self.host, self.port),
         }
-    }
-
-    /// How to connect to it: the columns, and beside them what is configured.
-    pub fn given(&self, remotes: &Remotes) -> Conninfo {
-        let mut given = Conninfo::default();
-        let port = self.port.to_string();
-        let columns = [("host", &*self.host), ("port", &port), ("user", &self.user), ("dbname", &self.dbname)];
-        // Without a password in the row, it is looked for where libpq would look.
-        let password = self.password.as_ref().map(|password| ("password", password.reveal()));
-        for (keyword, value) in columns.into_iter().chain(password) {
-            given.set(keyword, value).expect("libpq knows it");
-        }
-        given.or(&remotes.parameters(self.id, self.alias.as_deref()))
     }
 }
 
@@ -191,6 +181,8 @@ mod tests {
             (ServerRow { port: Some(-1), ..row(1) }, "port is -1, allowed is 1 to 65535"),
             (ServerRow { port: Some(65_536), ..row(1) }, "port is 65536"),
             (ServerRow { port: None, ..row(1) }, "port is null"),
+            (ServerRow { host: Some("a\0b".into()), ..row(1) }, "hostname is a text with a NUL"),
+            (ServerRow { password: Some(Secret::new("a\0b".into())), ..row(1) }, "password is a text with a NUL"),
             (ServerRow { user: empty(), ..row(1) }, "username is empty"),
             (ServerRow { user: None, ..row(1) }, "username is null"),
             (ServerRow { dbname: empty(), ..row(1) }, "dbname is empty"),

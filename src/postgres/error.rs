@@ -236,11 +236,17 @@ impl std::error::Error for Error {
 }
 
 impl Cause {
-    /// Without what was said about it. Of several things, the last.
+    /// Without what was said about it. Of several things, the last that tells more than that one is not let in: with
+    /// `sslmode=prefer`, the reason is followed by `pg_hba.conf` having no line for a connection in plain.
     fn at_heart(&self) -> &Self {
         match self {
             Self::At(_, cause) | Self::Remarked(cause, _) => cause.at_heart(),
-            Self::All(causes) => causes.last().map_or(self, Self::at_heart),
+            Self::All(causes) => {
+                let tells_more = |cause: &&Self| {
+                    cause.db_error().is_none_or(|error| *error.code() != SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
+                };
+                causes.iter().rev().find(tells_more).or(causes.last()).map_or(self, Self::at_heart)
+            }
             _ => self,
         }
     }
@@ -340,6 +346,13 @@ pub(super) fn chain(error: &tokio_postgres::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_things_it_is_all_that_is_told() {
+        let each = ["no", "never"].map(|said| Error::barred(Side::Remote, "connect", said).at("db1:5432"));
+        let told = Error::all_of(Side::Remote, "connect", each.into()).remarked("ask again").in_full();
+        assert_eq!(told, "could not connect (remote server): db1:5432: no; db1:5432: never; ask again");
+    }
 
     #[test]
     fn what_is_said_of_it_is_one_line_of_bounded_length() {

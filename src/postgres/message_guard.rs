@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
 use super::Side;
-use super::connect::{NotAllowed, Watch};
+use super::progress::{NotAllowed, Watch};
 
 /// Of one message with rows of a COPY, which are dealt with one by one. A statement's text of 10 MB, each character of
 /// which COPY escapes, fits three times over; and a server that is up to no good costs no more than this for each

@@ -135,6 +135,14 @@ impl RemoteSession {
         })
     }
 
+    /// Opens a session in another database of the same server.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub async fn open_beside(&self, endpoint: &Endpoint, dbname: &str) -> Result<Self, Error> {
+        Self::open(&endpoint.database(dbname, &self.route)?).await
+    }
+
     /// Whether the connection has ended.
     pub fn is_closed(&self) -> bool {
         self.client.is_closed()

@@ -16,6 +16,9 @@ use crate::postgres::{Endpoint, Error, RemoteServerInfo, RemoteSession};
 /// least recently is the one wanted next.
 const KEPT: usize = 20;
 
+/// What is collected in the other databases of a server comes after what is in the one with PoWA.
+const MAIN: &str = "a snapshot begins with the main session";
+
 /// Opens connections when they are needed, and keeps them until told otherwise.
 pub struct Sessions {
     endpoint: Endpoint,
@@ -36,6 +39,11 @@ impl Sessions {
         Self { endpoint, main: None, databases: Mutex::default() }
     }
 
+    /// Whether they are all that those of an endpoint would be.
+    pub fn are_of(&self, endpoint: &Endpoint) -> bool {
+        self.endpoint.is_as_good_as(endpoint)
+    }
+
     /// The session in the database that has PoWA, opened if need be.
     ///
     /// # Errors
@@ -44,6 +52,8 @@ impl Sessions {
         match &self.main {
             Some(session) if !session.is_closed() => Ok(Arc::clone(session)),
             _ => {
+                // Of several hosts, it may be another one now: the others were opened beside the one before.
+                self.close();
                 let session = Arc::new(RemoteSession::open(&self.endpoint).await?);
                 self.main = Some(Arc::clone(&session));
                 Ok(session)
@@ -77,7 +87,7 @@ impl Sessions {
         let kept = self.databases().kept.remove(name);
         let session = match kept.filter(|session| !session.is_closed()) {
             Some(session) => session,
-            None => Arc::new(RemoteSession::open(&self.endpoint.database(name)).await?),
+            None => Arc::new(self.main.as_ref().expect(MAIN).open_beside(&self.endpoint, name).await?),
         };
         self.databases().at_work.insert(name.to_owned(), Arc::clone(&session));
         Ok(session)

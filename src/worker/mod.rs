@@ -147,12 +147,10 @@ impl Worker {
 
     fn change(&mut self, server: Server, context: Context) {
         let name = context.name_of(&server);
-        let same_sessions = server.given(&context.config.remote) == self.server.given(&self.context.config.remote)
-            && name == self.name
-            && context.config.timeouts == self.context.config.timeouts;
-        if !same_sessions {
+        let endpoint = Endpoint::remote(&server, &name, &context.config);
+        if !self.sessions.are_of(&endpoint) {
             self.sessions.close();
-            self.sessions = Sessions::new(Endpoint::remote(&server, &name, &context.config));
+            self.sessions = Sessions::new(endpoint);
         }
         if !context.repository.is_same_database(&self.context.repository) {
             // What is known is of another repository, and what waits is for it.

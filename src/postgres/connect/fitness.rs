@@ -42,6 +42,11 @@ impl Wanted {
         }
     }
 
+    /// Any server, as far as its side allows.
+    pub(super) fn whatever(side: Side) -> Self {
+        Self { attributes: TargetSessionAttrs::Any, side }
+    }
+
     /// Nothing need be known of a server that is only read from.
     pub(super) fn takes_any(self) -> bool {
         self.side == Side::Remote && self.attributes == TargetSessionAttrs::Any

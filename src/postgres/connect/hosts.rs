@@ -3,12 +3,17 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::aside::Aside;
 use crate::libpq::{self, Place};
 use crate::postgres::socket::Peer;
+
+/// How long a host is tried last that has failed. It may be the one that is meant to be used.
+const GRUDGE: Duration = Duration::from_secs(300);
 
 /// What is known of the hosts of an endpoint. Clones share what was learnt. The list itself may change, as a service file
 /// may.
@@ -18,8 +23,8 @@ pub(super) struct Hosts(Arc<Mutex<Vec<Arc<Host>>>>);
 /// One of them.
 pub(super) struct Host {
     pub(super) listed: libpq::Host,
-    /// The last try has failed.
-    failed: AtomicBool,
+    /// When the last try failed.
+    failed: Mutex<Option<Instant>>,
     /// The address that was of use, of several that a name may have.
     good: Mutex<Option<IpAddr>>,
     lookups: Aside,
@@ -27,13 +32,13 @@ pub(super) struct Host {
 
 impl Hosts {
     /// In the order in which they are to be tried: as listed, or at random, but those that failed the last time come
-    /// last, so that a host that is gone is not waited for by every connection.
+    /// last for some minutes, so that a host that is gone is not waited for by every connection.
     pub(super) fn in_order(&self, listed: &[libpq::Host], at_random: bool) -> Vec<Arc<Host>> {
         let mut order = self.known(listed);
         if at_random {
             fastrand::shuffle(&mut order);
         }
-        order.sort_by_key(|host| host.failed.load(Ordering::Relaxed));
+        order.sort_by_key(|host| host.has_failed());
         order
     }
 
@@ -51,7 +56,7 @@ impl Hosts {
 
 impl Host {
     fn new(listed: libpq::Host) -> Self {
-        Self { listed, failed: AtomicBool::new(false), good: Mutex::default(), lookups: Aside::default() }
+        Self { listed, failed: Mutex::default(), good: Mutex::default(), lookups: Aside::default() }
     }
 
     /// The addresses to try, in order.
@@ -90,7 +95,7 @@ impl Host {
 
     /// It was of use.
     pub(super) fn succeeded_at(&self, peer: &Peer) {
-        self.failed.store(false, Ordering::Relaxed);
+        *self.failed.lock().expect("no panic while holding the lock") = None;
         if let Peer::Tcp(address) = peer {
             *self.good.lock().expect("no panic while holding the lock") = Some(address.ip());
         }
@@ -98,7 +103,12 @@ impl Host {
 
     /// It was of no use.
     pub(super) fn failed(&self) {
-        self.failed.store(true, Ordering::Relaxed);
+        *self.failed.lock().expect("no panic while holding the lock") = Some(Instant::now());
+    }
+
+    fn has_failed(&self) -> bool {
+        let failed = *self.failed.lock().expect("no panic while holding the lock");
+        failed.is_some_and(|failed| failed.elapsed() < GRUDGE)
     }
 }
 
@@ -151,6 +161,18 @@ mod tests {
         assert_eq!(order(), ["a", "b", "c"]);
         known[1].succeeded_at(&Peer::Tcp(([10, 0, 0, 1], 5432).into()));
         assert_eq!(order(), ["b", "a", "c"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_failed_is_the_first_again_after_some_minutes() {
+        let hosts = Hosts::default();
+        let listed = listed(&["a", "b"]);
+        hosts.known(&listed)[0].failed();
+        let order = || names(hosts.in_order(&listed, false));
+        tokio::time::advance(GRUDGE - Duration::from_secs(1)).await;
+        assert_eq!(order(), ["b", "a"]);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(order(), ["a", "b"]);
     }
 
     #[test]

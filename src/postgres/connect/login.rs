@@ -1,17 +1,19 @@
 //! From an address to a session: the socket, TLS as `sslmode` has it, and the server's question who one is.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_postgres::{Client, Config, config};
 use tokio_util::either::Either;
 
+use super::Place;
 use super::driver::Line;
-use super::progress::{Progress, Watch};
 use super::route::{Armour, Route};
 use crate::aside::Aside;
-use crate::libpq::{ChannelBinding, Host, Method, Parameters, SslMode, SslNegotiation};
+use crate::libpq::{ChannelBinding, Method, Parameters, SslMode, SslNegotiation};
 use crate::postgres::message_guard::MessageGuard;
+use crate::postgres::progress::{NotAllowed, Progress, Watch};
 use crate::postgres::socket::{Peer, Socket};
 use crate::postgres::tls::{self, Connector, Handed, Stream};
 use crate::postgres::{Error, Side};
@@ -26,8 +28,7 @@ pub(super) struct Login<'a> {
     pub(super) password: Option<&'a Secret>,
     /// The file that the password is from.
     pub(super) password_file: Option<PathBuf>,
-    pub(super) host: &'a Host,
-    pub(super) peer: &'a Peer,
+    pub(super) place: &'a Place,
     pub(super) files: &'a Aside,
 }
 
@@ -64,7 +65,7 @@ impl Login<'_> {
             match self.with(*protection, progress).await {
                 Ok(logged_in) => return Ok(logged_in),
                 Err(Failed { error, is_about_protection }) => {
-                    let error = error.at(&progress.told_beside(&self.host.name));
+                    let error = error.at(&progress.told_beside(&self.place.host.name));
                     if !is_about_protection || protections.peek().is_none() {
                         earlier.push(error);
                         break;
@@ -78,7 +79,7 @@ impl Login<'_> {
 
     /// A Unix socket needs none.
     fn protections(&self) -> &'static [Protection] {
-        if matches!(self.peer, Peer::Unix(_)) {
+        if matches!(self.place.peer, Peer::Unix(_)) {
             return &[Protection::Nothing];
         }
         match self.parameters.tls.mode {
@@ -90,9 +91,9 @@ impl Login<'_> {
     }
 
     async fn with(&self, protection: Protection, progress: &Progress) -> Result<LoggedIn, Failed> {
-        progress.reached(self.peer);
-        let mut socket = self.peer.connect(&self.parameters.tcp).await.map_err(|error| self.unreached(error))?;
-        self.check_user(&socket)?;
+        progress.reached(&self.place.peer);
+        let mut socket = self.place.peer.connect(&self.parameters.tcp).await.map_err(|error| self.unreached(error))?;
+        self.check_user(&socket).await?;
         let is_encrypted = match protection {
             Protection::Nothing => false,
             Protection::IfOffered => self.is_offered(&mut socket).await?,
@@ -102,8 +103,8 @@ impl Login<'_> {
         };
         progress.is_encrypted(is_encrypted);
         let (stream, armour) = if is_encrypted {
-            let armour = Arc::new(self.armour().await?);
-            let stream = armour.put_on(socket).await.map_err(|error| self.tls(error))?;
+            let armour = Arc::new(self.armour(progress).await?);
+            let stream = armour.put_on(socket, &self.place.host).await.map_err(|error| self.tls(error))?;
             (stream, Some(armour))
         } else {
             (Stream::plain(socket), None)
@@ -115,27 +116,35 @@ impl Login<'_> {
             let is_about_protection = error.as_db_error().is_some() && protection.may_change(is_encrypted);
             Failed { error: self.not_let_in(error, progress), is_about_protection }
         })?;
-        let route = Route { peer: self.peer.clone(), tcp: self.parameters.tcp.clone(), armour };
+        let route = Route { place: self.place.clone(), tcp: self.parameters.tcp.clone(), armour };
         Ok(LoggedIn { client, line, route })
     }
 
     async fn is_offered(&self, socket: &mut Socket) -> Result<bool, Failed> {
-        let failed = |error| Failed { is_about_protection: true, ..self.unreached(error) };
-        tls::is_offered(socket).await.map_err(failed)
+        tls::is_offered(socket).await.map_err(|error| {
+            let failed = match error.kind() {
+                ErrorKind::InvalidData => self.barred(&error.to_string()),
+                _ => self.unreached(error),
+            };
+            Failed { is_about_protection: true, ..failed }
+        })
     }
 
-    async fn armour(&self) -> Result<Armour, Failed> {
+    async fn armour(&self, progress: &Progress) -> Result<Armour, Failed> {
+        let _reading = progress.reading();
         let settings = self.parameters.tls.clone();
         let reading = self.files.run("certificates", move || Connector::read(&settings));
         let connector = reading.await.map_err(|error| self.unreached(error))?.map_err(|error| self.tls(error))?;
-        Ok(Armour { connector, host: self.host.clone(), negotiation: self.parameters.tls.negotiation })
+        Ok(Armour { connector, negotiation: self.parameters.tls.negotiation })
     }
 
     /// Who has put a socket there may be anybody who can write into its folder.
-    fn check_user(&self, socket: &Socket) -> Result<(), Failed> {
+    async fn check_user(&self, socket: &Socket) -> Result<(), Failed> {
         let (Some(required), Either::Right(socket)) = (&self.parameters.requirepeer, socket) else { return Ok(()) };
         let peer = socket.peer_cred().map_err(|error| self.unreached(error))?;
-        let user = nix::unistd::User::from_uid(peer.uid().into()).ok().flatten();
+        let id = peer.uid().into();
+        let looking_up = self.files.run("users", move || nix::unistd::User::from_uid(id).ok().flatten());
+        let user = looking_up.await.map_err(|error| self.unreached(error))?;
         match user {
             Some(user) if user.name == *required => Ok(()),
             Some(user) => {
@@ -171,9 +180,7 @@ impl Login<'_> {
     fn not_let_in(&self, error: tokio_postgres::Error, progress: &Progress) -> Error {
         let barred = |what: String| Error::barred(self.side, self.doing.clone(), what);
         if let Some(method) = progress.refused() {
-            return barred(format!(
-                "the server asks for authentication by {method}, and require_auth does not allow that"
-            ));
+            return barred(NotAllowed(method).to_string());
         }
         let is_password = matches!(progress.asked(), Some(Method::Password | Method::Md5 | Method::ScramSha256));
         if error.as_db_error().is_none() && is_password && self.password.is_none() {

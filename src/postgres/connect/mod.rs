@@ -1,14 +1,13 @@
 //! The only place that opens a connection: to the first host of an endpoint that is fit for it.
 //!
 //! Reading order: `source` is what says how to connect, `hosts` are the ones to try, `login` is one try at one address,
-//! `progress` how far it got, `fitness` whether the server is the one that is looked for, `walk` one try after the other;
+//! `fitness` whether the server is the one that is looked for, `walk` one try after the other;
 //! `route` and `driver` are what is left of it in an open session.
 
 mod driver;
 mod fitness;
 mod hosts;
 mod login;
-mod progress;
 mod route;
 mod source;
 mod walk;
@@ -23,14 +22,14 @@ use tokio_postgres::Client;
 pub(super) use self::driver::{Driver, Line, drive, drive_until};
 use self::fitness::Wanted;
 use self::hosts::Hosts;
-pub(super) use self::progress::{NotAllowed, Watch};
 pub(super) use self::route::Route;
-use self::source::{Read, Source};
-use self::walk::Walk;
+use self::source::{Read, Source, Unreadable};
+use self::walk::{Fruitless, Walk};
+use super::socket::Peer;
 use super::{Error, Extensions, Side};
 use crate::aside::Aside;
-use crate::config::{Config, Timeouts};
-use crate::libpq::{InvalidParameter, Parameters, TargetSessionAttrs};
+use crate::config::{Config, Remotes, Timeouts};
+use crate::libpq::{self, Conninfo, InvalidParameter, Parameters, TargetSessionAttrs};
 use crate::server::Server;
 
 /// What the names of the daemon's sessions begin with; powa-web looks for them in `pg_stat_activity`.
@@ -46,6 +45,8 @@ pub struct Endpoint {
     application_name: String,
     target: Target,
     hosts: Hosts,
+    /// The one place to go to, if it is not to be looked for.
+    only: Option<Place>,
     files: Aside,
     /// What was said last about a file that is left alone.
     warned: Arc<Mutex<Option<String>>>,
@@ -58,6 +59,13 @@ struct Target {
     /// With their ports.
     hosts: String,
     dbname: String,
+}
+
+/// An address of a host: where a session is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    host: libpq::Host,
+    peer: Peer,
 }
 
 /// A session that is set up. Nothing moves on its line until somebody drives it.
@@ -106,7 +114,7 @@ impl Endpoint {
     /// connected to.
     pub fn remote(server: &Server, name: &str, config: &Config) -> Self {
         let source = Source {
-            given: server.given(&config.remote),
+            given: given(server, &config.remote),
             surroundings: Arc::clone(&config.surroundings),
             password_file: None,
         };
@@ -121,19 +129,29 @@ impl Endpoint {
             application_name: format!("{NAME} - {role}"),
             target,
             hosts: Hosts::default(),
+            only: None,
             files: Aside::default(),
             warned: Arc::default(),
             timeouts,
         }
     }
 
-    /// Another database of the same server.
-    #[must_use]
-    pub fn database(&self, dbname: &str) -> Self {
-        let mut other = self.clone();
-        other.source.given.set("dbname", dbname).expect("libpq knows it");
+    /// Another database of the server that a session is on: of several hosts, another may be another server.
+    ///
+    /// # Errors
+    /// There can be no such database.
+    pub(super) fn database(&self, dbname: &str, route: &Route) -> Result<Self, Error> {
+        let mut other = Self { hosts: Hosts::default(), only: Some(route.place.clone()), ..self.clone() };
         other.target.dbname = dbname.to_owned();
-        other
+        match other.source.given.set("dbname", dbname) {
+            Ok(()) => Ok(other),
+            Err(error) => Err(Error::found(self.side, other.connecting(), error.to_string())),
+        }
+    }
+
+    /// Whether its sessions are all that those of another would be.
+    pub fn is_as_good_as(&self, other: &Self) -> bool {
+        self.is_same_way(other) && self.application_name == other.application_name && self.timeouts == other.timeouts
     }
 
     pub(super) fn timeouts(&self) -> Timeouts {
@@ -173,28 +191,45 @@ impl Endpoint {
     async fn find_and_open(&self) -> Result<Opened, Error> {
         let Read { parameters, passwords, warning } = self.read().await?;
         self.warn(warning);
-        let mut tried = Vec::new();
-        for wanted in Wanted::in_turn(parameters.target_session_attrs, self.side) {
-            tried.clear();
+        let mut failed = None;
+        let turns = match self.only {
+            // It was found fit before.
+            Some(_) => vec![Wanted::whatever(self.side)],
+            None => Wanted::in_turn(parameters.target_session_attrs, self.side),
+        };
+        for wanted in turns {
             let walk = Walk { endpoint: self, parameters: &parameters, passwords: &passwords, wanted };
-            if let Some(opened) = walk.first_that_fits(&mut tried).await {
-                return Ok(opened);
+            match walk.first_that_fits().await {
+                Ok(opened) => return Ok(opened),
+                Err(Fruitless { error, is_refused }) => {
+                    failed = Some(error);
+                    if is_refused {
+                        break;
+                    }
+                }
             }
         }
-        Err(Error::all_of(self.side, self.connecting(), tried))
+        Err(failed.expect("there is something to look for"))
     }
 
     async fn read(&self) -> Result<Read, Error> {
         let limit = self.timeouts.connect;
+        if !self.source.is_in_files() {
+            return self.source.read().map_err(|error| self.unreadable(&error));
+        }
         let source = self.source.clone();
         match timeout(limit, self.files.run("files", move || source.read())).await {
-            Ok(Ok(read)) => read.map_err(|error| Error::barred(self.side, self.connecting(), error.to_string())),
+            Ok(Ok(read)) => read.map_err(|error| self.unreadable(&error)),
             Ok(Err(error)) => Err(Error::network(self.side, self.connecting(), error)),
             Err(_) => {
                 let reason = format!("its service or password file was not read within {} s", limit.as_secs());
                 Err(Error::no_session(self.side, self.connecting(), reason))
             }
         }
+    }
+
+    fn unreadable(&self, error: &Unreadable) -> Error {
+        Error::barred(self.side, self.connecting(), error.to_string())
     }
 
     /// Once for each change.
@@ -229,4 +264,17 @@ impl Endpoint {
 fn listed(parameters: &Parameters) -> String {
     let each: Vec<_> = parameters.hosts.iter().map(|host| format!("{}:{}", host.name, host.port)).collect();
     each.join(",")
+}
+
+/// How to connect to a server: the columns of its row, and beside them what is configured.
+fn given(server: &Server, remotes: &Remotes) -> Conninfo {
+    let mut given = Conninfo::default();
+    let port = server.port.to_string();
+    let columns = [("host", &*server.host), ("port", &port), ("user", &server.user), ("dbname", &server.dbname)];
+    // Without a password in the row, it is looked for where libpq would look.
+    let password = server.password.as_ref().map(|password| ("password", password.reveal()));
+    for (keyword, value) in columns.into_iter().chain(password) {
+        given.set(keyword, value).expect("libpq knows it, and there is no NUL in a server that is valid");
+    }
+    given.or(&remotes.parameters(server.id, server.alias.as_deref()))
 }

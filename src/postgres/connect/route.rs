@@ -6,14 +6,15 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_postgres::CancelToken;
 
+use super::Place;
 use crate::libpq::{Host, SslNegotiation, Tcp};
-use crate::postgres::socket::{Peer, Socket};
+use crate::postgres::socket::Socket;
 use crate::postgres::tls::{self, Connector, Handed, Stream, TlsError};
 
 /// To an address, in plain or over TLS.
 #[derive(Clone)]
 pub(in crate::postgres) struct Route {
-    pub(super) peer: Peer,
+    pub(super) place: Place,
     pub(super) tcp: Tcp,
     pub(super) armour: Option<Arc<Armour>>,
 }
@@ -21,7 +22,6 @@ pub(in crate::postgres) struct Route {
 /// What makes a socket a TLS stream.
 pub(super) struct Armour {
     pub(super) connector: Connector,
-    pub(super) host: Host,
     pub(super) negotiation: SslNegotiation,
 }
 
@@ -38,13 +38,15 @@ impl Route {
         };
         match timeout(PATIENCE, asking).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(peer = %self.peer, error, "the server could not be asked to cancel"),
-            Err(_) => tracing::debug!(peer = %self.peer, "the server did not take the request to cancel"),
+            Ok(Err(error)) => {
+                tracing::debug!(peer = %self.place.peer, error, "the server could not be asked to cancel")
+            }
+            Err(_) => tracing::debug!(peer = %self.place.peer, "the server did not take the request to cancel"),
         }
     }
 
     async fn open(&self) -> Result<Stream, String> {
-        let mut socket = self.peer.connect(&self.tcp).await.map_err(|error| error.to_string())?;
+        let mut socket = self.place.peer.connect(&self.tcp).await.map_err(|error| error.to_string())?;
         let Some(armour) = &self.armour else { return Ok(Stream::plain(socket)) };
         if armour.negotiation == SslNegotiation::Postgres {
             let is_offered = tls::is_offered(&mut socket).await.map_err(|error| error.to_string())?;
@@ -52,12 +54,12 @@ impl Route {
                 return Err("it does not offer TLS any more".into());
             }
         }
-        armour.put_on(socket).await.map_err(|error| error.to_string())
+        armour.put_on(socket, &self.place.host).await.map_err(|error| error.to_string())
     }
 }
 
 impl Armour {
-    pub(super) async fn put_on(&self, socket: Socket) -> Result<Stream, TlsError> {
-        self.connector.connect(socket, &self.host).await
+    pub(super) async fn put_on(&self, socket: Socket, host: &Host) -> Result<Stream, TlsError> {
+        self.connector.connect(socket, host).await
     }
 }

@@ -51,6 +51,12 @@ pub(super) enum Unreadable {
 }
 
 impl Source {
+    /// Whether some of it is in files; otherwise reading it does not block.
+    pub(super) fn is_in_files(&self) -> bool {
+        let is_there = |keyword| self.given.get(keyword).or(self.surroundings.variables.get(keyword)).is_some();
+        self.password_file.is_some() || is_there("service") || !is_there("password")
+    }
+
     /// Blocks on the files.
     pub(super) fn read(&self) -> Result<Read, Unreadable> {
         let parameters = Parameters::resolve(&self.given, &self.surroundings)?;
@@ -81,6 +87,10 @@ fn password_in(file: &Path) -> Result<Secret, Unreadable> {
 
     let failed = |error| Unreadable::PasswordFile { file: file.to_owned(), error };
     let mut text = String::new();
+    // A pipe would be waited for.
+    if !std::fs::metadata(file).map_err(failed)?.is_file() {
+        return Err(failed(std::io::Error::other("it is not a regular file")));
+    }
     let open = File::open(file).map_err(failed)?;
     let metadata = open.metadata().map_err(failed)?;
     // As for private keys: systemd's credentials belong to root, and are there for their service by their group.

@@ -10,12 +10,19 @@ use tokio_postgres::Client;
 use super::fitness::{Standing, Unfit, Wanted};
 use super::hosts::Host;
 use super::login::{LoggedIn, Login};
-use super::progress::Progress;
 use super::source::Found;
-use super::{Endpoint, Line, Opened};
+use super::{Endpoint, Line, Opened, Place};
 use crate::libpq::Parameters;
+use crate::postgres::progress::Progress;
 use crate::postgres::socket::Peer;
 use crate::postgres::{Error, session};
+
+/// Nobody was fit: what became of each.
+pub(super) struct Fruitless {
+    pub(super) error: Error,
+    /// One does not let us in, and neither would another.
+    pub(super) is_refused: bool,
+}
 
 /// For one kind of server.
 pub(super) struct Walk<'a> {
@@ -27,38 +34,55 @@ pub(super) struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// A session with the first that is fit, or else what became of each.
-    pub(super) async fn first_that_fits(&self, tried: &mut Vec<Error>) -> Option<Opened> {
-        let at_random = self.parameters.load_balance;
-        let is_one_of_many = self.parameters.hosts.len() > 1;
-        for host in self.endpoint.hosts.in_order(&self.parameters.hosts, at_random) {
-            let place = if is_one_of_many { host.to_string() } else { String::new() };
-            let peers = match self.resolve(&host).await {
+    /// A session with the first that is fit.
+    pub(super) async fn first_that_fits(&self) -> Result<Opened, Fruitless> {
+        let mut tried = Vec::new();
+        let listed = match &self.endpoint.only {
+            Some(place) => std::slice::from_ref(&place.host),
+            None => &self.parameters.hosts,
+        };
+        for host in self.endpoint.hosts.in_order(listed, self.parameters.load_balance) {
+            let name = if self.parameters.hosts.len() > 1 { host.to_string() } else { String::new() };
+            let at = listed.iter().position(|listed| *listed == host.listed);
+            let peers = match self.peers(&host).await {
                 Ok(peers) => peers,
                 Err(error) => {
                     host.failed();
-                    tried.push(error.at(&place));
+                    tried.push(((at, String::new()), error.at(&name)));
                     continue;
                 }
             };
             for peer in peers {
-                match self.open_at(&host, &peer).await {
+                let address = peer.to_string();
+                match self.open_at(Place { host: host.listed.clone(), peer: peer.clone() }).await {
                     Ok(opened) => {
                         host.succeeded_at(&peer);
-                        return Some(opened);
+                        return Ok(opened);
                     }
-                    Err(error) => {
-                        let is_refused = error.is_refused_login();
-                        tried.push(error.at(&place));
-                        if is_refused {
-                            return None;
-                        }
+                    Err(error) if error.is_refused_login() => {
+                        tried.push(((at, address), error.at(&name)));
+                        return Err(self.fruitless(tried, true));
                     }
+                    Err(error) => tried.push(((at, address), error.at(&name))),
                 }
             }
             host.failed();
         }
-        None
+        Err(self.fruitless(tried, false))
+    }
+
+    /// In the order of the list, so that the same reasons are told in the same words in whatever order they were met.
+    fn fruitless(&self, mut tried: Vec<((Option<usize>, String), Error)>, is_refused: bool) -> Fruitless {
+        tried.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let tried = tried.into_iter().map(|(_, error)| error).collect();
+        Fruitless { error: Error::all_of(self.endpoint.side, self.endpoint.connecting(), tried), is_refused }
+    }
+
+    async fn peers(&self, host: &Host) -> Result<Vec<Peer>, Error> {
+        match &self.endpoint.only {
+            Some(place) => Ok(vec![place.peer.clone()]),
+            None => self.resolve(host).await,
+        }
     }
 
     async fn resolve(&self, host: &Host) -> Result<Vec<Peer>, Error> {
@@ -72,9 +96,9 @@ impl Walk<'_> {
         }
     }
 
-    async fn open_at(&self, host: &Host, peer: &Peer) -> Result<Opened, Error> {
+    async fn open_at(&self, place: Place) -> Result<Opened, Error> {
         let endpoint = self.endpoint;
-        let at = self.parameters.hosts.iter().position(|listed| *listed == host.listed);
+        let at = self.parameters.hosts.iter().position(|listed| *listed == place.host);
         let found = at.and_then(|at| self.passwords.get(at)).cloned().unwrap_or_default();
         let login = Login {
             side: endpoint.side,
@@ -83,8 +107,7 @@ impl Walk<'_> {
             application_name: &endpoint.application_name,
             password: found.password.as_ref(),
             password_file: found.file,
-            host: &host.listed,
-            peer,
+            place: &place,
             files: &endpoint.files,
         };
         let progress = Progress::default();
@@ -105,8 +128,13 @@ impl Walk<'_> {
         };
         let limit = self.limit();
         timeout(limit, opening).await.unwrap_or_else(|_| {
-            let error = Error::elapsed(endpoint.side, endpoint.connecting(), limit);
-            Err(error.at(&progress.told_beside(&host.listed.name)))
+            let error = if progress.is_reading() {
+                let reason = format!("its certificates were not read within {} s", limit.as_secs());
+                Error::no_session(endpoint.side, endpoint.connecting(), reason)
+            } else {
+                Error::elapsed(endpoint.side, endpoint.connecting(), limit)
+            };
+            Err(error.at(&progress.told_beside(&place.host.name)))
         })
     }
 

@@ -27,7 +27,10 @@ pub(in crate::postgres) async fn is_offered(socket: &mut Socket) -> io::Result<b
         b'S' => Ok(true),
         b'N' => Ok(false),
         b'E' => Err(io::Error::other("the server answered with an error when it was asked for TLS")),
-        _ => Err(io::Error::other("the server's answer makes no sense when it is asked for TLS: is it PostgreSQL?")),
+        _ => {
+            let said = "the server's answer makes no sense when it is asked for TLS: is it PostgreSQL?";
+            Err(io::Error::new(io::ErrorKind::InvalidData, said))
+        }
     }
 }
 

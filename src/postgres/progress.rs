@@ -4,12 +4,12 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::socket::Peer;
 use crate::libpq::{Method, RequireAuth};
-use crate::postgres::socket::Peer;
 
 /// What is known of a login; clones tell the same.
 #[derive(Clone, Default)]
-pub(in crate::postgres) struct Progress(Arc<Mutex<Reached>>);
+pub(super) struct Progress(Arc<Mutex<Reached>>);
 
 #[derive(Default)]
 struct Reached {
@@ -17,10 +17,12 @@ struct Reached {
     is_encrypted: Option<bool>,
     asked: Option<Method>,
     is_refused: bool,
+    /// It is our own files that are waited for.
+    is_reading: bool,
 }
 
 /// Listens to what a server asks for.
-pub(in crate::postgres) struct Watch {
+pub(super) struct Watch {
     required: RequireAuth,
     progress: Progress,
     /// The first bytes of a message that is about authentication.
@@ -35,6 +37,16 @@ impl Progress {
 
     pub(super) fn is_encrypted(&self, is_encrypted: bool) {
         self.now().is_encrypted = Some(is_encrypted);
+    }
+
+    /// From here on, our own files are waited for, until what it gives is dropped.
+    pub(super) fn reading(&self) -> Reading<'_> {
+        self.now().is_reading = true;
+        Reading(self)
+    }
+
+    pub(super) fn is_reading(&self) -> bool {
+        self.now().is_reading
     }
 
     /// What the server has asked for.
@@ -63,10 +75,26 @@ impl Progress {
     }
 }
 
+/// What ends with it is the wait for our own files.
+pub(super) struct Reading<'a>(&'a Progress);
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.0.now().is_reading = false;
+    }
+}
+
 /// The server asks for what is not to be answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the server asks for authentication by {0}, and require_auth does not allow that")]
-pub(in crate::postgres) struct NotAllowed(Method);
+#[error("the server {}, and require_auth does not allow that", in_words(*.0))]
+pub(super) struct NotAllowed(pub(super) Method);
+
+fn in_words(method: Method) -> String {
+    match method {
+        Method::None => "lets us in without asking who we are".into(),
+        method => format!("asks for authentication by {method}"),
+    }
+}
 
 impl Watch {
     pub(super) fn new(required: RequireAuth, progress: Progress) -> Self {
@@ -74,18 +102,18 @@ impl Watch {
     }
 
     #[cfg(test)]
-    pub(in crate::postgres) fn of_anything() -> Self {
+    pub(super) fn of_anything() -> Self {
         Self::new(RequireAuth::parse("").expect("an empty list allows anything"), Progress::default())
     }
 
     /// A message begins.
-    pub(in crate::postgres) fn header(&mut self, kind: u8) {
+    pub(super) fn header(&mut self, kind: u8) {
         self.is_about_authentication = kind == b'R';
         self.code.clear();
     }
 
     /// A piece of its body.
-    pub(in crate::postgres) fn body(&mut self, piece: &[u8]) -> Result<(), NotAllowed> {
+    pub(super) fn body(&mut self, piece: &[u8]) -> Result<(), NotAllowed> {
         const CODE: usize = 4;
 
         if !self.is_about_authentication || self.code.len() == CODE {
