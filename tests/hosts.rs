@@ -1,5 +1,6 @@
 //! Several hosts, and other ways to say where a server is: the one that is found is the one that psql finds.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use lab::{Cluster, Registration};
 use serde_json::json;
 
-use crate::support::{Scene, tests, wait_for, wait_until};
+use crate::support::{SECRET, Scene, tests, wait_for, wait_until};
 
 tests![
     a_server_may_be_named_in_the_ways_of_libpq,
@@ -17,7 +18,8 @@ tests![
     the_server_with_the_attributes_that_are_asked_for_is_found,
     a_repository_may_prefer_a_standby_and_is_written_to_all_the_same,
     a_repository_that_has_to_be_a_standby_is_refused_at_once,
-    hosts_are_tried_in_random_order_if_that_is_asked_for,
+    hosts_are_tried_in_random_order_and_a_server_is_read_at_one_of_them,
+    a_refused_login_is_not_tried_at_the_next_host,
     a_socket_of_somebody_else_is_not_talked_to,
 ];
 
@@ -41,6 +43,15 @@ fn pass_on_from_elsewhere(port: u16, server: &Cluster) -> Arc<AtomicUsize> {
         }
     });
     taken
+}
+
+fn primary_and_standby(scene: &Scene) -> (Cluster, Cluster) {
+    let settings = [("wal_level", "replica"), ("max_wal_senders", "4")];
+    let primary = Cluster::start_with(scene.generation(), "primary", &settings).unwrap();
+    primary.create_powa_database("powa").unwrap();
+    let standby = primary.standby("standby").unwrap();
+    standby.wait_until_replayed(&primary).unwrap();
+    (primary, standby)
 }
 
 /// What psql gets for a query, or none if it cannot connect.
@@ -94,11 +105,7 @@ fn the_folder_of_a_socket_is_a_host(scene: &Scene) {
 }
 
 fn the_server_with_the_attributes_that_are_asked_for_is_found(scene: &Scene) {
-    let settings = [("wal_level", "replica"), ("max_wal_senders", "4")];
-    let primary = Cluster::start_with(scene.generation(), "primary", &settings).unwrap();
-    primary.create_powa_database("powa").unwrap();
-    let standby = primary.standby("standby").unwrap();
-    standby.wait_until_replayed(&primary).unwrap();
+    let (primary, standby) = primary_and_standby(scene);
     pass_on_from_elsewhere(primary.port(), &standby);
 
     let asked = ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"];
@@ -140,10 +147,7 @@ fn the_server_with_the_attributes_that_are_asked_for_is_found(scene: &Scene) {
 }
 
 fn a_repository_may_prefer_a_standby_and_is_written_to_all_the_same(scene: &Scene) {
-    let settings = [("wal_level", "replica"), ("max_wal_senders", "4")];
-    let primary = Cluster::start_with(scene.generation(), "primary", &settings).unwrap();
-    primary.create_powa_database("powa").unwrap();
-    let standby = primary.standby("standby").unwrap();
+    let (primary, standby) = primary_and_standby(scene);
     let server = Registration::of(scene.remote_server()).register(&primary, "powa").unwrap();
     let dsn = format!(
         "host=127.0.0.1,127.0.0.1 port={},{} user=postgres dbname=powa target_session_attrs=prefer-standby",
@@ -166,22 +170,68 @@ fn a_repository_that_has_to_be_a_standby_is_refused_at_once(scene: &Scene) {
     assert!(said.contains("target_session_attrs is standby, and the repository has to be writable"), "{said}");
 }
 
-fn hosts_are_tried_in_random_order_if_that_is_asked_for(scene: &Scene) {
-    let remote = Cluster::start(scene.generation(), "balanced").unwrap();
-    remote.create_powa_database("powa").unwrap();
-    let taken = pass_on_from_elsewhere(remote.port(), &remote);
+fn hosts_are_tried_in_random_order_and_a_server_is_read_at_one_of_them(scene: &Scene) {
+    let (primary, standby) = primary_and_standby(scene);
+    pass_on_from_elsewhere(primary.port(), &standby);
     // That none of sixteen begins with the second one happens less than once in 65,536 runs.
     let servers: Vec<_> = (0..16)
         .map(|number| {
             let hostname = format!("127.0.0.1,{ELSEWHERE}{}", ",nowhere.invalid".repeat(number));
-            scene.register_as(Registration { hostname: &hostname, ..Registration::of(&remote) })
+            let alias = format!("balanced {number}");
+            let registration = Registration { hostname: &hostname, alias: Some(&alias), ..Registration::of(&primary) };
+            scene.register_as(registration)
         })
         .collect();
-    let _collector = scene.collector_with(json!({"remote": {"load_balance_hosts": "random"}}));
+    let config = json!({"use_server_alias": true, "remote": {"load_balance_hosts": "random"}});
+    let _collector = scene.collector_with(config);
     for server in servers {
-        scene.wait_for_snapshots(server, 1);
+        scene.wait_for_snapshots(server, 2);
     }
-    assert!(taken.load(Ordering::SeqCst) > 0);
+    let read_at = |cluster: &Cluster| {
+        let sql = "select distinct application_name from pg_stat_activity
+            where application_name like 'PoWA collector - worker balanced %'";
+        let rows = cluster.connect("postgres").unwrap().query(sql, &[]).unwrap();
+        rows.iter().map(|row| row.get(0)).collect::<HashSet<String>>()
+    };
+    let (here, there) = (read_at(&primary), read_at(&standby));
+    assert!(!there.is_empty());
+    assert!(here.is_disjoint(&there), "{:?}", here.intersection(&there));
+    assert_eq!(here.len() + there.len(), 16);
+}
+
+/// In seconds, of a line in the log of a server.
+fn time_of_day(line: &str) -> f64 {
+    let parts: Vec<f64> = line[11..23].split(':').map(|part| part.parse().unwrap()).collect();
+    (parts[0] * 60.0 + parts[1]) * 60.0 + parts[2]
+}
+
+/// What a role is not let in for at one host, it is not let in for at another, nor for another kind of server.
+fn a_refused_login_is_not_tried_at_the_next_host(scene: &Scene) {
+    let (primary, standby) = primary_and_standby(scene);
+    let role = "create role snubbed login superuser password 'right' in role password_required";
+    primary.connect("postgres").unwrap().batch_execute(role).unwrap();
+    standby.wait_until_replayed(&primary).unwrap();
+    let taken = pass_on_from_elsewhere(primary.port(), &standby);
+    let hostname = format!("127.0.0.1,{ELSEWHERE}");
+    let registration = Registration {
+        hostname: &hostname,
+        username: "snubbed",
+        password: Some(SECRET),
+        frequency: 3600,
+        ..Registration::of(&primary)
+    };
+    let server = scene.register_as(registration);
+    let collector =
+        scene.collector_with(json!({"remote": {"target_session_attrs": "prefer-standby", "sslmode": "disable"}}));
+    scene.wait_for_error(server, "password authentication failed");
+    collector.stop();
+    assert_eq!(taken.load(Ordering::SeqCst), 0);
+    // Nor at the same one: the next try comes after a pause.
+    let log = std::fs::read_to_string(primary.log()).unwrap();
+    let refusals = log.lines().filter(|line| line.contains("password authentication failed for user \"snubbed\""));
+    let moments: Vec<f64> = refusals.map(time_of_day).collect();
+    assert!(!moments.is_empty());
+    assert!(moments.windows(2).all(|pair| (pair[1] - pair[0]).rem_euclid(86_400.0) > 0.3), "{moments:?}");
 }
 
 fn a_socket_of_somebody_else_is_not_talked_to(scene: &Scene) {
