@@ -18,7 +18,7 @@ tests![
     files_of_ours_that_are_not_good_are_told,
     a_login_that_is_refused_is_told,
     a_parameter_that_is_not_good_ends_a_collector_before_it_connects,
-    a_service_that_is_not_there_is_told_and_other_servers_go_on,
+    what_is_not_good_for_one_server_is_told_and_others_go_on,
 ];
 
 const LOCAL: &[&str] = &["localhost", "127.0.0.1", "::1"];
@@ -317,11 +317,11 @@ fn a_parameter_that_is_not_good_ends_a_collector_before_it_connects(scene: &Scen
     for (more, told) in [
         ("nonsense=1", "\"repository.dsn\" is not a valid connection string: "),
         ("ssl_mode=require", "did you mean \"sslmode\""),
-        ("gssencmode=require", "gssencmode"),
-        ("oauth_issuer=a", "oauth_issuer"),
-        ("sslmode=sometimes", "sslmode"),
-        ("connect_timeout=soon", "connect_timeout"),
-        ("channel_binding=maybe", "channel_binding"),
+        ("gssencmode=require", "\"gssencmode\" cannot be had but as disable, prefer"),
+        ("oauth_issuer=a", "\"oauth_issuer\" cannot be had"),
+        ("sslmode=sometimes", "\"sslmode\" is \"sometimes\"; it has to be one of disable, allow"),
+        ("connect_timeout=soon", "\"connect_timeout\" is \"soon\"; it has to be a whole number"),
+        ("channel_binding=maybe", "\"channel_binding\" is \"maybe\"; it has to be one of disable"),
         ("target_session_attrs=standby", "target_session_attrs is standby"),
         ("service=gone", "service \"gone\""),
     ] {
@@ -332,32 +332,38 @@ fn a_parameter_that_is_not_good_ends_a_collector_before_it_connects(scene: &Scen
         (json!({"sslmod": secret}), "\"remote.sslmod\" is not known; did you mean \"remote.sslmode\"?"),
         (json!({"password": secret}), "\"remote.password\" is not for here"),
         (json!({"gssencmode": "require"}), "\"remote.gssencmode\" is refused: "),
-        (json!({"sslmode": secret}), "\"remote.sslmode\""),
-        (json!({"servers": {"a b": {"connect_timeout": secret}}}), "\"remote.servers.a b.connect_timeout\""),
     ] {
         let said = last_word(scene, &json!({"repository": {"dsn": good}, "remote": remote}), &[]);
         assert!(said.contains(told), "{remote}: {said}");
     }
     let config = json!({"repository": {"dsn": good}});
-    for (variable, value) in [("PGSSLMODE", "sometimes"), ("PGCONNECT_TIMEOUT", "soon"), ("PGSERVICE", "gone")] {
-        let said = last_word(scene, &config, &[(variable, value)]);
-        assert!(said.contains(variable) || said.contains("service \"gone\""), "{variable}: {said}");
+    for (variable, value, told) in [
+        ("PGSSLMODE", "sometimes", "\"sslmode\" is \"sometimes\"; it has to be one of "),
+        ("PGCONNECT_TIMEOUT", "soon", "\"connect_timeout\" is \"soon\"; it has to be a whole number"),
+        ("PGSERVICE", "gone", "service \"gone\": there is no service file"),
+    ] {
+        let said = last_word(scene, &config, &[(variable, value), ("HOME", "/nowhere")]);
+        assert!(said.contains(told), "{variable}: {said}");
     }
 }
 
-fn a_service_that_is_not_there_is_told_and_other_servers_go_on(scene: &Scene) {
+fn what_is_not_good_for_one_server_is_told_and_others_go_on(scene: &Scene) {
     let services = scene.folder().join("services.conf");
     std::fs::write(&services, format!("[other]\npassword={SECRET}-word\n")).unwrap();
-    let (lost, found) = (scene.own_remote(), scene.own_remote());
+    let (lost, found, odd) = (scene.own_remote(), scene.own_remote(), scene.own_remote());
     let lost = scene.register_beside_others(Registration { alias: Some("lost"), ..lost.registration() });
     let found = scene.register_beside_others(Registration { alias: Some("found"), ..found.registration() });
-    let config = json!({"remote": {"servers": {"lost": {"service": "gone"}, "found": {"service": "other"}}}});
+    let odd = scene.register_beside_others(Registration { alias: Some("odd"), ..odd.registration() });
+    let own = json!({"lost": {"service": "gone"}, "found": {"service": "other"}, "odd": {"sslmode": "sometimes"}});
+    let config = json!({"remote": {"servers": own}});
     let mut command = program();
     command.arg("-c").arg(scene.config(config)).env("PGSERVICEFILE", &services).env("HOME", scene.folder());
     let _collector = Collector::run(command);
     let error = scene.wait_for_error(lost, "service \"gone\" is not in ");
     assert!(error.contains("(remote server): ") && error.contains(text(&services)), "{error}");
+    scene.wait_for_error(odd, "(remote server): \"sslmode\" is \"sometimes\"; it has to be one of disable, allow");
     scene.wait_for_snapshots(found, 1);
+    assert_eq!(scene.snapshots(odd), 0);
     // It is looked for again, and need not be reloaded.
     std::fs::write(&services, "[gone]\n\n[other]\n").unwrap();
     scene.wait_for_snapshots(lost, 1);

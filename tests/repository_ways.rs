@@ -84,7 +84,7 @@ fn every_session_of_a_collector_is_over_tls_where_that_is_asked_for(scene: &Scen
     assert_eq!(ask(&gate, "WORKERS_STATUS"), format!("WORKERS_STATUS OK {{\"{id}\": \"running\"}}"));
     assert_eq!(ask(&gate, "RELOAD"), "RELOAD OK OK");
     let sessions = sessions(&gate, "secure");
-    for role in ["main thread", "repository", "worker"] {
+    for role in ["- main thread", "- repo_conn", "- worker"] {
         assert!(sessions.iter().any(|(name, _)| name.contains(role)), "{role}: {sessions:?}");
     }
     assert!(sessions.iter().all(|(_, is_over_tls)| *is_over_tls), "{sessions:?}");

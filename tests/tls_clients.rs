@@ -174,7 +174,7 @@ fn passwords_are_bound_to_the_connection_where_that_is_possible(scene: &Scene) {
             certificate: Some(&unhashed),
             cases: vec![
                 with("scram", "require", "require", "could not find digest")
-                    .because("server did not use channel binding"),
+                    .because("is signed in a way that has no hash to bind to"),
                 with("scram", "prefer", "require", "could not find digest").but_ours_is("TLS", UNHASHED),
                 with("scram", "disable", "require", "TLS"),
                 with("md5", "prefer", "require", "TLS"),

@@ -42,7 +42,7 @@ impl Stream {
     }
 
     /// What ties a login to the server's certificate, if anything can.
-    pub(super) fn tls_server_end_point(&self) -> Option<&[u8]> {
+    pub(in crate::postgres) fn tls_server_end_point(&self) -> Option<&[u8]> {
         match &self.0 {
             Kind::Encrypted { tls_server_end_point, .. } => tls_server_end_point.as_deref(),
             Kind::Plain(_) => None,
