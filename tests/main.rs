@@ -7,7 +7,9 @@
 
 mod commands;
 mod configuration;
+mod connection_errors;
 mod connections;
+mod deadlines;
 mod hostile;
 mod hosts;
 mod inherited;
@@ -18,12 +20,14 @@ mod powa_web;
 mod reload;
 mod remote_faults;
 mod repository_faults;
+mod repository_ways;
 mod rows;
 mod secrets;
 mod sessions;
 mod shutdown;
 mod snapshot;
 mod spool;
+mod strangers_with_tls;
 mod support;
 mod tls;
 mod tls_clients;
@@ -59,7 +63,9 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
     const AREAS: &[(&str, &[Test])] = &[
         ("commands", commands::TESTS),
         ("configuration", configuration::TESTS),
+        ("connection_errors", connection_errors::TESTS),
         ("connections", connections::TESTS),
+        ("deadlines", deadlines::TESTS),
         ("hostile", hostile::TESTS),
         ("hosts", hosts::TESTS),
         ("inherited", inherited::TESTS),
@@ -69,12 +75,14 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("reload", reload::TESTS),
         ("remote_faults", remote_faults::TESTS),
         ("repository_faults", repository_faults::TESTS),
+        ("repository_ways", repository_ways::TESTS),
         ("rows", rows::TESTS),
         ("secrets", secrets::TESTS),
         ("sessions", sessions::TESTS),
         ("shutdown", shutdown::TESTS),
         ("snapshot", snapshot::TESTS),
         ("spool", spool::TESTS),
+        ("strangers_with_tls", strangers_with_tls::TESTS),
         ("tls", tls::TESTS),
         ("tls_clients", tls_clients::TESTS),
         ("troubles", troubles::TESTS),

@@ -51,7 +51,8 @@ impl<'a> Files<'a> {
 
     fn case(&mut self, host: &str, lines: &str, expected: &'static str) {
         let file = self.file(lines, 0o600);
-        self.cases.push(Case::new("scram", &[("passfile", text(&file))], expected).at(host).password(None));
+        let case = Case::new("scram", &[("passfile", text(&file))], expected).at(host).password(None);
+        self.cases.push(if lines.replace('\\', "").contains(":powa:") { case.for_one_database() } else { case });
     }
 
     fn play(self) {

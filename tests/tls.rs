@@ -27,6 +27,19 @@ const NO_ROOT: &str = "root certificate file";
 const NO_TLS: &str = "server does not support SSL";
 const UNVERIFIED: &str = "certificate verify failed";
 const OTHER_NAME: &str = "does not match host name";
+const HANGS_UP: &str = "SSL SYSCALL error";
+
+/// Why a certificate cannot be verified, in the collector's words.
+const EXPIRED: &str = "(CN=server) has expired: it was valid until";
+const NOT_YET: &str = "(CN=server) is not yet valid: it will be from";
+const UNKNOWN: &str = "was issued by an unknown authority";
+const REVOKED: &str = "(CN=server) has been revoked by CN=root of the laboratory";
+
+/// Cases in which a certificate cannot be verified for a reason.
+fn because(words: &'static str, cases: Vec<Case>) -> Vec<Case> {
+    let told = |case: Case| if case.expected == UNVERIFIED { case.because(words) } else { case };
+    cases.into_iter().map(told).collect()
+}
 
 /// A case a mode.
 fn modes(way: &'static str, host: &str, root: Option<&Path>, expected: [&'static str; 6]) -> Vec<Case> {
@@ -58,23 +71,24 @@ fn each_mode_is_what_it_is_to_psql(scene: &Scene) {
         modes("anyhow", here, None, ["plain", "plain", "TLS", "TLS", NO_ROOT, NO_ROOT]),
         modes("anyhow", here, nowhere, ["plain", "plain", "TLS", "TLS", NO_ROOT, NO_ROOT]),
         modes("anyhow", here, right, ["plain", "plain", "TLS", "TLS", "TLS", "TLS"]),
-        modes("anyhow", here, wrong, ["plain", "plain", "plain", UNVERIFIED, UNVERIFIED, UNVERIFIED]),
+        because(UNKNOWN, modes("anyhow", here, wrong, ["plain", "plain", "plain", UNVERIFIED, UNVERIFIED, UNVERIFIED])),
         modes("only_tls", here, None, [REJECTS, "TLS", "TLS", "TLS", NO_ROOT, NO_ROOT]),
         modes("only_tls", here, right, [REJECTS, "TLS", "TLS", "TLS", "TLS", "TLS"]),
-        modes("only_tls", here, wrong, [REJECTS, UNVERIFIED, UNVERIFIED, UNVERIFIED, UNVERIFIED, UNVERIFIED]),
+        because(
+            UNKNOWN,
+            modes("only_tls", here, wrong, [REJECTS, UNVERIFIED, UNVERIFIED, UNVERIFIED, UNVERIFIED, UNVERIFIED]),
+        ),
         modes("only_plain", here, None, ["plain", "plain", "plain", REJECTS, NO_ROOT, NO_ROOT]),
         modes("only_plain", here, right, ["plain", "plain", "plain", REJECTS, REJECTS, REJECTS]),
         vec![Case::new("anyhow", &[], "TLS"), Case::new("only_plain", &[], "plain")],
     ];
-    let untrusted = |certificate, name| Round {
-        name,
-        certificate: Some(certificate),
-        cases: [
+    let untrusted = |certificate, name, words| {
+        let cases = [
             modes("anyhow", here, None, ["plain", "plain", "TLS", "TLS", NO_ROOT, NO_ROOT]),
             modes("anyhow", here, right, ["plain", "plain", "plain", UNVERIFIED, UNVERIFIED, UNVERIFIED]),
             modes("only_tls", here, right, [REJECTS, UNVERIFIED, UNVERIFIED, UNVERIFIED, UNVERIFIED, UNVERIFIED]),
-        ]
-        .concat(),
+        ];
+        Round { name, certificate: Some(certificate), cases: because(words, cases.concat()) }
     };
     let gate = papers.gate(scene);
     // Through a socket nothing is encrypted, whatever is asked for.
@@ -82,15 +96,19 @@ fn each_mode_is_what_it_is_to_psql(scene: &Scene) {
     let through_a_socket = [
         modes("anyhow", socket, None, ["plain"; 6]),
         modes("only_tls", socket, right, ["plain"; 6]),
-        vec![Case::new("anyhow", &[("channel_binding", "require")], "channel binding").at(socket)],
+        vec![
+            Case::new("anyhow", &[("channel_binding", "require")], "channel binding")
+                .because("channel binding")
+                .at(socket),
+        ],
     ];
     gate.play(&[
         Round { name: "a socket", certificate: Some(&good), cases: through_a_socket.concat() },
         Round { name: "no TLS", certificate: None, cases: without.concat() },
         Round { name: "a good certificate", certificate: Some(&good), cases: trusted.concat() },
-        untrusted(&expired, "an expired certificate"),
-        untrusted(&future, "a certificate that is not valid yet"),
-        untrusted(&foreign, "a stranger's certificate"),
+        untrusted(&expired, "an expired certificate", EXPIRED),
+        untrusted(&future, "a certificate that is not valid yet", NOT_YET),
+        untrusted(&foreign, "a stranger's certificate", UNKNOWN),
     ]);
 }
 
@@ -202,25 +220,32 @@ fn lists_of_revoked_certificates_are_looked_at(scene: &Scene) {
             cases: vec![
                 with(&[("sslcrl", text(&list))], "TLS"),
                 with(&[("sslcrldir", text(&folder))], "TLS"),
-                with(&[("sslcrl", "/nowhere/root.crl")], "TLS"),
+                with(&[("sslcrl", "/nowhere/root.crl")], "TLS").but_ours_is(
+                    "the certificate revocation list /nowhere/root.crl cannot be read: No such file",
+                    "A list of revoked certificates that is named and cannot be read is an error.",
+                ),
                 // Nobody says whether it is revoked.
-                with(&[("sslcrl", text(&of_stranger))], UNVERIFIED),
+                with(&[("sslcrl", text(&of_stranger))], UNVERIFIED)
+                    .because("cannot be verified: there is no list of what"),
             ],
         },
         Round {
             name: "a revoked certificate",
             certificate: Some(&revoked),
-            cases: [
-                vec![with(&[], "TLS"), with(&[("sslcrldir", text(&folder))], UNVERIFIED)],
-                modes_with(
-                    "anyhow",
-                    &[root, ("sslcrl", text(&list))],
-                    ["plain", "plain", "plain", UNVERIFIED, UNVERIFIED, UNVERIFIED],
-                ),
-                // Without a root, nothing is verified.
-                vec![Case::new("anyhow", &[("sslmode", "require"), ("sslcrl", text(&list))], "TLS")],
-            ]
-            .concat(),
+            cases: because(
+                REVOKED,
+                [
+                    vec![with(&[], "TLS"), with(&[("sslcrldir", text(&folder))], UNVERIFIED)],
+                    modes_with(
+                        "anyhow",
+                        &[root, ("sslcrl", text(&list))],
+                        ["plain", "plain", "plain", UNVERIFIED, UNVERIFIED, UNVERIFIED],
+                    ),
+                    // Without a root, nothing is verified.
+                    vec![Case::new("anyhow", &[("sslmode", "require"), ("sslcrl", text(&list))], "TLS")],
+                ]
+                .concat(),
+            ),
         },
     ]);
 }
@@ -241,16 +266,17 @@ fn certificates_between_a_server_and_the_root_are_followed(scene: &Scene) {
     let trusting = |file: &Path, expected| {
         Case::new("anyhow", &[("sslmode", "verify-full"), ("sslrootcert", text(file))], expected)
     };
+    let unknown = "(CN=between of the laboratory) was issued by an unknown authority: CN=root of the laboratory";
     gate.play(&[Round {
         name: "the whole chain",
         certificate: Some(&sent),
-        cases: vec![trusting(&root, "TLS"), trusting(&both, "TLS"), trusting(&middle, UNVERIFIED)],
+        cases: vec![trusting(&root, "TLS"), trusting(&both, "TLS"), trusting(&middle, UNVERIFIED).because(unknown)],
     }]);
     std::fs::write(sent.file(), alone).unwrap();
     gate.play(&[Round {
         name: "only the server's own",
         certificate: Some(&sent),
-        cases: vec![trusting(&root, UNVERIFIED), trusting(&both, "TLS")],
+        cases: because(UNKNOWN, vec![trusting(&root, UNVERIFIED), trusting(&both, "TLS")]),
     }]);
 }
 
@@ -270,7 +296,7 @@ fn versions_of_the_protocol_are_kept_to(scene: &Scene) {
     };
     // Which the server knows since PostgreSQL 17; an older one does not understand, and hangs up.
     let direct = |mode, expected| {
-        let expected = if scene.generation().postgres_major() >= 17 { expected } else { "SSL" };
+        let expected = if scene.generation().postgres_major() >= 17 { expected } else { HANGS_UP };
         Case::new("anyhow", &[("sslnegotiation", "direct"), ("sslmode", mode)], expected).since(17)
     };
     gate.play(&[Round {
@@ -283,7 +309,8 @@ fn versions_of_the_protocol_are_kept_to(scene: &Scene) {
             old("require", "SSL error"),
             old("prefer", "plain"),
             direct("require", "TLSv1.3"),
-            direct("verify-ca", NO_ROOT),
+            // What is missing is missed before anybody is asked.
+            Case { expected: NO_ROOT, ..direct("verify-ca", NO_ROOT) },
             Case::new("anyhow", &[("sslsni", "0")], "TLS"),
             Case::new("anyhow", &[("sslcompression", "1")], "TLS"),
         ],
@@ -317,7 +344,11 @@ fn the_root_certificates_of_the_system_are_taken_where_they_are_asked_for(scene:
     gate.play(&[
         Round { name: "a good certificate", certificate: Some(&good), cases: cases("TLS") },
         Round { name: "another name", certificate: Some(&elsewhere), cases: cases(OTHER_NAME) },
-        Round { name: "a stranger's certificate", certificate: Some(&foreign), cases: cases(UNVERIFIED) },
+        Round {
+            name: "a stranger's certificate",
+            certificate: Some(&foreign),
+            cases: because(UNKNOWN, cases(UNVERIFIED)),
+        },
     ]);
 }
 

@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use lab::{Algorithm, Certificate, Encryption, Subject};
+use lab::{Algorithm, Authority, Certificate, Encryption, Subject};
 
 use crate::support::{CLIENT, Case, Papers, Round, SECRET, Scene, tests, text};
 
@@ -15,6 +15,7 @@ tests![
 ];
 
 const LOCAL: &[&str] = &["localhost", "127.0.0.1", "::1"];
+const UNHASHED: &str = "A server's certificate that is signed with Ed25519";
 const NO_CERTIFICATE: &str = "requires a valid client certificate";
 
 fn certificates_are_shown_with_keys_of_all_kinds(scene: &Scene) {
@@ -67,8 +68,10 @@ fn certificates_are_shown_with_keys_of_all_kinds(scene: &Scene) {
         let key = certificate.encrypted_key(encryption, &sesame).unwrap();
         cases.extend([
             with(certificate, &key, &[password], "TLS"),
-            with(certificate, &key, &[("sslpassword", "simsim")], "could not load private key file"),
-            with(certificate, &key, &[], "could not load private key file"),
+            with(certificate, &key, &[("sslpassword", "simsim")], "could not load private key file")
+                .because("cannot be decrypted: the sslpassword is wrong"),
+            with(certificate, &key, &[], "could not load private key file")
+                .because("is encrypted, and there is no sslpassword"),
         ]);
     }
     // Only of root's files may a group read one.
@@ -136,8 +139,11 @@ fn passwords_are_bound_to_the_connection_where_that_is_possible(scene: &Scene) {
     let papers = Papers::of(scene);
     let of = |algorithm| papers.root.issue(&Subject { names: LOCAL, algorithm, ..Subject::default() }).unwrap();
     let [rsa, ecdsa, ed25519] = [Algorithm::Rsa, Algorithm::Ecdsa, Algorithm::Ed25519].map(of);
-    let with =
-        |way, binding, mode, expected| Case::new(way, &[("channel_binding", binding), ("sslmode", mode)], expected);
+    let unhashed = Authority::with_key(&papers.folder, "unhashed", Algorithm::Ed25519).unwrap();
+    let unhashed = unhashed.issue(&Subject { names: LOCAL, ..Subject::default() }).unwrap();
+    let with = |way, binding, mode, expected| {
+        Case::new(way, &[("channel_binding", binding), ("sslmode", mode)], expected).because("channel binding")
+    };
     let bound = || {
         vec![
             with("scram", "require", "require", "TLS"),
@@ -154,11 +160,22 @@ fn passwords_are_bound_to_the_connection_where_that_is_possible(scene: &Scene) {
         Round { name: "RSA", certificate: Some(&rsa), cases: bound() },
         Round { name: "ECDSA", certificate: Some(&ecdsa), cases: bound() },
         Round {
-            name: "a signature without a hash",
+            name: "Ed25519, signed by ECDSA",
             certificate: Some(&ed25519),
             cases: vec![
                 with("scram", "require", "require", "TLS"),
                 with("scram", "prefer", "require", "TLS"),
+                with("scram", "disable", "require", "TLS"),
+                with("md5", "prefer", "require", "TLS"),
+            ],
+        },
+        Round {
+            name: "a signature without a hash",
+            certificate: Some(&unhashed),
+            cases: vec![
+                with("scram", "require", "require", "could not find digest")
+                    .because("is signed in a way that has no hash to bind to"),
+                with("scram", "prefer", "require", "could not find digest").but_ours_is("TLS", UNHASHED),
                 with("scram", "disable", "require", "TLS"),
                 with("md5", "prefer", "require", "TLS"),
             ],
@@ -185,13 +202,14 @@ fn files_in_the_home_folder_are_taken_where_none_are_named(scene: &Scene) {
     }
     let mode = |mode, expected| Case::new("anyhow", &[("sslmode", mode)], expected);
     let stranger = papers.stranger.file();
-    let unverified = || {
+    let unverified = |words| {
         vec![
             mode("prefer", "plain"),
-            mode("require", "certificate verify failed"),
-            mode("verify-full", "certificate verify failed"),
+            mode("require", "certificate verify failed").because(words),
+            mode("verify-full", "certificate verify failed").because(words),
         ]
     };
+    let unknown = "was issued by an unknown authority";
     gate.play(&[
         Round {
             name: "a good certificate",
@@ -206,11 +224,12 @@ fn files_in_the_home_folder_are_taken_where_none_are_named(scene: &Scene) {
                     "anyhow",
                     &[("sslmode", "require"), ("sslrootcert", text(&stranger))],
                     "certificate verify failed",
-                ),
+                )
+                .because(unknown),
                 Case::new("certificate", &[("sslmode", "require"), ("sslcert", "/nowhere/file")], NO_CERTIFICATE),
             ],
         },
-        Round { name: "a revoked certificate", certificate: Some(&revoked), cases: unverified() },
-        Round { name: "a stranger's certificate", certificate: Some(&foreign), cases: unverified() },
+        Round { name: "a revoked certificate", certificate: Some(&revoked), cases: unverified("has been revoked by") },
+        Round { name: "a stranger's certificate", certificate: Some(&foreign), cases: unverified(unknown) },
     ]);
 }

@@ -98,7 +98,15 @@ impl Authority {
     /// # Errors
     /// OpenSSL refuses, or the files can't be written.
     pub fn new(folder: &Path, name: &str) -> Result<Authority> {
-        let key = new_key(Algorithm::Ecdsa)?;
+        Authority::with_key(folder, name, Algorithm::Ecdsa)
+    }
+
+    /// Makes one whose signatures are of a certain kind.
+    ///
+    /// # Errors
+    /// OpenSSL refuses, or the files can't be written.
+    pub fn with_key(folder: &Path, name: &str, algorithm: Algorithm) -> Result<Authority> {
+        let key = new_key(algorithm)?;
         let certificate = authority(name, &key, None).with_context(|| format!("making the authority {name:?}"))?;
         Authority { folder: folder.to_owned(), name: name.to_owned(), certificate, key, chain: vec![] }.written()
     }
@@ -150,7 +158,7 @@ impl Authority {
             let names = names.build(&builder.x509v3_context(Some(&self.certificate), None))?;
             builder.append_extension(names)?;
         }
-        builder.sign(&self.key, MessageDigest::sha256())?;
+        builder.sign(&self.key, digest(&self.key))?;
         let certificate = builder.build();
 
         let serial = certificate.serial_number().to_bn()?.to_hex_str()?.to_string();
@@ -198,7 +206,7 @@ impl Authority {
             list.add_revoked(entry.build())?;
         }
         list.sort()?;
-        list.sign(&self.key, MessageDigest::sha256())?;
+        list.sign(&self.key, digest(&self.key))?;
         Ok(list.build()?.to_pem()?)
     }
 }
@@ -249,8 +257,13 @@ fn authority(name: &str, key: &PKey<Private>, above: Option<&Authority>) -> Resu
     builder.set_issuer_name(issuer)?;
     builder.append_extension(BasicConstraints::new().critical().ca().build()?)?;
     builder.append_extension(KeyUsage::new().critical().key_cert_sign().crl_sign().build()?)?;
-    builder.sign(signer, MessageDigest::sha256())?;
+    builder.sign(signer, digest(signer))?;
     Ok(builder.build())
+}
+
+/// What a key signs: Ed25519 has no hash but its own.
+fn digest(key: &PKey<Private>) -> MessageDigest {
+    if key.id() == Id::ED25519 { MessageDigest::null() } else { MessageDigest::sha256() }
 }
 
 /// All that certificates have in common.

@@ -8,6 +8,7 @@ mod oracle;
 mod papers;
 mod powa_web;
 mod psql;
+mod refusals;
 mod scene;
 mod statements;
 mod stopwatch;

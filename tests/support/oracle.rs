@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use lab::{Certificate, Cluster, Registration, Tls};
 use serde_json::json;
 
-use super::{CLIENT, Collector, Psql, SECRET, Scene, program, wait_for};
+use super::{CLIENT, Collector, Psql, SECRET, Scene, program, refusals, wait_for};
+
+/// Where it is told what the collector does otherwise than libpq.
+const DIFFERENCES: &str = include_str!("../../docs/connections.md");
 
 /// Groups of roles, and what `pg_hba.conf` says of each: whom it does not let in, it rejects.
 const WAYS: &[(&str, &str)] = &[
@@ -31,6 +34,13 @@ pub struct Case {
     pub given: Vec<(&'static str, String)>,
     /// `plain`, `TLS`, a version of TLS, or else some of the words with which psql refuses.
     pub expected: &'static str,
+    /// What the collector says where psql's words may have several reasons.
+    pub because: Option<&'static str>,
+    /// What becomes of it with the collector, if that is something else on purpose: `plain`, `TLS`, or the words with
+    /// which it refuses.
+    pub difference: Option<&'static str>,
+    /// The password is for one database only; those that PoWA visits besides have none.
+    pub is_for_one_database: bool,
     /// The first version of libpq of which this is true.
     pub since: u32,
 }
@@ -40,7 +50,35 @@ impl Case {
     pub fn new(way: &'static str, given: &[(&'static str, &str)], expected: &'static str) -> Self {
         let given = given.iter().map(|(keyword, value)| (*keyword, (*value).to_owned())).collect();
         let password = Some(format!("{SECRET}-right"));
-        Self { way, host: "127.0.0.1".into(), password, given, expected, since: 0 }
+        Self {
+            way,
+            host: "127.0.0.1".into(),
+            password,
+            given,
+            expected,
+            because: None,
+            difference: None,
+            is_for_one_database: false,
+            since: 0,
+        }
+    }
+
+    /// What the collector says, where psql has the same words for several reasons, if this is one that they refuse.
+    #[must_use]
+    pub fn because(self, words: &'static str) -> Self {
+        Self { because: Some(words), ..self }
+    }
+
+    /// The collector does something else, and says so in its documentation, with the sentence `told`.
+    #[must_use]
+    pub fn but_ours_is(self, ours: &'static str, told: &'static str) -> Self {
+        assert!(DIFFERENCES.contains(told), "{told:?} is not documented");
+        Self { difference: Some(ours), ..self }
+    }
+
+    #[must_use]
+    pub fn for_one_database(self) -> Self {
+        Self { is_for_one_database: true, ..self }
     }
 
     #[must_use]
@@ -58,15 +96,25 @@ impl Case {
         Self { since, ..self }
     }
 
-    fn is_as_expected(&self, outcome: &Outcome) -> bool {
-        match (self.expected, outcome) {
-            ("plain", outcome) => *outcome == Outcome::Plain,
-            ("TLS", outcome) => matches!(outcome, Outcome::Tls(_)),
-            (version, Outcome::Tls(seen)) => version == seen,
-            (version, Outcome::Refused(_)) => !version.starts_with("TLSv"),
-            (_, Outcome::Plain) => false,
+    /// What is wrong with what has become of it with the collector, if anything is.
+    fn objection(&self, server: &Cluster, psql: Option<&Outcome>, collector: &Outcome) -> Option<String> {
+        let expected = self.difference.unwrap_or(self.expected);
+        let is_other_version = self.difference.is_none()
+            && matches!((psql, collector), (Some(psql @ Outcome::Tls(_)), Outcome::Tls(_)) if psql != collector);
+        match collector {
+            _ if is_other_version => Some("it is not what psql has".into()),
+            Outcome::Refused(said) if !is_outcome(expected) => {
+                let words = if self.difference.is_some() { expected } else { refusals::words_for(self) };
+                refusals::told(said, self, server, words).err()
+            }
+            _ => (!collector.is(expected)).then(|| format!("it is not {expected}")),
         }
     }
+}
+
+/// Whether this is what becomes of one who is let in.
+fn is_outcome(expected: &str) -> bool {
+    expected == "plain" || expected.starts_with("TLS")
 }
 
 /// Cases while a server shows a certificate, or has no TLS at all.
@@ -81,6 +129,17 @@ enum Outcome {
     Plain,
     Tls(String),
     Refused(String),
+}
+
+impl Outcome {
+    /// Whether it is this: of a refusal, some of the words.
+    fn is(&self, expected: &str) -> bool {
+        match self {
+            Self::Plain => expected == "plain",
+            Self::Tls(version) => expected == "TLS" || expected == version,
+            Self::Refused(words) => !is_outcome(expected) && words.contains(expected),
+        }
+    }
 }
 
 /// A remote server of a test's own that lets roles in by many ways.
@@ -137,16 +196,12 @@ impl<'a> Gate<'a> {
             let of_collector = self.collector(&cases);
             for ((player, psql), collector) in cases.iter().zip(of_psql).zip(of_collector) {
                 let case = player.case;
-                let psql_is_wrong = psql.as_ref().is_some_and(|psql| match psql {
-                    Outcome::Refused(words) => !words.contains(case.expected),
-                    _ => !case.is_as_expected(psql),
-                });
-                let they_differ = match (&psql, &collector) {
-                    (None, _) | (Some(Outcome::Refused(_)), Outcome::Refused(_)) => false,
-                    (Some(psql), collector) => psql != collector,
-                };
-                if psql_is_wrong || they_differ || !case.is_as_expected(&collector) {
-                    wrong.push(format!("{}: {case:?}\n  psql: {psql:?}\n  collector: {collector:?}", round.name));
+                let of_psql =
+                    psql.as_ref().filter(|psql| !psql.is(case.expected)).map(|_| "psql is not as expected".into());
+                let objections = of_psql.into_iter().chain(case.objection(&self.cluster, psql.as_ref(), &collector));
+                for objection in objections {
+                    let round = round.name;
+                    wrong.push(format!("{round}: {objection}: {case:?}\n  psql: {psql:?}\n  collector: {collector:?}"));
                 }
             }
         }
@@ -223,15 +278,12 @@ impl<'a> Gate<'a> {
     /// One collector for all of them, which visits each as a remote server.
     fn collector(&self, players: &[Player]) -> Vec<Outcome> {
         let scene = self.scene.another();
-        // Two servers may not have the same address and port, as far as PoWA is concerned.
-        let lift = "alter table powa_servers drop constraint powa_servers_hostname_port_key";
-        scene.repository().batch_execute(lift).unwrap();
         let mut overrides = BTreeMap::new();
         let servers: Vec<_> = players
             .iter()
             .map(|player| {
                 let registration = Registration {
-                    hostname: &player.role,
+                    hostname: &player.case.host,
                     alias: Some(&player.role),
                     username: &player.role,
                     password: player.case.password.as_deref(),
@@ -239,9 +291,7 @@ impl<'a> Gate<'a> {
                     extensions: &[],
                     ..Registration::of(&self.cluster)
                 };
-                let server = registration.register(scene.repository_server(), &scene.database).unwrap();
-                let address = "update powa_servers set hostname = $1 where id = $2";
-                scene.repository().execute(address, &[&player.case.host, &server]).unwrap();
+                let server = scene.register_beside_others(registration);
                 let given: BTreeMap<_, _> = player.case.given.iter().cloned().collect();
                 overrides.insert(server.to_string(), given);
                 server
@@ -258,9 +308,10 @@ impl<'a> Gate<'a> {
         scene.wait_until_listening(&collector);
         let outcomes = players.iter().zip(servers).map(|(player, server)| {
             wait_for(&format!("what becomes of {player:?}"), || {
+                let is_in = scene.snapshots(server) > 0;
                 let errors = scene.errors(server);
-                if scene.snapshots(server) > 0 {
-                    assert_eq!(errors, [""; 0], "{player:?}");
+                if is_in {
+                    player.check_errors_of_snapshot(&errors, scene.generation().powa_major());
                     return Some(authorized(&self.cluster.logged_since(already_logged), &player.role));
                 }
                 (!errors.is_empty()).then(|| Outcome::Refused(errors.join("; ")))
@@ -276,6 +327,21 @@ impl<'a> Gate<'a> {
 struct Player<'a> {
     case: &'a Case,
     role: String,
+}
+
+impl Player<'_> {
+    /// What may have gone wrong in a snapshot that was taken.
+    fn check_errors_of_snapshot(&self, errors: &[String], powa: u32) {
+        // What older PoWA collects is all in its own database.
+        if !self.case.is_for_one_database || powa < 5 {
+            assert_eq!(errors, [""; 0], "{self:?}");
+            return;
+        }
+        let refused = ["the server asks for a password, and there is none", "password authentication failed"];
+        let is_about_another =
+            |error: &String| refused.iter().any(|words| error.contains(words)) && !error.contains("database \"powa\"");
+        assert!(!errors.is_empty() && errors.iter().all(is_about_another), "{self:?}: {errors:?}");
+    }
 }
 
 /// How a role was let in, by the server's log.

@@ -136,6 +136,19 @@ impl<'a> Scene<'a> {
         Registration { password, ..registration }.register(self.repository_server(), &self.database).unwrap()
     }
 
+    /// Registers a server as one of several with the same address and port, which PoWA does not let be. Needs an alias,
+    /// which no other has, and gives its password as it is, or none.
+    pub fn register_beside_others(&self, registration: Registration) -> i32 {
+        let lift = "alter table powa_servers drop constraint if exists powa_servers_hostname_port_key";
+        self.repository().batch_execute(lift).unwrap();
+        let alias = registration.alias.expect("it has an alias");
+        let elsewhere = Registration { hostname: alias, ..registration.clone() };
+        let server = elsewhere.register(self.repository_server(), &self.database).unwrap();
+        let move_there = "update powa_servers set hostname = $1 where id = $2";
+        self.repository().execute(move_there, &[&registration.hostname, &server]).unwrap();
+        server
+    }
+
     /// A connection string for the repository; the name of its database needs to be escaped in one.
     pub fn dsn(&self, user: &str) -> String {
         let server = self.repository_server();

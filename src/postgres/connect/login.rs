@@ -105,6 +105,12 @@ impl Login<'_> {
         let (stream, armour) = if is_encrypted {
             let armour = Arc::new(self.armour(progress).await?);
             let stream = armour.put_on(socket, &self.place.host).await.map_err(|error| self.tls(error))?;
+            let is_bindable = stream.tls_server_end_point().is_some();
+            if !is_bindable && self.parameters.channel_binding == ChannelBinding::Require {
+                return Err(self.barred(
+                    "channel_binding is require, and the server's certificate is signed in a way that has no hash to bind to",
+                ));
+            }
             (stream, Some(armour))
         } else {
             (Stream::plain(socket), None)

@@ -120,10 +120,10 @@ impl Walk<'_> {
                     self.standing(&client),
                 )
             };
-            let (set_up_for, standing) = meanwhile(&mut line, setting_up)
-                .await
-                .map_err(|error| Error::new(endpoint.side, endpoint.connecting(), error))?;
-            self.must_be_fit(standing)?;
+            let (set_up_for, standing) = meanwhile(&mut line, setting_up).await.map_err(|error| {
+                Error::new(endpoint.side, endpoint.connecting(), error).at(&progress.told_beside(&place.host.name))
+            })?;
+            self.must_be_fit(standing).map_err(|error| error.at(&progress.told_beside(&place.host.name)))?;
             Ok(Opened { client, line, route, set_up_for })
         };
         let limit = self.limit();

@@ -42,7 +42,7 @@ impl Stream {
     }
 
     /// What ties a login to the server's certificate, if anything can.
-    pub(super) fn tls_server_end_point(&self) -> Option<&[u8]> {
+    pub(in crate::postgres) fn tls_server_end_point(&self) -> Option<&[u8]> {
         match &self.0 {
             Kind::Encrypted { tls_server_end_point, .. } => tls_server_end_point.as_deref(),
             Kind::Plain(_) => None,
@@ -87,7 +87,10 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().0 {
             Kind::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
-            Kind::Encrypted { stream, .. } => Pin::new(stream).poll_write(context, bytes).map_err(in_words),
+            Kind::Encrypted { stream, .. } => {
+                let written = Pin::new(&mut *stream).poll_write(context, bytes);
+                written.map_err(|error| last_words(stream, context).unwrap_or_else(|| in_words(error)))
+            }
         }
     }
 
@@ -104,6 +107,20 @@ impl AsyncWrite for Stream {
             Kind::Encrypted { stream, .. } => Pin::new(stream).poll_shutdown(context).map_err(in_words),
         }
     }
+}
+
+/// Why the server has gone, if it has said so. Whoever writes to it after that learns that it has gone before he has read
+/// why.
+fn last_words(stream: &mut SslStream<Socket>, context: &mut Context<'_>) -> Option<io::Error> {
+    let mut nothing = [0; 1];
+    match Pin::new(stream).poll_read(context, &mut ReadBuf::new(&mut nothing)) {
+        Poll::Ready(Err(error)) => Some(in_words(error)).filter(is_in_words),
+        Poll::Ready(Ok(())) | Poll::Pending => None,
+    }
+}
+
+fn is_in_words(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|error| error.is::<TlsError>())
 }
 
 /// What the server has against our certificate comes after the handshake, with TLS 1.3. That a server has gone without TLS'

@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt, chown};
 
 use openssl::pkey::PKey;
 use openssl::symm::Cipher;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::secret::Secret;
@@ -51,6 +51,12 @@ impl Client {
         let mut ours = self.meets(server).await.0.unwrap();
         ours.read_u8().await.unwrap_err().to_string()
     }
+
+    /// The same, when it has gone before the first word to it.
+    async fn refuses_without_a_word_of_ours(&self, server: SslContextBuilder) -> String {
+        let mut ours = self.meets(server).await.0.unwrap();
+        ours.write_u8(0).await.unwrap_err().to_string()
+    }
 }
 
 #[tokio::test]
@@ -69,6 +75,8 @@ async fn what_the_server_has_against_our_certificate_is_told() {
     assert!(error.contains("it does not know the authority of our certificate"), "{error}");
     client.shows(&root.issues(&Wish { valid: (-9, -2), ..PLAIN }));
     let error = client.refuses_after_all(strict_server(&certificate, &root)).await;
+    assert!(error.contains("our certificate has expired"), "{error}");
+    let error = client.refuses_without_a_word_of_ours(strict_server(&certificate, &root)).await;
     assert!(error.contains("our certificate has expired"), "{error}");
     // With TLS 1.2, it comes in the handshake.
     client.tls.most = Some(crate::libpq::ProtocolVersion::Tls1_2);
