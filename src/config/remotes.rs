@@ -16,7 +16,7 @@ const COLUMNS: &[(&str, &str)] =
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remotes {
     all: Conninfo,
-    /// By id, or by alias.
+    /// By id, or by alias. What has digits only is an id.
     some: BTreeMap<String, Conninfo>,
 }
 
@@ -52,9 +52,15 @@ impl Remotes {
     /// server is not taken from the others, and is as if nobody had said anything.
     pub fn parameters(&self, id: ServerId, alias: Option<&str>) -> Conninfo {
         let own = self.some.get(&id.to_string()).cloned().unwrap_or_default();
+        let alias = alias.filter(|alias| !is_id(alias));
         let by_alias = alias.and_then(|alias| self.some.get(alias)).cloned().unwrap_or_default();
         own.or(&by_alias).or(&self.all).without_empty()
     }
+}
+
+/// Whether a name stands for an id: an alias of this kind would take what is meant for another server.
+fn is_id(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The members of an object, each a keyword and its value.
@@ -173,6 +179,8 @@ mod tests {
             (3, alias, "sslrootcert", Some("/alias")),
             (3, alias, "sslsni", None),
             (33, None, "sslmode", Some("verify-full")),
+            (1, Some("3"), "sslmode", Some("verify-full")),
+            (3, Some("1"), "sslmode", Some("verify-ca")),
         ];
         for (id, alias, keyword, expected) in cases {
             let parameters = remotes.parameters(ServerId::new(id).unwrap(), alias);
