@@ -7,6 +7,7 @@ use config::{Map, Value, ValueKind};
 use super::schema::{self, Violation};
 use crate::libpq::{Conninfo, InvalidParameter, KEYWORDS, Keyword, Parameters, Support, Surroundings};
 use crate::server::ServerId;
+use crate::spelling;
 
 /// Parameters that are said elsewhere: keyword, and column of `powa_servers`.
 const COLUMNS: &[(&str, &str)] =
@@ -118,7 +119,7 @@ fn nearest(keyword: &str) -> Option<&'static str> {
         .filter(|known| !matches!(known.support, Support::Refused { .. }))
         .map(|known| known.name)
         .filter(|name| may_be_here(name));
-    schema::most_alike(&keyword.to_lowercase(), names.chain(["servers"]))
+    spelling::most_alike(&keyword.to_lowercase(), names.chain(["servers"]))
 }
 
 #[cfg(test)]
