@@ -9,6 +9,10 @@ use crate::libpq::{Conninfo, InvalidParameter, KEYWORDS, Keyword, Parameters, Su
 use crate::server::ServerId;
 use crate::spelling;
 
+/// Where parameters for all servers are, and the objects with those for some of them.
+const ALL: &str = "remote";
+const SOME: &str = "remote.servers";
+
 /// Parameters that are said elsewhere: keyword, and column of `powa_servers`.
 const COLUMNS: &[(&str, &str)] =
     &[("host", "hostname"), ("port", "port"), ("user", "username"), ("password", "password"), ("dbname", "dbname")];
@@ -24,20 +28,19 @@ pub struct Remotes {
 impl Remotes {
     /// Reads the section `remote`, and says what is wrong with it.
     pub(super) fn read(mut section: Map<String, Value>, violations: &mut Vec<Violation>) -> Self {
-        let path = "remote.servers";
         let servers = match section.remove("servers").map_or(ValueKind::Nil, |servers| servers.kind) {
             ValueKind::Table(servers) => servers,
             ValueKind::Nil => Map::new(),
             other => {
-                violations.push(Violation::not_allowed(path, &other, schema::OBJECT));
+                violations.push(Violation::not_allowed(SOME, &other, schema::OBJECT));
                 Map::new()
             }
         };
-        let all = parameters("remote", section, violations);
+        let all = parameters(ALL, section, violations);
         let mut some = BTreeMap::new();
         // Sorted, so that the same file is answered with the same words each time.
         for (name, server) in BTreeMap::from_iter(servers) {
-            let path = format!("{path}.{name}");
+            let path = format!("{SOME}.{name}");
             match server.kind {
                 ValueKind::Table(members) => {
                     some.insert(name, parameters(&path, members, violations));
@@ -78,12 +81,11 @@ fn parameters(parent: &str, members: Map<String, Value>, violations: &mut Vec<Vi
 fn set(parameters: &mut Conninfo, parent: &str, keyword: &str, value: ValueKind) -> Result<(), Violation> {
     let path = format!("{parent}.{keyword}");
     if Keyword::named(keyword).is_none() {
-        let nearest = nearest(keyword).map(|nearest| format!("{parent}.{nearest}"));
+        let nearest = nearest(parent, keyword).map(|nearest| format!("{parent}.{nearest}"));
         return Err(Violation::Unknown { key: path, nearest });
     }
-    if let Some((_, column)) = COLUMNS.iter().find(|(name, _)| *name == keyword) {
-        let reason = format!("is not for here: powa_servers has the column \"{column}\" for it");
-        return Err(Violation::Invalid { key: path, reason });
+    if let Some(reason) = elsewhere(parent, keyword) {
+        return Err(Violation::Invalid { key: path, reason: format!("is not for here: {reason}") });
     }
     let value = match value {
         ValueKind::Nil => return Ok(()),
@@ -95,6 +97,15 @@ fn set(parameters: &mut Conninfo, parent: &str, keyword: &str, value: ValueKind)
     let refused = |reason: String| Violation::Invalid { key: path.clone(), reason: format!("is refused: {reason}") };
     parameters.set(keyword, &value).map_err(|refusal| refused(refusal.to_string()))?;
     check_alone(keyword, &value).map_err(|wrong| refused(wrong.to_string()))
+}
+
+/// Why a keyword may not stand in this object, if that is so.
+fn elsewhere(parent: &str, keyword: &str) -> Option<String> {
+    if parent == ALL && keyword == "hostaddr" {
+        return Some(format!("it would send every server to one address; under \"{SOME}\" it is allowed"));
+    }
+    let (_, column) = COLUMNS.iter().find(|(name, _)| *name == keyword)?;
+    Some(format!("powa_servers has the column \"{column}\" for it"))
 }
 
 /// What no service and no variable can make right is told before any server is connected to.
@@ -112,13 +123,12 @@ fn check_alone(keyword: &str, value: &str) -> Result<(), InvalidParameter> {
 }
 
 /// The keyword that looks most like `keyword`, among those that may stand here.
-fn nearest(keyword: &str) -> Option<&'static str> {
-    let may_be_here = |name: &str| COLUMNS.iter().all(|(elsewhere, _)| *elsewhere != name);
+fn nearest(parent: &str, keyword: &str) -> Option<&'static str> {
     let names = KEYWORDS
         .iter()
         .filter(|known| !matches!(known.support, Support::Refused { .. }))
         .map(|known| known.name)
-        .filter(|name| may_be_here(name));
+        .filter(|name| elsewhere(parent, name).is_none());
     spelling::most_alike(&keyword.to_lowercase(), names.chain(["servers"]))
 }
 
@@ -140,14 +150,19 @@ mod tests {
         let cases = [
             (r#"{"sslmode": "requre"}"#, r#""remote.sslmode" is refused: "sslmode" has to be one of disable, allow, "#),
             (r#"{"servers": {"a": {"connect_timeout": "5x"}}}"#, r#""remote.servers.a.connect_timeout" is refused: "#),
-            (r#"{"hostaddr": "db1"}"#, r#""hostaddr" has to be an IP address"#),
+            (r#"{"servers": {"3": {"hostaddr": "db1"}}}"#, r#""hostaddr" has to be an IP address"#),
             (r#"{"require_auth": "scram"}"#, "a method in it is not known"),
         ];
         for (remote, expected) in cases {
             let refusal = refusal_among(&[], &file(remote));
             assert!(refusal.contains(expected), "{remote}: {refusal}");
         }
-        for remote in [r#"{"sslnegotiation": "direct"}"#, r#"{"sslrootcert": "system"}"#, r#"{"service": "nowhere"}"#] {
+        for remote in [
+            r#"{"sslnegotiation": "direct"}"#,
+            r#"{"sslrootcert": "system"}"#,
+            r#"{"service": "nowhere"}"#,
+            r#"{"servers": {"3": {"hostaddr": "10.0.0.1"}}}"#,
+        ] {
             read(&[], remote);
         }
     }
@@ -221,6 +236,12 @@ mod tests {
         let mut cases: Vec<_> = COLUMNS.iter().map(|(keyword, name)| column(keyword, name)).collect();
         let other = [
             (r#"{"servers": {"a.b": {"user": "s3cret"}}}"#, "\"remote.servers.a.b.user\" is not for here"),
+            (
+                r#"{"hostaddr": "s3cret"}"#,
+                "\"remote.hostaddr\" is not for here: it would send every server to one address; under \"remote.servers\" \
+                 it is allowed",
+            ),
+            (r#"{"servers": {"x": {"hostadr": 1}}}"#, "did you mean \"remote.servers.x.hostaddr\"?"),
             (r#"{"sslmod": "s3cret"}"#, "\"remote.sslmod\" is not known; did you mean \"remote.sslmode\"?"),
             (r#"{"SSLMODE": "s3cret"}"#, "\"remote.SSLMODE\" is not known; did you mean \"remote.sslmode\"?"),
             (r#"{"nonsense": "s3cret"}"#, "\"remote.nonsense\" is not known"),
