@@ -15,6 +15,9 @@ pub(super) const SOCKET_FOLDER: &str = "/var/run/postgresql";
 const SYSTEM_FOLDER: &str = "/etc/postgresql-common";
 const SYSTEM_FOLDER_OF_RPMS: &str = "/etc/sysconfig/pgsql";
 
+/// The keyword that redirects a host without its name being changed.
+pub(super) const ADDRESS: &str = "hostaddr";
+
 /// Read once, and passed on: nothing else asks the operating system.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surroundings {
@@ -32,6 +35,8 @@ pub struct Surroundings {
     pub user: Option<String>,
     /// The folder of sockets, if it is there.
     pub socket_folder: Option<PathBuf>,
+    /// They are about more than one server: the service that `PGSERVICE` names gives no address either.
+    pub without_address: bool,
 }
 
 impl Surroundings {
@@ -70,6 +75,16 @@ impl Surroundings {
         if variable("PGSSLMODE").is_none() && requires_ssl() {
             surroundings.take("sslmode", "PGREQUIRESSL", "require".into());
         }
+        surroundings
+    }
+
+    /// The same for servers of which each has a host of its own: one address that all share, in `PGHOSTADDR` or in the
+    /// service that `PGSERVICE` names, would make all of them one server.
+    #[must_use]
+    pub fn for_remotes(&self) -> Self {
+        let mut surroundings = Self { without_address: true, ..self.clone() };
+        surroundings.variables = surroundings.variables.without(ADDRESS);
+        surroundings.unusable.remove(ADDRESS);
         surroundings
     }
 
@@ -156,6 +171,17 @@ mod tests {
         assert_eq!(surroundings.service_file, None);
         assert_eq!(surroundings.socket_folder, Some("/var/run/postgresql".into()));
         assert_eq!(Surroundings::of(|_| None, None, |_| false).socket_folder, None);
+    }
+
+    #[test]
+    fn for_remote_servers_no_address_is_left_and_all_else_is() {
+        let surroundings = of(&[("PGHOSTADDR", b"10.0.0.1"), ("PGHOST", b"h"), ("PGSSLMODE", b"require")]);
+        let for_remotes = surroundings.for_remotes();
+        let variables: Vec<_> = for_remotes.variables.iter().collect();
+        assert_eq!(variables, [("host", "h"), ("sslmode", "require")]);
+        assert!(for_remotes.without_address);
+        let unusable = of(&[("PGHOSTADDR", b"\xff"), ("PGOPTIONS", b"\xff")]).for_remotes().unusable;
+        assert_eq!(unusable.into_keys().collect::<Vec<_>>(), ["options"]);
     }
 
     #[test]
