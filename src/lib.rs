@@ -25,4 +25,5 @@ pub mod one_line;
 pub mod pauses;
 pub mod secret;
 pub mod server;
+pub mod spelling;
 pub mod spool;

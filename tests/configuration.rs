@@ -13,6 +13,7 @@ tests![
     a_file_in_the_home_folder_is_found,
     the_environment_overrides_the_file,
     a_variable_in_the_connection_string_is_replaced,
+    the_environment_redirects_no_remote_server,
     a_repository_without_powa_is_refused,
     a_repository_with_a_powa_too_old_is_refused,
 ];
@@ -89,6 +90,24 @@ fn a_variable_in_the_connection_string_is_replaced(scene: &Scene) {
     command.arg("-c").arg(file).env("A_DATABASE", &scene.database);
     let collector = Collector::run(command);
     scene.wait_until_listening(&collector);
+}
+
+fn the_environment_redirects_no_remote_server(scene: &Scene) {
+    // Nobody listens there.
+    const ELSEWHERE: &str = "127.0.0.9";
+    let server = scene.register();
+    let services = scene.folder().join("services");
+    std::fs::write(&services, format!("[elsewhere]\nhostaddr={ELSEWHERE}\n")).unwrap();
+    let dsn = format!("{} hostaddr={}", scene.dsn("postgres"), scene.repository_server().host());
+    let file = scene.config(json!({"repository": {"dsn": dsn}}));
+    for (name, value) in [("PGHOSTADDR", ELSEWHERE), ("PGSERVICE", "elsewhere")] {
+        let before = scene.snapshots(server);
+        let mut command = program();
+        command.arg("-c").arg(&file).env("PGSERVICEFILE", &services).env(name, value);
+        let collector = Collector::run(command);
+        scene.wait_for_snapshots(server, before + 1);
+        collector.stop();
+    }
 }
 
 fn a_repository_without_powa_is_refused(scene: &Scene) {

@@ -7,6 +7,11 @@ use config::{Map, Value, ValueKind};
 use super::schema::{self, Violation};
 use crate::libpq::{Conninfo, InvalidParameter, KEYWORDS, Keyword, Parameters, Support, Surroundings};
 use crate::server::ServerId;
+use crate::spelling;
+
+/// Where parameters for all servers are, and the objects with those for some of them.
+const ALL: &str = "remote";
+const SOME: &str = "remote.servers";
 
 /// Parameters that are said elsewhere: keyword, and column of `powa_servers`.
 const COLUMNS: &[(&str, &str)] =
@@ -16,27 +21,26 @@ const COLUMNS: &[(&str, &str)] =
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remotes {
     all: Conninfo,
-    /// By id, or by alias.
+    /// By id, or by alias. What has digits only is an id.
     some: BTreeMap<String, Conninfo>,
 }
 
 impl Remotes {
     /// Reads the section `remote`, and says what is wrong with it.
     pub(super) fn read(mut section: Map<String, Value>, violations: &mut Vec<Violation>) -> Self {
-        let path = "remote.servers";
         let servers = match section.remove("servers").map_or(ValueKind::Nil, |servers| servers.kind) {
             ValueKind::Table(servers) => servers,
             ValueKind::Nil => Map::new(),
             other => {
-                violations.push(Violation::not_allowed(path, &other, schema::OBJECT));
+                violations.push(Violation::not_allowed(SOME, &other, schema::OBJECT));
                 Map::new()
             }
         };
-        let all = parameters("remote", section, violations);
+        let all = parameters(ALL, section, violations);
         let mut some = BTreeMap::new();
         // Sorted, so that the same file is answered with the same words each time.
         for (name, server) in BTreeMap::from_iter(servers) {
-            let path = format!("{path}.{name}");
+            let path = format!("{SOME}.{name}");
             match server.kind {
                 ValueKind::Table(members) => {
                     some.insert(name, parameters(&path, members, violations));
@@ -52,9 +56,15 @@ impl Remotes {
     /// server is not taken from the others, and is as if nobody had said anything.
     pub fn parameters(&self, id: ServerId, alias: Option<&str>) -> Conninfo {
         let own = self.some.get(&id.to_string()).cloned().unwrap_or_default();
+        let alias = alias.filter(|alias| !is_id(alias));
         let by_alias = alias.and_then(|alias| self.some.get(alias)).cloned().unwrap_or_default();
         own.or(&by_alias).or(&self.all).without_empty()
     }
+}
+
+/// Whether a name stands for an id: an alias of this kind would take what is meant for another server.
+fn is_id(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The members of an object, each a keyword and its value.
@@ -71,12 +81,11 @@ fn parameters(parent: &str, members: Map<String, Value>, violations: &mut Vec<Vi
 fn set(parameters: &mut Conninfo, parent: &str, keyword: &str, value: ValueKind) -> Result<(), Violation> {
     let path = format!("{parent}.{keyword}");
     if Keyword::named(keyword).is_none() {
-        let nearest = nearest(keyword).map(|nearest| format!("{parent}.{nearest}"));
+        let nearest = nearest(parent, keyword).map(|nearest| format!("{parent}.{nearest}"));
         return Err(Violation::Unknown { key: path, nearest });
     }
-    if let Some((_, column)) = COLUMNS.iter().find(|(name, _)| *name == keyword) {
-        let reason = format!("is not for here: powa_servers has the column \"{column}\" for it");
-        return Err(Violation::Invalid { key: path, reason });
+    if let Some(reason) = elsewhere(parent, keyword) {
+        return Err(Violation::Invalid { key: path, reason: format!("is not for here: {reason}") });
     }
     let value = match value {
         ValueKind::Nil => return Ok(()),
@@ -88,6 +97,15 @@ fn set(parameters: &mut Conninfo, parent: &str, keyword: &str, value: ValueKind)
     let refused = |reason: String| Violation::Invalid { key: path.clone(), reason: format!("is refused: {reason}") };
     parameters.set(keyword, &value).map_err(|refusal| refused(refusal.to_string()))?;
     check_alone(keyword, &value).map_err(|wrong| refused(wrong.to_string()))
+}
+
+/// Why a keyword may not stand in this object, if that is so.
+fn elsewhere(parent: &str, keyword: &str) -> Option<String> {
+    if parent == ALL && keyword == "hostaddr" {
+        return Some(format!("it would send every server to one address; under \"{SOME}\" it is allowed"));
+    }
+    let (_, column) = COLUMNS.iter().find(|(name, _)| *name == keyword)?;
+    Some(format!("powa_servers has the column \"{column}\" for it"))
 }
 
 /// What no service and no variable can make right is told before any server is connected to.
@@ -105,14 +123,13 @@ fn check_alone(keyword: &str, value: &str) -> Result<(), InvalidParameter> {
 }
 
 /// The keyword that looks most like `keyword`, among those that may stand here.
-fn nearest(keyword: &str) -> Option<&'static str> {
-    let may_be_here = |name: &str| COLUMNS.iter().all(|(elsewhere, _)| *elsewhere != name);
+fn nearest(parent: &str, keyword: &str) -> Option<&'static str> {
     let names = KEYWORDS
         .iter()
         .filter(|known| !matches!(known.support, Support::Refused { .. }))
         .map(|known| known.name)
-        .filter(|name| may_be_here(name));
-    schema::most_alike(&keyword.to_lowercase(), names.chain(["servers"]))
+        .filter(|name| elsewhere(parent, name).is_none());
+    spelling::most_alike(&keyword.to_lowercase(), names.chain(["servers"]))
 }
 
 #[cfg(test)]
@@ -133,14 +150,19 @@ mod tests {
         let cases = [
             (r#"{"sslmode": "requre"}"#, r#""remote.sslmode" is refused: "sslmode" has to be one of disable, allow, "#),
             (r#"{"servers": {"a": {"connect_timeout": "5x"}}}"#, r#""remote.servers.a.connect_timeout" is refused: "#),
-            (r#"{"hostaddr": "db1"}"#, r#""hostaddr" has to be an IP address"#),
+            (r#"{"servers": {"3": {"hostaddr": "db1"}}}"#, r#""hostaddr" has to be an IP address"#),
             (r#"{"require_auth": "scram"}"#, "a method in it is not known"),
         ];
         for (remote, expected) in cases {
             let refusal = refusal_among(&[], &file(remote));
             assert!(refusal.contains(expected), "{remote}: {refusal}");
         }
-        for remote in [r#"{"sslnegotiation": "direct"}"#, r#"{"sslrootcert": "system"}"#, r#"{"service": "nowhere"}"#] {
+        for remote in [
+            r#"{"sslnegotiation": "direct"}"#,
+            r#"{"sslrootcert": "system"}"#,
+            r#"{"service": "nowhere"}"#,
+            r#"{"servers": {"3": {"hostaddr": "10.0.0.1"}}}"#,
+        ] {
             read(&[], remote);
         }
     }
@@ -173,6 +195,8 @@ mod tests {
             (3, alias, "sslrootcert", Some("/alias")),
             (3, alias, "sslsni", None),
             (33, None, "sslmode", Some("verify-full")),
+            (1, Some("3"), "sslmode", Some("verify-full")),
+            (3, Some("1"), "sslmode", Some("verify-ca")),
         ];
         for (id, alias, keyword, expected) in cases {
             let parameters = remotes.parameters(ServerId::new(id).unwrap(), alias);
@@ -212,6 +236,12 @@ mod tests {
         let mut cases: Vec<_> = COLUMNS.iter().map(|(keyword, name)| column(keyword, name)).collect();
         let other = [
             (r#"{"servers": {"a.b": {"user": "s3cret"}}}"#, "\"remote.servers.a.b.user\" is not for here"),
+            (
+                r#"{"hostaddr": "s3cret"}"#,
+                "\"remote.hostaddr\" is not for here: it would send every server to one address; under \"remote.servers\" \
+                 it is allowed",
+            ),
+            (r#"{"servers": {"x": {"hostadr": 1}}}"#, "did you mean \"remote.servers.x.hostaddr\"?"),
             (r#"{"sslmod": "s3cret"}"#, "\"remote.sslmod\" is not known; did you mean \"remote.sslmode\"?"),
             (r#"{"SSLMODE": "s3cret"}"#, "\"remote.SSLMODE\" is not known; did you mean \"remote.sslmode\"?"),
             (r#"{"nonsense": "s3cret"}"#, "\"remote.nonsense\" is not known"),

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use config::{Map, Value, ValueKind};
 
+use crate::spelling;
+
 /// One key of the configuration.
 pub(super) struct Key {
     /// Its name, with a dot between an object and its member.
@@ -153,16 +155,7 @@ fn parent_of(path: &str) -> Option<&str> {
 /// The known name that looks most like `path`, if any looks like it at all.
 fn nearest(path: &str) -> Option<String> {
     let objects = KEYS.iter().filter_map(|key| parent_of(key.path));
-    most_alike(path, KEYS.iter().map(|key| key.path).chain(objects)).map(Into::into)
-}
-
-/// The one of `names` that looks most like `name`, if any looks like it at all.
-pub(super) fn most_alike<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    names
-        .map(|known| (strsim::jaro_winkler(name, known), known))
-        .filter(|(likeness, _)| *likeness > 0.85)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, known)| known)
+    spelling::most_alike(path, KEYS.iter().map(|key| key.path).chain(objects)).map(Into::into)
 }
 
 /// A value for a message. What stands where connection parameters belong may be a secret, and so may one that is misplaced.

@@ -98,6 +98,13 @@ impl Conninfo {
         self
     }
 
+    /// What is given, but for one keyword.
+    #[must_use]
+    pub(super) fn without(mut self, keyword: &str) -> Self {
+        self.0.remove(keyword);
+        self
+    }
+
     /// What is given and not empty.
     #[must_use]
     pub fn without_empty(mut self) -> Self {

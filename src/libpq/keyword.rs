@@ -1,5 +1,7 @@
 //! The connection parameters that libpq knows, and what becomes of each here. Pure.
 
+use crate::spelling;
+
 /// A connection parameter.
 #[derive(Debug)]
 pub struct Keyword {
@@ -123,9 +125,7 @@ impl Keyword {
 
     /// The keyword that somebody may have meant by a name that there is not.
     pub fn nearest(name: &str) -> Option<&'static Self> {
-        let likeness = |keyword: &&Self| strsim::jaro_winkler(name, keyword.name);
-        let nearest = KEYWORDS.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-        nearest.filter(|keyword| likeness(keyword) > 0.85)
+        spelling::most_alike(name, KEYWORDS.iter().map(|keyword| keyword.name)).and_then(Self::named)
     }
 
     /// Why a value cannot be had, if that is so.
@@ -192,14 +192,6 @@ mod tests {
                 _ => panic!("{name}={value}: {refusal:?}"),
             }
         }
-    }
-
-    #[test]
-    fn a_slip_is_told_from_what_is_something_else() {
-        let nearest = |name| Keyword::nearest(name).map(|keyword| keyword.name);
-        assert_eq!(nearest("sslmod"), Some("sslmode"));
-        assert_eq!(nearest("rootcert"), Some("sslrootcert"));
-        assert_eq!(nearest("nonsense"), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::Keyword;
 use super::conninfo::{Given, InvalidConninfo};
+use super::value::is_space;
 
 /// What is forgotten most often.
 pub(super) const HINT: &str = "a value with spaces has to be in single quotes";
@@ -60,9 +61,4 @@ fn nothing_is_said(text: &str, keyword: &str) -> InvalidConninfo {
 /// After one of these, a word may be a part of it: it had a space in it, or a quote.
 pub(super) fn is_secret(keyword: &str) -> bool {
     matches!(keyword, "password" | "sslpassword")
-}
-
-/// What libpq takes for a space: more than one kind, and no other language's.
-fn is_space(c: char) -> bool {
-    matches!(c, ' ' | '\t' | '\n' | '\x0b' | '\x0c' | '\r')
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::surroundings::ADDRESS;
 use super::value::Values;
 use super::{Conninfo, Keyword, Passfile, RequireAuth, Surroundings, Tls, hosts, service};
 use crate::secret::Secret;
@@ -127,11 +128,15 @@ impl Parameters {
 fn gather(given: &Conninfo, surroundings: &Surroundings) -> Result<Values, InvalidParameter> {
     let variables = &surroundings.variables;
     let service = given.iter().chain(variables.iter()).find(|(keyword, _)| *keyword == "service");
-    let of_service = match (service, surroundings.unusable.get("service")) {
+    let mut of_service = match (service, surroundings.unusable.get("service")) {
         (Some((_, name)), _) => service::look_up(name, surroundings)?,
         (None, Some(reason)) => return Err(InvalidParameter(reason.clone())),
         (None, None) => Conninfo::default(),
     };
+    let is_named = given.iter().any(|(keyword, _)| keyword == "service");
+    if surroundings.without_address && !is_named {
+        of_service = of_service.without(ADDRESS);
+    }
     let values = Values(given.clone().or(&of_service).or(variables));
     if let Some((_, reason)) = surroundings.unusable.iter().find(|(keyword, _)| values.written(keyword).is_none()) {
         return Err(InvalidParameter(reason.clone()));
@@ -323,6 +328,32 @@ mod tests {
         assert!(resolve("").unwrap_err().to_string().contains("a service cannot name another one"));
         assert!(resolve("service=c").unwrap_err().to_string().starts_with("service \"c\" is not in"));
         assert!(resolve("service=''").unwrap_err().to_string().starts_with("service \"\" is not in"));
+    }
+
+    #[test]
+    fn the_environment_redirects_no_remote_server_and_a_service_that_is_named_for_it_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("services");
+        fs::write(&file, "[all]\nhostaddr=10.0.0.1\noptions=of-all\n[one]\nhostaddr=10.0.0.2\n").unwrap();
+        let around = |variables: &str| {
+            let variables = Conninfo::parse(variables).unwrap();
+            Surroundings { variables, service_file: Some(file.clone()), ..surroundings() }
+        };
+        let resolve = |given: &str, around: &Surroundings| {
+            let mut resolved = Parameters::resolve(&Conninfo::parse(given).unwrap(), around).unwrap();
+            (resolved.hosts.remove(0).place, resolved.options)
+        };
+        let at = |last| Place::Address([10, 0, 0, last].into());
+        let of_all = Some("of-all".to_owned());
+
+        let with_service = around("service=all");
+        assert_eq!(resolve("host=a", &with_service), (at(1), of_all.clone()));
+        assert_eq!(resolve("host=a", &with_service.for_remotes()), (Place::Name, of_all));
+        assert_eq!(resolve("host=a service=one", &with_service.for_remotes()), (at(2), None));
+        let with_address = around("hostaddr=10.0.0.3");
+        assert_eq!(resolve("host=a", &with_address), (at(3), None));
+        assert_eq!(resolve("host=a", &with_address.for_remotes()), (Place::Name, None));
+        assert_eq!(resolve("host=a hostaddr=10.0.0.4", &with_address.for_remotes()), (at(4), None));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::value::is_space;
 use super::{Conninfo, InvalidParameter, Surroundings};
 
 /// What a service gives: from the user's file if it is in there, otherwise from the system's.
@@ -75,10 +76,6 @@ fn trim(line: &[u8]) -> &[u8] {
     let start = line.iter().position(is_text).unwrap_or(line.len());
     let end = line.iter().rposition(is_text).map_or(start, |last| last + 1);
     &line[start..end]
-}
-
-fn is_space(c: char) -> bool {
-    matches!(c, ' ' | '\t'..='\r')
 }
 
 #[cfg(test)]

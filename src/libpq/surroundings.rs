@@ -11,8 +11,12 @@ use super::{Conninfo, KEYWORDS};
 /// Where Debian's and most others' servers have their sockets.
 pub(super) const SOCKET_FOLDER: &str = "/var/run/postgresql";
 
-/// Where Debian's libpq looks for `pg_service.conf`.
+/// Where libpq looks for `pg_service.conf`, as Debian builds it, and as PGDG's RPMs do.
 const SYSTEM_FOLDER: &str = "/etc/postgresql-common";
+const SYSTEM_FOLDER_OF_RPMS: &str = "/etc/sysconfig/pgsql";
+
+/// The keyword that redirects a host without its name being changed.
+pub(super) const ADDRESS: &str = "hostaddr";
 
 /// Read once, and passed on: nothing else asks the operating system.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +26,7 @@ pub struct Surroundings {
     pub variables: Conninfo,
     /// Why a variable cannot be used, by the keyword it stands for. It matters where nothing else gives the keyword.
     pub unusable: BTreeMap<&'static str, String>,
-    /// `PGSERVICEFILE`, `PGSYSCONFDIR`
+    /// `PGSERVICEFILE`, and `PGSYSCONFDIR` or what stands for it.
     pub service_file: Option<PathBuf>,
     pub system_folder: PathBuf,
     /// The user's home folder, with `.pgpass`, `.pg_service.conf` and `.postgresql/`.
@@ -31,6 +35,8 @@ pub struct Surroundings {
     pub user: Option<String>,
     /// The folder of sockets, if it is there.
     pub socket_folder: Option<PathBuf>,
+    /// They are about more than one server: the service that `PGSERVICE` names gives no address either.
+    pub without_address: bool,
 }
 
 impl Surroundings {
@@ -48,9 +54,13 @@ impl Surroundings {
         is_folder: impl Fn(&Path) -> bool,
     ) -> Self {
         let (user, home) = entry.unzip();
+        let default_folder =
+            [SYSTEM_FOLDER, SYSTEM_FOLDER_OF_RPMS].into_iter().find(|folder| is_folder(Path::new(folder)));
         let mut surroundings = Self {
             service_file: variable("PGSERVICEFILE").map(PathBuf::from),
-            system_folder: variable("PGSYSCONFDIR").unwrap_or_else(|| SYSTEM_FOLDER.into()).into(),
+            system_folder: variable("PGSYSCONFDIR")
+                .unwrap_or_else(|| default_folder.unwrap_or(SYSTEM_FOLDER).into())
+                .into(),
             home: variable("HOME").filter(|home| !home.is_empty()).map(PathBuf::from).or(home),
             user,
             socket_folder: Some(PathBuf::from(SOCKET_FOLDER)).filter(|folder| is_folder(folder)),
@@ -65,6 +75,16 @@ impl Surroundings {
         if variable("PGSSLMODE").is_none() && requires_ssl() {
             surroundings.take("sslmode", "PGREQUIRESSL", "require".into());
         }
+        surroundings
+    }
+
+    /// The same for servers of which each has a host of its own: one address that all share, in `PGHOSTADDR` or in the
+    /// service that `PGSERVICE` names, would make all of them one server.
+    #[must_use]
+    pub fn for_remotes(&self) -> Self {
+        let mut surroundings = Self { without_address: true, ..self.clone() };
+        surroundings.variables = surroundings.variables.without(ADDRESS);
+        surroundings.unusable.remove(ADDRESS);
         surroundings
     }
 
@@ -151,6 +171,32 @@ mod tests {
         assert_eq!(surroundings.service_file, None);
         assert_eq!(surroundings.socket_folder, Some("/var/run/postgresql".into()));
         assert_eq!(Surroundings::of(|_| None, None, |_| false).socket_folder, None);
+    }
+
+    #[test]
+    fn for_remote_servers_no_address_is_left_and_all_else_is() {
+        let surroundings = of(&[("PGHOSTADDR", b"10.0.0.1"), ("PGHOST", b"h"), ("PGSSLMODE", b"require")]);
+        let for_remotes = surroundings.for_remotes();
+        let variables: Vec<_> = for_remotes.variables.iter().collect();
+        assert_eq!(variables, [("host", "h"), ("sslmode", "require")]);
+        assert!(for_remotes.without_address);
+        let unusable = of(&[("PGHOSTADDR", b"\xff"), ("PGOPTIONS", b"\xff")]).for_remotes().unusable;
+        assert_eq!(unusable.into_keys().collect::<Vec<_>>(), ["options"]);
+    }
+
+    #[test]
+    fn the_systems_folder_is_the_one_that_is_there() {
+        const DEBIANS: &str = "/etc/postgresql-common";
+        const RPMS: &str = "/etc/sysconfig/pgsql";
+        let cases: &[(&[&str], &str)] =
+            &[(&[], DEBIANS), (&[DEBIANS], DEBIANS), (&[RPMS], RPMS), (&[RPMS, DEBIANS], DEBIANS)];
+        for (there, expected) in cases {
+            let of = |variable: fn(&str) -> Option<OsString>| {
+                Surroundings::of(variable, None, |folder| there.iter().any(|it| folder == Path::new(it))).system_folder
+            };
+            assert_eq!(of(|_| None), Path::new(expected), "{there:?}");
+            assert_eq!(of(|name| (name == "PGSYSCONFDIR").then(|| "/elsewhere".into())), Path::new("/elsewhere"));
+        }
     }
 
     #[test]

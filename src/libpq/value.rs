@@ -5,9 +5,14 @@ use super::{Conninfo, InvalidParameter};
 /// Parameters of which each is there at most once.
 pub(super) struct Values(pub(super) Conninfo);
 
+/// What C takes for a space, and so libpq does: more than one kind, and no other language's.
+pub(super) fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t'..='\r')
+}
+
 /// As C reads it: with spaces around it, a sign, and 32 bits.
 pub(super) fn integer(written: &str) -> Option<i32> {
-    written.trim_matches(|c| matches!(c, ' ' | '\t'..='\r')).parse().ok()
+    written.trim_matches(is_space).parse().ok()
 }
 
 impl Values {

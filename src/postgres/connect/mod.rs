@@ -115,7 +115,7 @@ impl Endpoint {
     pub fn remote(server: &Server, name: &str, config: &Config) -> Self {
         let source = Source {
             given: given(server, &config.remote),
-            surroundings: Arc::clone(&config.surroundings),
+            surroundings: Arc::new(config.surroundings.for_remotes()),
             password_file: None,
         };
         let target = Target { hosts: format!("{}:{}", server.host, server.port), dbname: server.dbname.clone() };
