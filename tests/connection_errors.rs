@@ -319,9 +319,9 @@ fn a_parameter_that_is_not_good_ends_a_collector_before_it_connects(scene: &Scen
         ("ssl_mode=require", "did you mean \"sslmode\""),
         ("gssencmode=require", "\"gssencmode\" cannot be had but as disable, prefer"),
         ("oauth_issuer=a", "\"oauth_issuer\" cannot be had"),
-        ("sslmode=sometimes", "\"sslmode\" is \"sometimes\"; it has to be one of disable, allow"),
-        ("connect_timeout=soon", "\"connect_timeout\" is \"soon\"; it has to be a whole number"),
-        ("channel_binding=maybe", "\"channel_binding\" is \"maybe\"; it has to be one of disable"),
+        ("sslmode=sometimes", "\"sslmode\" has to be one of disable, allow"),
+        ("connect_timeout=soon", "\"connect_timeout\" has to be a whole number"),
+        ("channel_binding=maybe", "\"channel_binding\" has to be one of disable"),
         ("target_session_attrs=standby", "target_session_attrs is standby"),
         ("service=gone", "service \"gone\""),
     ] {
@@ -332,14 +332,15 @@ fn a_parameter_that_is_not_good_ends_a_collector_before_it_connects(scene: &Scen
         (json!({"sslmod": secret}), "\"remote.sslmod\" is not known; did you mean \"remote.sslmode\"?"),
         (json!({"password": secret}), "\"remote.password\" is not for here"),
         (json!({"gssencmode": "require"}), "\"remote.gssencmode\" is refused: "),
+        (json!({"sslmode": secret}), "\"remote.sslmode\" is refused: \"sslmode\" has to be one of disable, allow"),
     ] {
         let said = last_word(scene, &json!({"repository": {"dsn": good}, "remote": remote}), &[]);
         assert!(said.contains(told), "{remote}: {said}");
     }
     let config = json!({"repository": {"dsn": good}});
     for (variable, value, told) in [
-        ("PGSSLMODE", "sometimes", "\"sslmode\" is \"sometimes\"; it has to be one of "),
-        ("PGCONNECT_TIMEOUT", "soon", "\"connect_timeout\" is \"soon\"; it has to be a whole number"),
+        ("PGSSLMODE", "sometimes", "\"sslmode\" has to be one of "),
+        ("PGCONNECT_TIMEOUT", "soon", "\"connect_timeout\" has to be a whole number"),
         ("PGSERVICE", "gone", "service \"gone\": there is no service file"),
     ] {
         let said = last_word(scene, &config, &[(variable, value), ("HOME", "/nowhere")]);
@@ -349,19 +350,19 @@ fn a_parameter_that_is_not_good_ends_a_collector_before_it_connects(scene: &Scen
 
 fn what_is_not_good_for_one_server_is_told_and_others_go_on(scene: &Scene) {
     let services = scene.folder().join("services.conf");
-    std::fs::write(&services, format!("[other]\npassword={SECRET}-word\n")).unwrap();
+    std::fs::write(&services, format!("[other]\npassword={SECRET}-word\n\n[odd]\nsslmode=sometimes\n")).unwrap();
     let (lost, found, odd) = (scene.own_remote(), scene.own_remote(), scene.own_remote());
     let lost = scene.register_beside_others(Registration { alias: Some("lost"), ..lost.registration() });
     let found = scene.register_beside_others(Registration { alias: Some("found"), ..found.registration() });
     let odd = scene.register_beside_others(Registration { alias: Some("odd"), ..odd.registration() });
-    let own = json!({"lost": {"service": "gone"}, "found": {"service": "other"}, "odd": {"sslmode": "sometimes"}});
+    let own = json!({"lost": {"service": "gone"}, "found": {"service": "other"}, "odd": {"service": "odd"}});
     let config = json!({"remote": {"servers": own}});
     let mut command = program();
     command.arg("-c").arg(scene.config(config)).env("PGSERVICEFILE", &services).env("HOME", scene.folder());
     let _collector = Collector::run(command);
     let error = scene.wait_for_error(lost, "service \"gone\" is not in ");
     assert!(error.contains("(remote server): ") && error.contains(text(&services)), "{error}");
-    scene.wait_for_error(odd, "(remote server): \"sslmode\" is \"sometimes\"; it has to be one of disable, allow");
+    scene.wait_for_error(odd, "(remote server): \"sslmode\" has to be one of disable, allow");
     scene.wait_for_snapshots(found, 1);
     assert_eq!(scene.snapshots(odd), 0);
     // It is looked for again, and need not be reloaded.

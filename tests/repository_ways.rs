@@ -18,6 +18,9 @@ tests![
     what_was_renewed_counts_from_the_next_connection_on,
 ];
 
+/// A role, the section `repository`, and the environment.
+type Way<'a> = (&'a str, Value, &'a [(&'a str, &'a str)]);
+
 const LOCAL: &[&str] = &["localhost", "127.0.0.1", "::1"];
 
 fn write_secret(file: &Path, text: &str) {
@@ -130,7 +133,7 @@ fn a_repository_is_found_by_variables_services_and_files(scene: &Scene) {
         key.display()
     );
     let uri = format!("postgresql://secure:${{WORD}}@localhost:{port}/powa?sslmode=require");
-    let ways: [(&str, Value, &[(&str, &str)]); 8] = [
+    let ways: [Way; 8] = [
         ("secure", json!({"dsn": format!("{place} user=secure password=${{WORD}}")}), &[("WORD", &password)]),
         ("secure", json!({"dsn": uri}), &[("WORD", &password)]),
         ("secure", json!({"dsn": format!("{place} user=secure"), "password_file": file}), &[]),
