@@ -16,6 +16,7 @@ tests![
     a_variable_in_the_connection_string_is_replaced,
     the_environment_redirects_no_remote_server,
     overrides_of_nobody_are_named_at_the_start_and_by_each_reload,
+    a_repository_that_cannot_be_as_the_environment_has_it_is_refused,
     a_repository_without_powa_is_refused,
     a_repository_with_a_powa_too_old_is_refused,
 ];
@@ -131,6 +132,15 @@ fn overrides_of_nobody_are_named_at_the_start_and_by_each_reload(scene: &Scene) 
     scene.repository().execute("select powa_deactivate_server($1)", &[&server]).unwrap();
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
     collector.wait_to_say(&format!("id or alias: [\"{server}\", \"{alias}\"]"));
+}
+
+fn a_repository_that_cannot_be_as_the_environment_has_it_is_refused(scene: &Scene) {
+    let mut collector = program();
+    collector.arg("-c").arg(scene.config(json!({}))).env("PGTARGETSESSIONATTRS", "standby");
+    let said = refusal(&output(&collector));
+    let expected = "what \"repository.dsn\", its service and the environment say of the connection cannot be used: \
+                    target_session_attrs is standby";
+    assert!(said.contains(expected), "{said}");
 }
 
 fn a_repository_without_powa_is_refused(scene: &Scene) {
