@@ -87,6 +87,7 @@ pub async fn run(location: Location, config: Config, telemetry: Telemetry) -> Re
         invalid: Vec::new(),
         look_failed: None,
     };
+    daemon.name_overrides_of_nobody(&servers);
     daemon.serve_only(servers);
     tracing::info!(servers = daemon.supervisor.statuses().len(), "ready");
     daemon.turn(&mut signals, calls).await;
@@ -215,6 +216,9 @@ impl Daemon {
                     self.supervisor.share(context);
                 }
                 self.look_failed = None;
+                if reloaded {
+                    self.name_overrides_of_nobody(&seen.servers);
+                }
                 self.serve_only(seen.servers);
                 if reloaded {
                     self.supervisor.check_versions();
@@ -247,6 +251,14 @@ impl Daemon {
     fn listen_to(&mut self, channel: Option<Channel>) -> Listener {
         let listener = Listener::start(self.endpoint.clone(), channel, self.caller.clone(), Some(&self.listener));
         std::mem::replace(&mut self.listener, listener)
+    }
+
+    /// A slip in a name leaves its server without what was meant for it, be it that its certificate is looked at.
+    fn name_overrides_of_nobody(&self, list: &ServerList) {
+        let names = self.supervisor.context().config.remote.names_of_nobody(&list.servers);
+        if !names.is_empty() {
+            tracing::warn!("\"remote.servers\" has names that are no active server's id or alias: {names:?}");
+        }
     }
 
     fn serve_only(&mut self, list: ServerList) {

@@ -2,9 +2,10 @@
 
 use std::process::Output;
 
+use lab::Registration;
 use serde_json::json;
 
-use crate::support::{Collector, Scene, output, program, tests};
+use crate::support::{Collector, Scene, output, program, tests, wait_until};
 
 tests![
     help_and_version_go_to_standard_output,
@@ -14,6 +15,8 @@ tests![
     the_environment_overrides_the_file,
     a_variable_in_the_connection_string_is_replaced,
     the_environment_redirects_no_remote_server,
+    overrides_of_nobody_are_named_at_the_start_and_by_each_reload,
+    a_repository_that_cannot_be_as_the_environment_has_it_is_refused,
     a_repository_without_powa_is_refused,
     a_repository_with_a_powa_too_old_is_refused,
 ];
@@ -108,6 +111,36 @@ fn the_environment_redirects_no_remote_server(scene: &Scene) {
         scene.wait_for_snapshots(server, before + 1);
         collector.stop();
     }
+}
+
+fn overrides_of_nobody_are_named_at_the_start_and_by_each_reload(scene: &Scene) {
+    let alias = "db1.paris";
+    let server = scene.register_as(Registration { alias: Some(alias), ..Registration::of(scene.remote_server()) });
+    let remote = |slip: &str| json!({"remote": {"servers": {slip: {}, alias: {}, (server.to_string()): {}}}});
+    let collector = scene.collector_with(remote("db1.pariss"));
+    assert!(collector.wait_to_say("id or alias: [\"db1.pariss\"]").contains("WARN"));
+
+    let warnings_after_reload = |number: usize| {
+        assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
+        wait_until("the reload to be in the log", || collector.said("reloaded").len() == number);
+        collector.said("\"remote.servers\" has names").len()
+    };
+    assert_eq!(warnings_after_reload(1), 2);
+    scene.config(remote(alias));
+    assert_eq!(warnings_after_reload(2), 2);
+
+    scene.repository().execute("select powa_deactivate_server($1)", &[&server]).unwrap();
+    assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
+    collector.wait_to_say(&format!("id or alias: [\"{server}\", \"{alias}\"]"));
+}
+
+fn a_repository_that_cannot_be_as_the_environment_has_it_is_refused(scene: &Scene) {
+    let mut collector = program();
+    collector.arg("-c").arg(scene.config(json!({}))).env("PGTARGETSESSIONATTRS", "standby");
+    let said = refusal(&output(&collector));
+    let expected = "what \"repository.dsn\", its service and the environment say of the connection cannot be used: \
+                    target_session_attrs is standby";
+    assert!(said.contains(expected), "{said}");
 }
 
 fn a_repository_without_powa_is_refused(scene: &Scene) {

@@ -1,4 +1,6 @@
-//! Connection strings are read as the real libpq reads them: the one that psycopg2 brings along.
+//! Connection strings are read as the real libpq reads them: the one that psycopg2 brings along, and the one of psql.
+
+mod compared_with_psql;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -13,6 +15,10 @@ use crate::support::python;
 pub const TESTS: &[(&str, fn())] = &[
     ("connection_strings_are_read_as_libpq_reads_them", connection_strings_are_read_as_libpq_reads_them),
     ("every_keyword_of_libpqs_is_known_with_its_variable", every_keyword_of_libpqs_is_known_with_its_variable),
+    (
+        "psql_tries_the_same_sockets_and_refuses_the_same",
+        compared_with_psql::psql_tries_the_same_sockets_and_refuses_the_same,
+    ),
 ];
 
 /// Those that libpq has since 18. What is installed may be older.

@@ -9,8 +9,6 @@
 //! Functions" to "SSL Support".
 
 mod authentication;
-#[cfg(test)]
-mod compared_with_psql;
 mod conninfo;
 mod hosts;
 mod keyword;

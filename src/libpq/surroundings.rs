@@ -48,7 +48,7 @@ impl Surroundings {
     }
 
     /// From the environment, the user's name and home folder in the operating system's list, and what folders there are.
-    pub(super) fn of(
+    pub fn of(
         variable: impl Fn(&str) -> Option<OsString>,
         entry: Option<(String, PathBuf)>,
         is_folder: impl Fn(&Path) -> bool,

@@ -80,7 +80,7 @@ pub(super) struct Opened {
 /// The connection string of the configuration does not tell where to connect to. Values that may be secret are not part
 /// of the message.
 #[derive(Debug, thiserror::Error)]
-#[error("\"repository.dsn\" cannot be used: {0}")]
+#[error("what \"repository.dsn\", its service and the environment say of the connection cannot be used: {0}")]
 pub struct UnusableDsn(String);
 
 impl Endpoint {

@@ -1,25 +1,31 @@
-//! What psql does with the same strings, variables and files. There is no server: psql tells where it looks for one.
+//! What the psql of each generation does with the same strings, variables and files. There is no server: psql tells where it
+//! looks for one.
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use super::{Conninfo, Host, Parameters, Surroundings};
+use lab::Generation;
+use powa_collector::libpq::{Conninfo, Host, Parameters, Surroundings};
 
 /// The sockets that psql tries, in order, or none if it refuses what it was given.
-fn sockets_tried_by_psql(given: &str, folder: &Path, variables: &[(&str, &str)]) -> Option<Vec<String>> {
-    let mut psql = Command::new("psql");
-    psql.args(["-w", "-d", given]).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
-    psql.env("LC_ALL", "C").env("HOME", folder).envs(variables.iter().copied());
+fn sockets_tried_by_psql(
+    generation: &Generation,
+    given: &str,
+    folder: &Path,
+    variables: &[(&str, &str)],
+) -> Option<Vec<String>> {
+    let mut psql = generation.psql();
+    psql.args(["-w", "-d", given]).env("LC_ALL", "C").env("HOME", folder).envs(variables.iter().copied());
     let output = psql.output().unwrap();
-    assert!(!output.status.success(), "{given}: there is no server");
+    assert_eq!(output.status.code(), Some(2), "{given}: there is no server");
     let said = String::from_utf8(output.stderr).unwrap();
     let tried = said.split("on socket \"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
     Some(tried.collect::<Vec<_>>()).filter(|tried| !tried.is_empty())
 }
 
-#[test]
-fn psql_tries_the_same_sockets_and_refuses_the_same() {
+pub fn psql_tries_the_same_sockets_and_refuses_the_same() {
+    let generations = Generation::available().unwrap();
+    assert!(!generations.is_empty(), "PostgreSQL is not on this machine: scripts/install-dependencies test");
     let folder = tempfile::tempdir().unwrap();
     let services = folder.path().join("services");
     fs::write(
@@ -85,7 +91,10 @@ fn psql_tries_the_same_sockets_and_refuses_the_same() {
         let resolved = Parameters::resolve(&Conninfo::parse(given).unwrap(), &around);
         let socket = |host: Host| format!("{}/.s.PGSQL.{}", host.name, host.port);
         let sockets = resolved.map(|parameters| parameters.hosts.into_iter().map(socket).collect::<Vec<_>>());
-        let tried = sockets_tried_by_psql(given, folder.path(), variables);
-        assert_eq!(sockets.as_ref().ok(), tried.as_ref(), "{given} {variables:?}: {sockets:?}");
+        for generation in &generations {
+            let tried = sockets_tried_by_psql(generation, given, folder.path(), variables);
+            let psql = generation.label();
+            assert_eq!(sockets.as_ref().ok(), tried.as_ref(), "{psql}: {given} {variables:?}: {sockets:?}");
+        }
     }
 }
