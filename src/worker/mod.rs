@@ -56,7 +56,7 @@ impl Worker {
         let name = context.name_of(&server);
         let worker = Self {
             schedule: Schedule::new(server.id, server.frequency),
-            sessions: Sessions::new(Endpoint::remote(&server, &name, &context.config)),
+            sessions: Sessions::new(Endpoint::remote(&server, &name, &context.config, &context.connectors)),
             name,
             server,
             context,
@@ -152,7 +152,7 @@ impl Worker {
             && context.config.timeouts == self.context.config.timeouts;
         if !same_sessions {
             self.sessions.close();
-            self.sessions = Sessions::new(Endpoint::remote(&server, &name, &context.config));
+            self.sessions = Sessions::new(Endpoint::remote(&server, &name, &context.config, &context.connectors));
         }
         if !context.repository.is_same_database(&self.context.repository) {
             // What is known is of another repository, and what waits is for it.

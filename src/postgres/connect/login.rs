@@ -13,7 +13,7 @@ use crate::aside::Aside;
 use crate::libpq::{ChannelBinding, Host, Method, Parameters, SslMode, SslNegotiation};
 use crate::postgres::message_guard::MessageGuard;
 use crate::postgres::socket::{Peer, Socket};
-use crate::postgres::tls::{self, Connector, Handed, Stream};
+use crate::postgres::tls::{self, Connectors, Handed, Stream};
 use crate::postgres::{Error, Side};
 use crate::secret::Secret;
 
@@ -29,6 +29,7 @@ pub(super) struct Login<'a> {
     pub(super) host: &'a Host,
     pub(super) peer: &'a Peer,
     pub(super) files: &'a Aside,
+    pub(super) connectors: &'a Connectors,
 }
 
 /// A session that nobody drives yet.
@@ -125,8 +126,8 @@ impl Login<'_> {
     }
 
     async fn armour(&self) -> Result<Armour, Failed> {
-        let settings = self.parameters.tls.clone();
-        let reading = self.files.run("certificates", move || Connector::read(&settings));
+        let (settings, connectors) = (self.parameters.tls.clone(), self.connectors.clone());
+        let reading = self.files.run("certificates", move || connectors.read(&settings));
         let connector = reading.await.map_err(|error| self.unreached(error))?.map_err(|error| self.tls(error))?;
         Ok(Armour { connector, host: self.host.clone(), negotiation: self.parameters.tls.negotiation })
     }

@@ -27,6 +27,7 @@ pub(super) use self::progress::{NotAllowed, Watch};
 pub(super) use self::route::Route;
 use self::source::{Read, Source};
 use self::walk::Walk;
+use super::tls::Connectors;
 use super::{Error, Extensions, Side};
 use crate::aside::Aside;
 use crate::config::{Config, Timeouts};
@@ -47,6 +48,7 @@ pub struct Endpoint {
     target: Target,
     hosts: Hosts,
     files: Aside,
+    connectors: Connectors,
     /// What was said last about a file that is left alone.
     warned: Arc<Mutex<Option<String>>>,
     timeouts: Timeouts,
@@ -93,7 +95,8 @@ impl Endpoint {
             return Err(UnusableDsn(reason.into()));
         }
         let target = Target { hosts: listed(&parameters), dbname: parameters.dbname };
-        Ok(Self::new(Side::Repository, source, target, "repository", config.timeouts))
+        let connectors = Connectors::default();
+        Ok(Self::new(Side::Repository, source, target, "repository", connectors, config.timeouts))
     }
 
     /// The repository, for the main task: powa-web reads the daemon's version out of this session's name.
@@ -103,18 +106,18 @@ impl Endpoint {
     }
 
     /// A remote server, called `name` wherever it is spoken of. What is wrong with its parameters is told when it is
-    /// connected to.
-    pub fn remote(server: &Server, name: &str, config: &Config) -> Self {
+    /// connected to. Servers share `connectors`.
+    pub fn remote(server: &Server, name: &str, config: &Config, connectors: &Connectors) -> Self {
         let source = Source {
             given: server.given(&config.remote),
             surroundings: Arc::clone(&config.surroundings),
             password_file: None,
         };
         let target = Target { hosts: format!("{}:{}", server.host, server.port), dbname: server.dbname.clone() };
-        Self::new(Side::Remote, source, target, &format!("worker {name}"), config.timeouts)
+        Self::new(Side::Remote, source, target, &format!("worker {name}"), connectors.clone(), config.timeouts)
     }
 
-    fn new(side: Side, source: Source, target: Target, role: &str, timeouts: Timeouts) -> Self {
+    fn new(side: Side, source: Source, target: Target, role: &str, connectors: Connectors, timeouts: Timeouts) -> Self {
         Self {
             side,
             source,
@@ -122,6 +125,7 @@ impl Endpoint {
             target,
             hosts: Hosts::default(),
             files: Aside::default(),
+            connectors,
             warned: Arc::default(),
             timeouts,
         }

@@ -86,6 +86,7 @@ impl Walk<'_> {
             host: &host.listed,
             peer,
             files: &endpoint.files,
+            connectors: &endpoint.connectors,
         };
         let progress = Progress::default();
         let opening = async {

@@ -17,8 +17,7 @@ use crate::postgres::socket::Socket;
 
 const PROTOCOL: &[u8] = b"postgresql";
 
-/// What a TLS session needs, read from the client's files. It is read anew for each connection: certificates may have
-/// been renewed.
+/// What a TLS session needs, read from the client's files.
 pub(in crate::postgres) struct Connector {
     context: SslContext,
     verifies: bool,
@@ -34,7 +33,7 @@ impl Connector {
     ///
     /// # Errors
     /// A file cannot be used, or is missing and cannot be done without.
-    pub(in crate::postgres) fn read(tls: &Tls) -> Result<Self, TlsError> {
+    pub(super) fn read(tls: &Tls) -> Result<Self, TlsError> {
         let mut context = SslContext::builder(SslMethod::tls_client()).map_err(TlsError::Setup)?;
         // The driver may add to what it has to send between two tries, and idle sessions need no buffers.
         context.set_mode(Mode::ACCEPT_MOVING_WRITE_BUFFER | Mode::ENABLE_PARTIAL_WRITE | Mode::RELEASE_BUFFERS);
