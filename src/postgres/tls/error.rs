@@ -58,9 +58,9 @@ pub(in crate::postgres) struct BadCertificate {
 }
 
 impl TlsError {
-    /// The way there broke, or never was: it may pass.
+    /// The way there broke, or never was, or what came through it was damaged: it may pass.
     pub(in crate::postgres) fn is_lost(&self) -> bool {
-        matches!(self, Self::Lost(_))
+        matches!(self, Self::Lost(_) | Self::Broken(_))
     }
 
     /// What OpenSSL says of a handshake.

@@ -87,7 +87,9 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().0 {
             Kind::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
-            Kind::Encrypted { stream, .. } => Pin::new(stream).poll_write(context, bytes).map_err(in_words),
+            Kind::Encrypted { stream, .. } => {
+                Pin::new(&mut **stream).poll_write(context, bytes).map_err(|error| why_gone(stream, context, error))
+            }
         }
     }
 
@@ -103,6 +105,15 @@ impl AsyncWrite for Stream {
             Kind::Plain(socket) => Pin::new(socket).poll_shutdown(context),
             Kind::Encrypted { stream, .. } => Pin::new(stream).poll_shutdown(context).map_err(in_words),
         }
+    }
+}
+
+/// A server that refuses us hangs up. Who notices by writing has not read yet what it has said before.
+fn why_gone(stream: &mut SslStream<Socket>, context: &mut Context<'_>, error: io::Error) -> io::Error {
+    let mut byte = [0];
+    match Pin::new(stream).poll_read(context, &mut ReadBuf::new(&mut byte)).map_err(in_words) {
+        Poll::Ready(Err(said)) if said.get_ref().is_some_and(|said| said.is::<TlsError>()) => said,
+        _ => in_words(error),
     }
 }
 
