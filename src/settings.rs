@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::aside::Aside;
 use crate::config::{self, Config, Location};
 use crate::pauses;
-use crate::postgres::{self, Channel, Control, Endpoint, Repository, ServerList, UnusableDsn};
+use crate::postgres::{self, Channel, Connectors, Control, Endpoint, Repository, ServerList, UnusableDsn};
 use crate::worker::Context;
 
 /// The longest pause between two tries to reach a repository that is not there yet.
@@ -180,5 +180,6 @@ fn context(config: Config, endpoint: Endpoint, before: Option<&Context>) -> Resu
         Some(before) => Arc::clone(&before.collects),
         None => Arc::new(Semaphore::new(config.limits.collects)),
     };
-    Ok((Context { config: Arc::new(config), repository, collects }, endpoint.for_main_task()))
+    let connectors = before.map_or_else(Connectors::default, |before| before.connectors.clone());
+    Ok((Context { config: Arc::new(config), repository, collects, connectors }, endpoint.for_main_task()))
 }

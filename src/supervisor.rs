@@ -241,7 +241,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::postgres::{Endpoint, Repository, Side};
+    use crate::postgres::{Connectors, Endpoint, Repository, Side};
     use crate::server::ServerRow;
 
     /// A log that cannot stand server 1, some times. It stands for any bug: a worker panics in the middle of its work.
@@ -273,7 +273,8 @@ mod tests {
         std::fs::write(&file, r#"{"repository": {"dsn": "host=127.0.0.1 port=1 user=nobody"}}"#).unwrap();
         let config = Config::read(&file).unwrap();
         let repository = Repository::new(&Endpoint::repository(&config).unwrap(), config.limits).unwrap();
-        Context { collects: Arc::new(Semaphore::new(config.limits.collects)), repository, config: Arc::new(config) }
+        let (collects, connectors) = (Arc::new(Semaphore::new(config.limits.collects)), Connectors::default());
+        Context { collects, connectors, repository, config: Arc::new(config) }
     }
 
     fn servers() -> Vec<Server> {

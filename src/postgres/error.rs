@@ -271,7 +271,11 @@ impl Cause {
                     let code = error.code().code();
                     ["08", "53", "57P"].iter().any(|class| code.starts_with(class)) && code != "08P01"
                 }
-                None => error.is_closed() || io_error(error).is_some(),
+                // With TLS 1.3, what the server has against our certificate comes when the handshake is over.
+                None => {
+                    error.is_closed()
+                        || io_error(error).is_some_and(|error| tls_error(error).is_none_or(TlsError::is_lost))
+                }
             },
         }
     }
@@ -320,6 +324,10 @@ fn said(error: &DbError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 fn io_error(error: &tokio_postgres::Error) -> Option<&std::io::Error> {
     std::error::Error::source(error)?.downcast_ref()
+}
+
+fn tls_error(error: &std::io::Error) -> Option<&TlsError> {
+    error.get_ref()?.downcast_ref()
 }
 
 /// The name is not known, as opposed to nobody there to ask. The standard library keeps the difference in words only,

@@ -31,3 +31,4 @@ pub use remote::{DatabaseInfo, RemoteDatabase, RemoteServerInfo, RemoteSession, 
 pub use repository::{
     Attempt, Catalog, DatabaseModule, Load, LoadTurn, Loaded, Module, Registration, Repository, ServerList, Sources,
 };
+pub use tls::Connectors;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
-use crate::postgres::Repository;
+use crate::postgres::{Connectors, Repository};
 use crate::server::Server;
 
 /// What all workers share.
@@ -15,6 +15,8 @@ pub struct Context {
     pub repository: Repository,
     /// One permit a server that is being collected; whoever waits is served in the order of asking.
     pub collects: Arc<Semaphore>,
+    /// The certificates of servers that are told the same are read once.
+    pub connectors: Connectors,
 }
 
 impl Context {

@@ -56,7 +56,7 @@ impl Worker {
         let name = context.name_of(&server);
         let worker = Self {
             schedule: Schedule::new(server.id, server.frequency),
-            sessions: Sessions::new(Endpoint::remote(&server, &name, &context.config)),
+            sessions: Sessions::new(Endpoint::remote(&server, &name, &context.config, &context.connectors)),
             name,
             server,
             context,
@@ -147,7 +147,7 @@ impl Worker {
 
     fn change(&mut self, server: Server, context: Context) {
         let name = context.name_of(&server);
-        let endpoint = Endpoint::remote(&server, &name, &context.config);
+        let endpoint = Endpoint::remote(&server, &name, &context.config, &context.connectors);
         if !self.sessions.are_of(&endpoint) {
             self.sessions.close();
             self.sessions = Sessions::new(endpoint);

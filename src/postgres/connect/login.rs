@@ -15,7 +15,7 @@ use crate::libpq::{ChannelBinding, Method, Parameters, SslMode, SslNegotiation};
 use crate::postgres::message_guard::MessageGuard;
 use crate::postgres::progress::{NotAllowed, Progress, Watch};
 use crate::postgres::socket::{Peer, Socket};
-use crate::postgres::tls::{self, Connector, Handed, Stream};
+use crate::postgres::tls::{self, Connectors, Handed, Stream};
 use crate::postgres::{Error, Side};
 use crate::secret::Secret;
 
@@ -30,6 +30,7 @@ pub(super) struct Login<'a> {
     pub(super) password_file: Option<PathBuf>,
     pub(super) place: &'a Place,
     pub(super) files: &'a Aside,
+    pub(super) connectors: &'a Connectors,
 }
 
 /// A session that nobody drives yet.
@@ -138,8 +139,8 @@ impl Login<'_> {
 
     async fn armour(&self, progress: &Progress) -> Result<Armour, Failed> {
         let _reading = progress.reading();
-        let settings = self.parameters.tls.clone();
-        let reading = self.files.run("certificates", move || Connector::read(&settings));
+        let (settings, connectors) = (self.parameters.tls.clone(), self.connectors.clone());
+        let reading = self.files.run("certificates", move || connectors.read(&settings));
         let connector = reading.await.map_err(|error| self.unreached(error))?.map_err(|error| self.tls(error))?;
         Ok(Armour { connector, negotiation: self.parameters.tls.negotiation })
     }

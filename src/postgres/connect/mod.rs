@@ -26,6 +26,7 @@ pub(super) use self::route::Route;
 use self::source::{Read, Source, Unreadable};
 use self::walk::{Fruitless, Walk};
 use super::socket::Peer;
+use super::tls::Connectors;
 use super::{Error, Extensions, Side};
 use crate::aside::Aside;
 use crate::config::{Config, Remotes, Timeouts};
@@ -48,6 +49,7 @@ pub struct Endpoint {
     /// The one place to go to, if it is not to be looked for.
     only: Option<Place>,
     files: Aside,
+    connectors: Connectors,
     /// What was said last about a file that is left alone.
     warned: Arc<Mutex<Option<String>>>,
     timeouts: Timeouts,
@@ -111,15 +113,16 @@ impl Endpoint {
     }
 
     /// A remote server, called `name` wherever it is spoken of. What is wrong with its parameters is told when it is
-    /// connected to.
-    pub fn remote(server: &Server, name: &str, config: &Config) -> Self {
+    /// connected to. Servers share `connectors`.
+    pub fn remote(server: &Server, name: &str, config: &Config, connectors: &Connectors) -> Self {
         let source = Source {
             given: given(server, &config.remote),
             surroundings: Arc::new(config.surroundings.for_remotes()),
             password_file: None,
         };
         let target = Target { hosts: format!("{}:{}", server.host, server.port), dbname: server.dbname.clone() };
-        Self::new(Side::Remote, source, target, &format!("worker {name}"), config.timeouts)
+        let own = Self::new(Side::Remote, source, target, &format!("worker {name}"), config.timeouts);
+        Self { connectors: connectors.clone(), ..own }
     }
 
     fn new(side: Side, source: Source, target: Target, role: &str, timeouts: Timeouts) -> Self {
@@ -131,6 +134,7 @@ impl Endpoint {
             hosts: Hosts::default(),
             only: None,
             files: Aside::default(),
+            connectors: Connectors::default(),
             warned: Arc::default(),
             timeouts,
         }

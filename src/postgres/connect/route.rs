@@ -21,7 +21,7 @@ pub(in crate::postgres) struct Route {
 
 /// What makes a socket a TLS stream.
 pub(super) struct Armour {
-    pub(super) connector: Connector,
+    pub(super) connector: Arc<Connector>,
     pub(super) negotiation: SslNegotiation,
 }
 

@@ -109,6 +109,7 @@ impl Walk<'_> {
             password_file: found.file,
             place: &place,
             files: &endpoint.files,
+            connectors: &endpoint.connectors,
         };
         let progress = Progress::default();
         let opening = async {

@@ -1,5 +1,5 @@
 //! Our own files: the root certificates that servers are measured by, the lists of what has been revoked, and the
-//! certificate and key to show of ourselves. All of them are read for each connection: they may have been renewed.
+//! certificate and key to show of ourselves.
 
 use std::cell::Cell;
 use std::fs;
@@ -18,6 +18,16 @@ use super::TlsError;
 use super::error::in_short;
 use crate::libpq::{ClientFile, RootCertificates, SslCertMode, SslMode, Tls};
 use crate::secret::Secret;
+
+/// The files that are looked at, be they there or not. What is in a folder of lists is not among them.
+pub(super) fn files(tls: &Tls) -> impl Iterator<Item = &Path> {
+    let root = match &tls.root_certificates {
+        RootCertificates::File(file) => Some(file),
+        RootCertificates::System => None,
+    };
+    let own = [&tls.certificate, &tls.key].into_iter().filter(|_| tls.certificate_mode != SslCertMode::Disable);
+    root.into_iter().chain([&tls.crl]).chain(own).filter_map(path)
+}
 
 /// Takes up whom to believe. Without a root certificate that is nobody in particular, unless somebody is wanted.
 ///

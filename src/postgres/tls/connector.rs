@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use openssl::error::ErrorStack;
 use openssl::ssl::{
-    Ssl, SslContext, SslMethod, SslMode as Mode, SslOptions, SslRef, SslSessionCacheMode, SslVerifyMode, SslVersion,
+    Ssl, SslContext, SslContextBuilder, SslMethod, SslMode as Mode, SslOptions, SslRef, SslSessionCacheMode,
+    SslVerifyMode, SslVersion,
 };
 use tokio_openssl::SslStream;
 
@@ -17,8 +18,7 @@ use crate::postgres::socket::Socket;
 
 const PROTOCOL: &[u8] = b"postgresql";
 
-/// What a TLS session needs, read from the client's files. It is read anew for each connection: certificates may have
-/// been renewed.
+/// What a TLS session needs, read from the client's files.
 pub(in crate::postgres) struct Connector {
     context: SslContext,
     verifies: bool,
@@ -34,16 +34,14 @@ impl Connector {
     ///
     /// # Errors
     /// A file cannot be used, or is missing and cannot be done without.
-    pub(in crate::postgres) fn read(tls: &Tls) -> Result<Self, TlsError> {
+    pub(super) fn read(tls: &Tls) -> Result<Self, TlsError> {
         let mut context = SslContext::builder(SslMethod::tls_client()).map_err(TlsError::Setup)?;
         // The driver may add to what it has to send between two tries, and idle sessions need no buffers.
         context.set_mode(Mode::ACCEPT_MOVING_WRITE_BUFFER | Mode::ENABLE_PARTIAL_WRITE | Mode::RELEASE_BUFFERS);
         // Each session stands for itself: none is resumed, and no server asks for another handshake in one.
         context.set_options(SslOptions::NO_COMPRESSION | SslOptions::NO_RENEGOTIATION | SslOptions::NO_TICKET);
         context.set_session_cache_mode(SslSessionCacheMode::OFF);
-        let (least, most) = (tls.least.or(Some(ProtocolVersion::Tls1_2)).map(version), tls.most.map(version));
-        context.set_min_proto_version(least).map_err(TlsError::Setup)?;
-        context.set_max_proto_version(most).map_err(TlsError::Setup)?;
+        let (least, most) = bound(&mut context, tls).map_err(TlsError::Setup)?;
         let protocols = [&[PROTOCOL.len() as u8], PROTOCOL].concat();
         context.set_alpn_protos(&protocols).map_err(TlsError::Setup)?;
         let verifies = certificates::trust(&mut context, tls)?;
@@ -64,9 +62,6 @@ impl Connector {
     /// # Errors
     /// It is not, or refuses, or there is nothing that both can speak.
     pub(in crate::postgres) async fn connect(&self, socket: Socket, host: &Host) -> Result<Stream, TlsError> {
-        if self.verifies_name && host.name.is_empty() {
-            return Err(TlsError::NoHostName);
-        }
         let noticed = Arc::<OnceLock<BadCertificate>>::default();
         let ssl = self.session(host, &noticed).map_err(TlsError::Setup)?;
         let mut stream = SslStream::new(ssl, socket).map_err(TlsError::Setup)?;
@@ -118,6 +113,22 @@ impl Connector {
         }
         Ok(())
     }
+}
+
+/// Gives the oldest version that is allowed, and the newest. What has no bound is left to the system's configuration of
+/// OpenSSL.
+pub(super) fn bound(
+    context: &mut SslContextBuilder,
+    tls: &Tls,
+) -> Result<(Option<SslVersion>, Option<SslVersion>), ErrorStack> {
+    let (least, most) = (tls.least.map(version), tls.most.map(version));
+    if least.is_some() {
+        context.set_min_proto_version(least)?;
+    }
+    if most.is_some() {
+        context.set_max_proto_version(most)?;
+    }
+    Ok((least, most))
 }
 
 /// A server can be asked for by name, not by address (RFC 6066).

@@ -20,8 +20,6 @@ pub(in crate::postgres) enum TlsError {
         looked_in.as_ref().map_or("there is no home folder to look for it in".to_owned(), |file| format!("no {}", file.display()))
     )]
     NoRootCertificate { looked_in: Option<PathBuf> },
-    #[error("sslmode=verify-full needs the name of the host, and there is an address only")]
-    NoHostName,
     #[error("TLS cannot be set up: {}", in_short(.0))]
     Setup(#[source] ErrorStack),
     #[error(transparent)]
@@ -58,9 +56,9 @@ pub(in crate::postgres) struct BadCertificate {
 }
 
 impl TlsError {
-    /// The way there broke, or never was: it may pass.
+    /// The way there broke, or never was, or what came through it was damaged: it may pass.
     pub(in crate::postgres) fn is_lost(&self) -> bool {
-        matches!(self, Self::Lost(_))
+        matches!(self, Self::Lost(_) | Self::Broken(_))
     }
 
     /// What OpenSSL says of a handshake.

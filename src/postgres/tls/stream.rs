@@ -88,8 +88,7 @@ impl AsyncWrite for Stream {
         match &mut self.get_mut().0 {
             Kind::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
             Kind::Encrypted { stream, .. } => {
-                let written = Pin::new(&mut *stream).poll_write(context, bytes);
-                written.map_err(|error| last_words(stream, context).unwrap_or_else(|| in_words(error)))
+                Pin::new(&mut **stream).poll_write(context, bytes).map_err(|error| why_gone(stream, context, error))
             }
         }
     }
@@ -109,18 +108,13 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// Why the server has gone, if it has said so. Whoever writes to it after that learns that it has gone before he has read
-/// why.
-fn last_words(stream: &mut SslStream<Socket>, context: &mut Context<'_>) -> Option<io::Error> {
-    let mut nothing = [0; 1];
-    match Pin::new(stream).poll_read(context, &mut ReadBuf::new(&mut nothing)) {
-        Poll::Ready(Err(error)) => Some(in_words(error)).filter(is_in_words),
-        Poll::Ready(Ok(())) | Poll::Pending => None,
+/// A server that refuses us hangs up. Who notices by writing has not read yet what it has said before.
+fn why_gone(stream: &mut SslStream<Socket>, context: &mut Context<'_>, error: io::Error) -> io::Error {
+    let mut byte = [0];
+    match Pin::new(stream).poll_read(context, &mut ReadBuf::new(&mut byte)).map_err(in_words) {
+        Poll::Ready(Err(said)) if said.get_ref().is_some_and(|said| said.is::<TlsError>()) => said,
+        _ => in_words(error),
     }
-}
-
-fn is_in_words(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|error| error.is::<TlsError>())
 }
 
 /// What the server has against our certificate comes after the handshake, with TLS 1.3. That a server has gone without TLS'

@@ -3,11 +3,13 @@
 mod issuer;
 mod own_files;
 mod servers;
+mod sharing;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use issuer::{Issued, PLAIN, Wish};
 use openssl::ssl::{AlpnError, Ssl, SslContext, SslContextBuilder, SslMethod, SslVerifyMode, select_next_proto};
@@ -16,7 +18,7 @@ use tokio::net::UnixStream;
 use tokio_openssl::SslStream;
 use tokio_util::either::Either;
 
-use super::{Connector, Stream, TlsError};
+use super::{Connector, Connectors, Stream, TlsError};
 use crate::libpq::{ClientFile, Host, Place, RootCertificates, SslCertMode, SslMode, SslNegotiation, Tls};
 
 /// The client's folder, and what it has been told.
@@ -24,6 +26,7 @@ struct Client {
     folder: TempDir,
     tls: Tls,
     host: Host,
+    connectors: Connectors,
 }
 
 impl Client {
@@ -45,7 +48,8 @@ impl Client {
             least: None,
             most: None,
         };
-        let mut client = Self { folder, tls, host: Host { name: String::new(), place: Place::Name, port: 5432 } };
+        let host = Host { name: String::new(), place: Place::Name, port: 5432 };
+        let mut client = Self { folder, tls, host, connectors: Connectors::default() };
         client.asks_for("db.example.com");
         client
     }
@@ -77,8 +81,8 @@ impl Client {
         self.write("postgresql.key", &issued.key_pem());
     }
 
-    fn connector(&self) -> Result<Connector, TlsError> {
-        Connector::read(&self.tls)
+    fn connector(&self) -> Result<Arc<Connector>, TlsError> {
+        self.connectors.read(&self.tls)
     }
 
     /// Why its files are not taken.

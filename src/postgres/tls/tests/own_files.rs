@@ -5,8 +5,11 @@ use std::os::unix::fs::{MetadataExt, chown};
 use openssl::pkey::PKey;
 use openssl::symm::Cipher;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_postgres::Config;
 
+use super::super::Handed;
 use super::*;
+use crate::postgres::{Error, Side};
 use crate::secret::Secret;
 
 /// A client with a certificate of the authority that its server wants one of.
@@ -82,6 +85,38 @@ async fn what_the_server_has_against_our_certificate_is_told() {
     client.tls.most = Some(crate::libpq::ProtocolVersion::Tls1_2);
     let error = client.refuses(strict_server(&certificate, &root)).await.to_string();
     assert!(error.contains("our certificate has expired"), "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_the_server_refuses_is_not_waited_for() {
+    let (root, _, mut client) = invited();
+    client.shows(&Issued::root("stranger").issues(&PLAIN));
+    let certificate = root.issues(&PLAIN);
+    // With TLS 1.3 it looks as if we were in, and comes when the session is to begin.
+    let ours = client.meets(strict_server(&certificate, &root)).await.0.unwrap();
+    let error = logged_in_through(ours).await;
+    assert!(error.in_full().contains("it does not know the authority of our certificate"), "{}", error.in_full());
+    assert!(!error.may_pass());
+    client.tls.most = Some(crate::libpq::ProtocolVersion::Tls1_2);
+    assert!(!client.refuses(strict_server(&certificate, &root)).await.is_lost());
+    // A server that went away may come back.
+    client.tls.certificate_mode = SslCertMode::Disable;
+    for most in [crate::libpq::ProtocolVersion::Tls1_2, crate::libpq::ProtocolVersion::Tls1_3] {
+        client.tls.most = Some(most);
+        let (ours, theirs) = client.meets(server(&certificate)).await;
+        drop(theirs.unwrap());
+        let error = logged_in_through(ours.unwrap()).await;
+        assert!(error.may_pass(), "{}", error.in_full());
+    }
+}
+
+/// What comes of a login that cannot succeed.
+async fn logged_in_through(stream: Stream) -> Error {
+    let mut config = Config::new();
+    config.user("powa").ssl_mode(tokio_postgres::config::SslMode::Require);
+    config.ssl_negotiation(tokio_postgres::config::SslNegotiation::Direct);
+    let error = config.connect_raw(stream, Handed).await.err().unwrap();
+    Error::new(Side::Repository, "connect", error)
 }
 
 #[test]

@@ -8,7 +8,7 @@ use openssl::ssl::{NameType, SslVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::tls::TlsConnect;
 
-use super::super::{Handed, channel_binding};
+use super::super::{Handed, channel_binding, connector};
 use super::*;
 use crate::libpq::ProtocolVersion;
 
@@ -46,7 +46,7 @@ async fn only_verify_full_looks_at_the_name() {
     client.is_content_with(server(&other)).await;
     client.asks_for("");
     let error = client.meets(server(&other)).await.0.err().unwrap();
-    assert!(matches!(error, TlsError::NoHostName));
+    assert!(matches!(error, TlsError::OtherName { .. }));
 }
 
 #[tokio::test]
@@ -171,6 +171,7 @@ async fn versions_are_agreed_on_within_their_limits() {
         old
     };
     let mut client = Client::trusting(SslMode::VerifyFull, &root);
+    client.tls.least = Some(ProtocolVersion::Tls1_2);
     let error = client.refuses(old()).await.to_string();
     assert_eq!(error, "the server speaks no version of TLS that is allowed here: TLS 1.2 or newer");
     client.tls.least = Some(ProtocolVersion::Tls1_3);
@@ -183,6 +184,22 @@ async fn versions_are_agreed_on_within_their_limits() {
     let (ours, theirs) = client.meets(server(&certificate)).await;
     assert!(ours.is_ok());
     assert_eq!(theirs.unwrap().ssl().version2(), Some(SslVersion::TLS1_2));
+}
+
+#[test]
+fn a_version_without_a_bound_is_left_to_the_system() {
+    let mut client = Client::new(SslMode::Require);
+    let mut bounds = |least, most| {
+        (client.tls.least, client.tls.most) = (least, most);
+        let mut context = SslContext::builder(SslMethod::tls_client()).unwrap();
+        context.set_min_proto_version(Some(SslVersion::TLS1)).unwrap();
+        connector::bound(&mut context, &client.tls).unwrap();
+        (context.min_proto_version(), context.max_proto_version())
+    };
+    assert_eq!(bounds(None, None), (Some(SslVersion::TLS1), None));
+    let (least, most) = (Some(ProtocolVersion::Tls1_1), Some(ProtocolVersion::Tls1_2));
+    assert_eq!(bounds(None, least), (Some(SslVersion::TLS1), Some(SslVersion::TLS1_1)));
+    assert_eq!(bounds(least, most), (Some(SslVersion::TLS1_1), Some(SslVersion::TLS1_2)));
 }
 
 #[tokio::test]
