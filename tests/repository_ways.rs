@@ -91,6 +91,9 @@ fn every_session_of_a_collector_is_over_tls_where_that_is_asked_for(scene: &Scen
     collector.stop();
 }
 
+/// Who comes, by which configuration and which environment.
+type Way<'a> = (&'a str, Value, &'a [(&'a str, &'a str)]);
+
 fn a_repository_is_found_by_variables_services_and_files(scene: &Scene) {
     let papers = Papers::of(scene);
     let (server, client) = (papers.server(LOCAL), papers.client(Algorithm::Rsa));
@@ -130,7 +133,7 @@ fn a_repository_is_found_by_variables_services_and_files(scene: &Scene) {
         key.display()
     );
     let uri = format!("postgresql://secure:${{WORD}}@localhost:{port}/powa?sslmode=require");
-    let ways: [(&str, Value, &[(&str, &str)]); 8] = [
+    let ways: [Way; 8] = [
         ("secure", json!({"dsn": format!("{place} user=secure password=${{WORD}}")}), &[("WORD", &password)]),
         ("secure", json!({"dsn": uri}), &[("WORD", &password)]),
         ("secure", json!({"dsn": format!("{place} user=secure"), "password_file": file}), &[]),
