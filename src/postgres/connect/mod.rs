@@ -95,8 +95,7 @@ impl Endpoint {
             return Err(UnusableDsn(reason.into()));
         }
         let target = Target { hosts: listed(&parameters), dbname: parameters.dbname };
-        let connectors = Connectors::default();
-        Ok(Self::new(Side::Repository, source, target, "repository", connectors, config.timeouts))
+        Ok(Self::new(Side::Repository, source, target, "repository", config.timeouts))
     }
 
     /// The repository, for the main task: powa-web reads the daemon's version out of this session's name.
@@ -114,10 +113,11 @@ impl Endpoint {
             password_file: None,
         };
         let target = Target { hosts: format!("{}:{}", server.host, server.port), dbname: server.dbname.clone() };
-        Self::new(Side::Remote, source, target, &format!("worker {name}"), connectors.clone(), config.timeouts)
+        let own = Self::new(Side::Remote, source, target, &format!("worker {name}"), config.timeouts);
+        Self { connectors: connectors.clone(), ..own }
     }
 
-    fn new(side: Side, source: Source, target: Target, role: &str, connectors: Connectors, timeouts: Timeouts) -> Self {
+    fn new(side: Side, source: Source, target: Target, role: &str, timeouts: Timeouts) -> Self {
         Self {
             side,
             source,
@@ -125,7 +125,7 @@ impl Endpoint {
             target,
             hosts: Hosts::default(),
             files: Aside::default(),
-            connectors,
+            connectors: Connectors::default(),
             warned: Arc::default(),
             timeouts,
         }
