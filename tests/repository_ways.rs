@@ -94,9 +94,6 @@ fn every_session_of_a_collector_is_over_tls_where_that_is_asked_for(scene: &Scen
     collector.stop();
 }
 
-/// Who comes, by which configuration and which environment.
-type Way<'a> = (&'a str, Value, &'a [(&'a str, &'a str)]);
-
 fn a_repository_is_found_by_variables_services_and_files(scene: &Scene) {
     let papers = Papers::of(scene);
     let (server, client) = (papers.server(LOCAL), papers.client(Algorithm::Rsa));

@@ -43,7 +43,7 @@ pub(super) fn trust(context: &mut SslContextBuilder, tls: &Tls) -> Result<bool, 
         }
         RootCertificates::File(file) => {
             let path = path(file);
-            match path.filter(|path| path.exists()) {
+            match path.filter(|_| is_there(file)) {
                 Some(path) => {
                     let what = "root certificate";
                     read(what, path)?;
@@ -128,7 +128,10 @@ pub(super) fn introduce(context: &mut SslContextBuilder, tls: &Tls) -> Result<()
 fn private_key(file: &Path, password: Option<&Secret>) -> Result<PKey<Private>, TlsError> {
     let what = "private key";
     let metadata = fs::metadata(file).map_err(|error| {
-        if is_missing(&error) {
+        let may_be_of_an_engine = file.to_string_lossy().contains(':');
+        if is_missing(&error) && may_be_of_an_engine {
+            unusable(what, file, "is not there; keys in an engine of OpenSSL's (engine:key) are not supported")
+        } else if is_missing(&error) {
             unusable(what, file, "is not there, but its certificate is")
         } else {
             unreadable(what, file, &error)
@@ -151,14 +154,28 @@ fn private_key(file: &Path, password: Option<&Secret>) -> Result<PKey<Private>, 
         into[..length].copy_from_slice(&password[..length]);
         Ok(length)
     };
-    PKey::private_key_from_pem_callback(&bytes, tell_password)
-        .or_else(|_| PKey::private_key_from_der(&bytes))
-        .or_else(|_| PKey::private_key_from_pkcs8_callback(&bytes, tell_password))
-        .map_err(|_| match (is_encrypted.get(), password) {
-            (true, None) => unusable(what, file, "is encrypted, and there is no sslpassword"),
-            (true, Some(_)) => unusable(what, file, "cannot be decrypted: the sslpassword is wrong"),
-            (false, _) => unusable(what, file, "holds none, be it as PEM or as DER"),
-        })
+    let ways: [&dyn Fn() -> Result<PKey<Private>, ErrorStack>; 3] = [
+        &|| PKey::private_key_from_pem_callback(&bytes, tell_password),
+        &|| PKey::private_key_from_der(&bytes),
+        &|| PKey::private_key_from_pkcs8_callback(&bytes, tell_password),
+    ];
+    for way in ways {
+        match way() {
+            Ok(key) => return Ok(key),
+            // The others are for something else.
+            Err(error) if is_encrypted.get() => {
+                return Err(match password {
+                    None => unusable(what, file, "is encrypted, and there is no sslpassword"),
+                    Some(_) => {
+                        let reason = format!("cannot be decrypted with the sslpassword: {}", in_short(&error));
+                        unusable(what, file, reason)
+                    }
+                });
+            }
+            Err(_) => {}
+        }
+    }
+    Err(unusable(what, file, "holds none, be it as PEM or as DER"))
 }
 
 fn path(file: &ClientFile) -> Option<&Path> {
@@ -172,6 +189,16 @@ fn path_of_default(file: &ClientFile) -> Option<&Path> {
     match file {
         ClientFile::Default(path) => Some(path),
         ClientFile::Named(_) | ClientFile::Nowhere => None,
+    }
+}
+
+/// Of the default file, one that cannot be looked at is as good as none: the home folder may be closed to a service. Of
+/// one that was named, that is told when it is read.
+fn is_there(file: &ClientFile) -> bool {
+    match file {
+        ClientFile::Named(path) => !fs::metadata(path).is_err_and(|error| is_missing(&error)),
+        ClientFile::Default(path) => path.exists(),
+        ClientFile::Nowhere => false,
     }
 }
 

@@ -153,7 +153,13 @@ fn is_of_tls(error: &openssl::error::Error) -> bool {
 
 /// What OpenSSL says, without its sources' lines.
 pub(super) fn in_short(stack: &ErrorStack) -> String {
-    let reasons: Vec<_> = stack.errors().iter().filter_map(openssl::error::Error::reason).collect();
+    let mut reasons: Vec<&str> = Vec::new();
+    for reason in stack.errors().iter().filter_map(openssl::error::Error::reason) {
+        // Each of its layers says it again.
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
     if reasons.is_empty() { "OpenSSL does not say why".to_owned() } else { bounded(&reasons.join(", ")) }
 }
 

@@ -157,6 +157,8 @@ fn a_certificate_needs_its_own_key() {
     assert!(client.complaint().ends_with("is not a regular file"));
     client.tls.key = ClientFile::Named(client.write("broken", &own.pem()));
     assert!(client.complaint().ends_with("holds none, be it as PEM or as DER"));
+    client.tls.key = ClientFile::Named("pkcs11:mine".into());
+    assert!(client.complaint().ends_with("keys in an engine of OpenSSL's (engine:key) are not supported"));
     // A certificate and its key may share a file.
     client.tls.key = ClientFile::Named(client.write("both", &[own.pem(), own.key_pem()].concat()));
     client.connector().unwrap();
@@ -208,12 +210,22 @@ fn a_key_may_be_encrypted_and_its_password_is_not_asked_for() {
         for wrong in ["open sesame", "", &"x".repeat(5000)] {
             client.tls.password = Some(Secret::new(wrong.to_owned()));
             let complaint = client.complaint();
-            assert!(complaint.ends_with("postgresql.key cannot be decrypted: the sslpassword is wrong"), "{complaint}");
+            let said = "postgresql.key cannot be decrypted with the sslpassword: ";
+            assert!(complaint.contains(said), "{complaint}");
         }
         client.tls.password = None;
         let complaint = client.complaint();
         assert!(complaint.ends_with("postgresql.key is encrypted, and there is no sslpassword"), "{complaint}");
     }
+    // By a cipher that there is not.
+    let aes_256_cbc = [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x2a];
+    let mut der = own.key.private_key_to_pkcs8_passphrase(cipher, password.as_bytes()).unwrap();
+    let at = der.windows(aes_256_cbc.len()).position(|bytes| bytes == aes_256_cbc).unwrap();
+    der[at + aes_256_cbc.len() - 1] = 0x7f;
+    client.write("postgresql.key", &der);
+    client.tls.password = Some(Secret::new(password.to_owned()));
+    let complaint = client.complaint();
+    assert!(complaint.contains("with the sslpassword: ") && complaint.contains("unsupported cipher"), "{complaint}");
     // One that is not needed does no harm.
     client.tls.password = Some(Secret::new(password.to_owned()));
     for key in [own.key_pem(), own.key.private_key_to_der().unwrap(), own.key.private_key_to_pkcs8().unwrap()] {
@@ -251,6 +263,19 @@ fn a_root_certificate_that_is_none_is_an_error_in_any_mode() {
         client.tls.root_certificates = RootCertificates::File(ClientFile::Named(client.path("")));
         assert!(client.complaint().contains("cannot be read: Is a directory"));
     }
+}
+
+#[test]
+fn a_root_certificate_that_was_named_is_passed_over_only_if_it_is_not_there() {
+    let mut client = Client::new(SslMode::Require);
+    let itself = client.path("loop");
+    std::os::unix::fs::symlink(&itself, &itself).unwrap();
+    client.tls.root_certificates = RootCertificates::File(ClientFile::Named(client.path("nothing")));
+    client.connector().unwrap();
+    client.tls.root_certificates = RootCertificates::File(ClientFile::Default(itself.clone()));
+    client.connector().unwrap();
+    client.tls.root_certificates = RootCertificates::File(ClientFile::Named(itself));
+    assert!(client.complaint().contains("root certificate") && client.complaint().contains("cannot be read: "));
 }
 
 #[test]
