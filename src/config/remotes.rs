@@ -126,8 +126,9 @@ fn check_alone(keyword: &str, value: &str) -> Result<(), InvalidParameter> {
         return Ok(());
     }
     let mut alone = Conninfo::default();
-    // Some values need a mode that is strict enough.
-    for (keyword, value) in [("user", "anybody"), ("sslmode", "verify-full"), (keyword, value)] {
+    // Some values need a mode that is strict enough, or another bound than the default.
+    let beside = [("user", "anybody"), ("sslmode", "verify-full"), ("ssl_min_protocol_version", "")];
+    for (keyword, value) in beside.into_iter().chain([(keyword, value)]) {
         alone.set(keyword, value).expect("what is refused was refused before");
     }
     Parameters::resolve(&alone, &Surroundings::default()).map(drop)
@@ -172,6 +173,7 @@ mod tests {
         for remote in [
             r#"{"sslnegotiation": "direct"}"#,
             r#"{"sslrootcert": "system"}"#,
+            r#"{"ssl_max_protocol_version": "TLSv1"}"#,
             r#"{"service": "nowhere"}"#,
             r#"{"servers": {"3": {"hostaddr": "10.0.0.1"}}}"#,
         ] {
