@@ -118,11 +118,7 @@ fn check_repository(scene: &Scene, gate: &Gate, trouble: &Trouble) {
     let mut command = program();
     command.arg("-c").arg(scene.config_file(&json!({"repository": {"dsn": dsn}}).to_string())).env("HOME", gate.home());
     let collector = Collector::run(command);
-    let whole = trouble.whole("repository");
-    let said = wait_for(&whole, || {
-        collector.said(&whole).pop().or_else(|| (!collector.is_running()).then(|| collector.log().join("\n")))
-    });
-    assert!(said.contains(&whole), "{said}\ndoes not hold:\n{whole}");
+    let said = collector.wait_to_say(&trouble.whole("repository"));
     if trouble.may_pass {
         assert!(said.ends_with("; waiting for it") && collector.is_running(), "{said}");
     } else {
@@ -210,7 +206,7 @@ fn files_of_ours_that_are_not_good_are_told(scene: &Scene) {
     let with = |key: &'_ Path| format!("over TLS: the private key {} ", key.display());
     let told = [
         with(&open) + "can be used by others: its mode has to be 0600 or less, or, if root owns it, 0640 or less",
-        with(&encrypted) + "cannot be decrypted: the sslpassword is wrong",
+        with(&encrypted) + "cannot be decrypted with the sslpassword: ",
         with(&encrypted) + "is encrypted, and there is no sslpassword",
         with(Path::new("/nowhere/key")) + "is not there, but its certificate is",
     ];

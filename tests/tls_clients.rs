@@ -69,7 +69,7 @@ fn certificates_are_shown_with_keys_of_all_kinds(scene: &Scene) {
         cases.extend([
             with(certificate, &key, &[password], "TLS"),
             with(certificate, &key, &[("sslpassword", "simsim")], "could not load private key file")
-                .because("cannot be decrypted: the sslpassword is wrong"),
+                .because("cannot be decrypted with the sslpassword: "),
             with(certificate, &key, &[], "could not load private key file")
                 .because("is encrypted, and there is no sslpassword"),
         ]);

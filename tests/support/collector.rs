@@ -127,8 +127,13 @@ impl Collector {
 
     pub fn wait_to_say(&self, text: &str) -> String {
         wait_for(&format!("the collector to say {text:?}"), || {
-            assert!(self.is_running(), "the collector ended:\n{}", self.log().join("\n"));
-            self.said(text).into_iter().next()
+            let has_ended = !self.is_running();
+            if has_ended {
+                self.read_to_the_end();
+            }
+            let said = self.said(text).into_iter().next();
+            assert!(said.is_some() || !has_ended, "the collector ended:\n{}", self.log().join("\n"));
+            said
         })
     }
 
