@@ -308,9 +308,8 @@ impl<'a> Gate<'a> {
         scene.wait_until_listening(&collector);
         let outcomes = players.iter().zip(servers).map(|(player, server)| {
             wait_for(&format!("what becomes of {player:?}"), || {
-                let is_in = scene.snapshots(server) > 0;
-                let errors = scene.errors(server);
-                if is_in {
+                let (snapshots, errors) = scene.snapshots_and_errors(server);
+                if snapshots > 0 {
                     player.check_errors_of_snapshot(&errors, scene.generation().powa_major());
                     return Some(authorized(&self.cluster.logged_since(already_logged), &player.role));
                 }

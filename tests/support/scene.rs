@@ -233,6 +233,13 @@ impl<'a> Scene<'a> {
         self.repository().query_one(sql, &[&server]).unwrap().get(0)
     }
 
+    /// Snapshots of a server so far, and the errors of the last try, as they were at one moment.
+    pub fn snapshots_and_errors(&self, server: i32) -> (i64, Vec<String>) {
+        let sql = "select coalesce_seq - 1, coalesce(errors, '{}') from powa_snapshot_metas where srvid = $1";
+        let row = self.repository().query_one(sql, &[&server]).unwrap();
+        (row.get(0), row.get(1))
+    }
+
     /// The errors of all servers, if the test has left a PoWA to ask.
     fn all_errors(&self) -> Vec<String> {
         let Ok(client) = self.bench.repository().connect(&self.database) else { return vec![] };
