@@ -60,22 +60,19 @@ impl Login<'_> {
     /// Tries one protection after the other, as libpq does: what was refused in plain may be let in over TLS, and the
     /// other way round.
     pub(super) async fn log_in(&self, progress: &Progress) -> Result<LoggedIn, Error> {
-        let mut earlier: Vec<Error> = Vec::new();
-        let mut protections = self.protections().iter().peekable();
-        while let Some(protection) = protections.next() {
+        let mut tried = Vec::new();
+        for protection in self.protections() {
             match self.with(*protection, progress).await {
                 Ok(logged_in) => return Ok(logged_in),
                 Err(Failed { error, is_about_protection }) => {
-                    let error = error.at(&progress.told_beside(&self.place.host.name));
-                    if !is_about_protection || protections.peek().is_none() {
-                        earlier.push(error);
+                    tried.push(error.at(&progress.told_beside(&self.place.host.name)));
+                    if !is_about_protection {
                         break;
                     }
-                    earlier.push(error);
                 }
             }
         }
-        Err(Error::all_of(self.side, self.doing.clone(), earlier))
+        Err(Error::all_of(self.side, self.doing.clone(), tried))
     }
 
     /// A Unix socket needs none.
