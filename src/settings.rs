@@ -119,11 +119,7 @@ impl Look {
 async fn reload(location: Location, before: Context) -> Result<Seen, Error> {
     let limit = before.config.timeouts.connect;
     let reading = Aside::default();
-    let reading = reading.run("configuration", move || -> Result<_, Error> {
-        let config = read(&location)?;
-        let endpoint = Endpoint::repository(&config)?;
-        Ok((config, endpoint))
-    });
+    let reading = reading.run("configuration", move || read_with_endpoint(&location));
     let (config, endpoint) = match timeout(limit, reading).await {
         Ok(read) => read.map_err(Error::Reading)??,
         Err(_) => return Err(Error::Unread(limit)),
@@ -149,10 +145,14 @@ async fn reload(location: Location, before: Context) -> Result<Seen, Error> {
 /// # Errors
 /// There is none that could be worked with, as far as can be told without connecting.
 pub fn read(location: &Location) -> Result<Config, Error> {
+    read_with_endpoint(location).map(|(config, _)| config)
+}
+
+fn read_with_endpoint(location: &Location) -> Result<(Config, Endpoint), Error> {
     let file = location.find().map_err(config::Error::from)?;
     let config = Config::read(&file)?;
-    Endpoint::repository(&config)?;
-    Ok(config)
+    let endpoint = Endpoint::repository(&config)?;
+    Ok((config, endpoint))
 }
 
 /// Whether the repository is reached in another way; also because the service has moved that the configuration names.
