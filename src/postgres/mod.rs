@@ -11,6 +11,7 @@ mod in_order;
 mod incoming;
 mod message_guard;
 mod notifications;
+mod private_file;
 mod progress;
 mod remote;
 mod repository;

@@ -3,11 +3,11 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::libpq::{self, Conninfo, InvalidParameter, Parameters, Surroundings};
+use crate::postgres::private_file::is_open_to_others;
 use crate::secret::Secret;
 
 /// Where it is written.
@@ -92,10 +92,7 @@ fn password_in(file: &Path) -> Result<Secret, Unreadable> {
         return Err(failed(std::io::Error::other("it is not a regular file")));
     }
     let open = File::open(file).map_err(failed)?;
-    let metadata = open.metadata().map_err(failed)?;
-    // As for private keys: systemd's credentials belong to root, and are there for their service by their group.
-    let forbidden = if metadata.uid() == 0 { 0o037 } else { 0o077 };
-    if metadata.mode() & forbidden != 0 {
+    if is_open_to_others(&open.metadata().map_err(failed)?) {
         return Err(Unreadable::PasswordForAll { file: file.to_owned() });
     }
     open.take(LONGEST).read_to_string(&mut text).map_err(failed)?;

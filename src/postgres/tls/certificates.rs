@@ -4,7 +4,6 @@
 use std::cell::Cell;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use openssl::error::ErrorStack;
@@ -17,6 +16,7 @@ use openssl::x509::verify::X509VerifyFlags;
 use super::TlsError;
 use super::error::in_short;
 use crate::libpq::{ClientFile, RootCertificates, SslCertMode, SslMode, Tls};
+use crate::postgres::private_file::is_open_to_others;
 use crate::secret::Secret;
 
 /// The files that are looked at, be they there or not. What is in a folder of lists is not among them.
@@ -140,8 +140,7 @@ fn private_key(file: &Path, password: Option<&Secret>) -> Result<PKey<Private>, 
     if !metadata.is_file() {
         return Err(unusable(what, file, "is not a regular file"));
     }
-    let forbidden = if metadata.uid() == 0 { 0o037 } else { 0o077 };
-    if metadata.mode() & forbidden != 0 {
+    if is_open_to_others(&metadata) {
         let reason = "can be used by others: its mode has to be 0600 or less, or, if root owns it, 0640 or less";
         return Err(unusable(what, file, reason));
     }
