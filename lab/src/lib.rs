@@ -11,7 +11,7 @@ mod database;
 mod generation;
 mod guard;
 mod launcher;
-mod log;
+pub mod log;
 mod port;
 mod proxy;
 mod psql;

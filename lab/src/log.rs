@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// The last lines of a log, for an error message.
-pub(crate) fn end_of(log: &Path) -> String {
+pub fn end_of(log: &Path) -> String {
     const LINES: usize = 25;
     let bytes = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);

@@ -9,9 +9,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum, value_parser};
 use lab::{Generation, Result, Suite};
 
+use command::bench::{Bench, Case};
 use command::soak::Soak;
 
 /// Makes real PostgreSQL + PoWA servers for tests and demonstrations, and removes them afterwards.
@@ -44,6 +45,32 @@ enum Command {
         /// End by itself after so many seconds
         #[arg(long, value_name = "N")]
         seconds: Option<u64>,
+    },
+    /// Compares a collector with the Python one on the same servers, and prints a table of both
+    Bench {
+        /// The collector's program
+        #[arg(long, value_name = "PATH")]
+        collector: PathBuf,
+        /// The Python collector's program
+        #[arg(long, value_name = "PATH")]
+        python: PathBuf,
+        /// Which PoWA, such as 5.0; 4.1 and 5.0 if not given
+        #[arg(long, value_name = "VERSION")]
+        powa: Vec<String>,
+        /// How often to measure what varies, for the median of it
+        #[arg(long, value_name = "N", default_value = "3", value_parser = value_parser!(u8).range(1..))]
+        rounds: u8,
+        /// Write the figures as JSON, too
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// Replace the table in a document
+        #[arg(long, value_name = "FILE")]
+        record: Option<PathBuf>,
+        /// Draw what grows with what, as SVG (the case growth)
+        #[arg(long, value_name = "FILE")]
+        picture: Option<PathBuf>,
+        /// What to measure; everything if not given
+        cases: Vec<Case>,
     },
     /// Lets a collector run on a fleet in which one fault follows another, and judges it afterwards
     Soak {
@@ -103,6 +130,22 @@ fn carry_out(command: Command) -> Result<ExitCode> {
         Command::Demo { collector, powa, seconds } => {
             let generation = Generation::find(powa.as_deref())?;
             return command::demo::demo(&generation, &collector, seconds.map(Duration::from_secs));
+        }
+        Command::Bench { collector, python, powa, rounds, json, record, picture, cases } => {
+            let powa = if powa.is_empty() { vec!["4.1".to_owned(), "5.0".to_owned()] } else { powa };
+            let generations: Vec<_> =
+                powa.iter().map(|version| Generation::find(Some(version))).collect::<Result<_>>()?;
+            Bench {
+                generations: &generations,
+                collector: &collector,
+                python: &python,
+                cases: &cases,
+                rounds: rounds.into(),
+                json: json.as_deref(),
+                record: record.as_deref(),
+                picture: picture.as_deref(),
+            }
+            .run()?;
         }
         Command::Soak { collector, minutes, seed, servers, frequency, powa } => {
             let generation = Generation::find(powa.as_deref())?;

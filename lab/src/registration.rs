@@ -1,6 +1,7 @@
 //! How does a remote server become known to a repository?
 
 use anyhow::{Context, Result, ensure};
+use postgres::Client;
 use postgres_protocol::escape::escape_identifier;
 
 use crate::cluster::Cluster;
@@ -46,11 +47,18 @@ impl<'a> Registration<'a> {
     /// # Errors
     /// PoWA refuses: an alias or an address that is registered already, for example.
     pub fn register(&self, repository: &Cluster, dbname: &str) -> Result<i32> {
-        let mut client = repository.connect(dbname)?;
-        let schema: String = client
-            .query_one(include_str!("../sql/powa_schema.sql"), &[])
-            .with_context(|| format!("looking for PoWA in the database {dbname:?}"))?
-            .get(0);
+        self.register_in(&mut repository.connect(dbname)?)
+            .with_context(|| format!("registering a server in the database {dbname:?}"))
+    }
+
+    /// Like [`register`](Registration::register), in a session that there is already: PoWA's functions are compiled in
+    /// each anew, which counts when there are many servers.
+    ///
+    /// # Errors
+    /// As for [`register`](Registration::register).
+    pub fn register_in(&self, client: &mut Client) -> Result<i32> {
+        let schema: String =
+            client.query_one(include_str!("../sql/powa_schema.sql"), &[]).context("looking for PoWA")?.get(0);
         let qualified = |statement: &str| statement.replace("{powa}", &escape_identifier(&schema));
         let registered: bool = client
             .query_one(

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 /// Who may connect, and how: members of the role `password_required` have to show a password, others don't.
 pub(crate) const HOST_BASED_AUTHENTICATION: &str = "\
-host all +password_required 127.0.0.1/32 scram-sha-256
-host all all 127.0.0.1/32 trust
+host all +password_required 127.0.0.0/8 scram-sha-256
+host all all 127.0.0.0/8 trust
 host replication all 127.0.0.1/32 trust
 ";
 

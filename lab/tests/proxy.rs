@@ -204,6 +204,67 @@ fn connections_are_counted() {
 }
 
 #[test]
+fn a_round_trip_is_what_is_said_after_an_answer() {
+    let (proxy, mut client, mut server) = plain_connection();
+    assert_eq!(proxy.round_trips(), 0, "what a server says unasked is none");
+    proxy.delay(Duration::from_millis(100));
+    let mut word = [0];
+    for number in 1..=3 {
+        client.write_all(b"?").unwrap();
+        server.read_exact(&mut word).unwrap();
+        assert_eq!(proxy.round_trips(), number);
+        server.write_all(b"!").unwrap();
+        client.read_exact(&mut word).unwrap();
+    }
+    // Said in pieces, and answered in pieces.
+    for _ in 0..3 {
+        client.write_all(b"?").unwrap();
+    }
+    for _ in 0..3 {
+        server.read_exact(&mut word).unwrap();
+        server.write_all(b"!").unwrap();
+    }
+    client.read_exact(&mut [0; 3]).unwrap();
+    assert_eq!(proxy.round_trips(), 4);
+}
+
+#[test]
+fn much_that_is_said_or_answered_is_one_round_trip() {
+    let (proxy, mut client, mut server) = plain_connection();
+    proxy.delay(Duration::from_millis(100));
+    let much = vec![b'.'; 8_000_000];
+    let expected = much.len();
+    let answering = thread::spawn(move || {
+        server.read_exact(&mut vec![0; expected]).unwrap();
+        server.write_all(&vec![b'!'; expected]).unwrap();
+        server
+    });
+    client.write_all(&much).unwrap();
+    client.read_exact(&mut vec![0; expected]).unwrap();
+    let mut server = answering.join().unwrap();
+    assert_eq!(proxy.round_trips(), 1);
+    client.write_all(b"?").unwrap();
+    server.read_exact(&mut [0]).unwrap();
+    assert_eq!(proxy.round_trips(), 2);
+}
+
+#[test]
+fn connections_side_by_side_share_their_round_trips() {
+    let server = server();
+    let proxy = Proxy::to(&server).unwrap();
+    let clients = [connect(&proxy), connect(&proxy), connect(&proxy)];
+    proxy.delay(Duration::from_millis(100));
+    let before = proxy.round_trips();
+    let asked = clients.map(|client| meanwhile(client, "select 1"));
+    let clients = asked.map(|asked| asked.recv_timeout(LONG_ENOUGH).unwrap().0);
+    assert_eq!(proxy.round_trips(), before + 1);
+    // Who leaves says so.
+    let still_there = clients.map(|client| meanwhile(client, "select 1").recv_timeout(LONG_ENOUGH).unwrap().0);
+    assert_eq!(proxy.round_trips(), before + 4);
+    drop(still_there);
+}
+
+#[test]
 fn a_trap_cuts_in_the_middle_of_a_row_after_all_before_it_has_arrived() {
     let server = server();
     let proxy = Proxy::to(&server).unwrap();

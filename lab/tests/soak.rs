@@ -2,19 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::PathBuf;
+mod support;
+
 use std::process::Command;
 
-/// The real one, built as this test was.
-fn collector() -> PathBuf {
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "powa-collector"]);
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    assert!(build.status().unwrap().success());
-    PathBuf::from(env!("CARGO_BIN_EXE_lab")).with_file_name("powa-collector")
-}
+use support::collector;
 
 #[test]
 fn a_short_run_with_few_servers_ends_well() {

@@ -5,6 +5,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -20,10 +21,11 @@ use super::trap::{Act, Lookout};
 const CHUNK: usize = 16 * 1024;
 const CHUNKS_ON_THE_WAY: usize = 1024;
 
-/// Some bytes and when they are to arrive; no bytes are the end of the stream.
+/// Some bytes, when they are to arrive, and the round trip they are of; no bytes are the end of the stream.
 struct Chunk {
     bytes: Vec<u8>,
     due: Instant,
+    round_trip: u64,
 }
 
 /// Carries a connection to its end. Unless both sides have said goodbye, both are reset.
@@ -47,12 +49,14 @@ pub(super) async fn carry(line: &Line, mut client: TcpStream, cuts: u64) {
         let (from_server, to_server) = server.split();
         let (upward, to_pass_up) = mpsc::channel(CHUNKS_ON_THE_WAY);
         let (downward, to_pass_down) = mpsc::channel(CHUNKS_ON_THE_WAY);
+        // The last round trip of which this server was asked something.
+        let asked = AtomicU64::new(0);
         let both_ways = async {
             tokio::try_join!(
-                take(line, from_client, upward),
-                pass(line, to_pass_up, to_server, None),
-                take(line, from_server, downward),
-                pass(line, to_pass_down, to_client, Some(&mut lookout)),
+                take(line, from_client, || line.round_trips.say(), upward),
+                pass(line, to_pass_up, to_server, |round_trip| asked.store(round_trip, Ordering::SeqCst), None),
+                take(line, from_server, || asked.load(Ordering::SeqCst), downward),
+                pass(line, to_pass_down, to_client, |round_trip| line.round_trips.hear(round_trip), Some(&mut lookout)),
             )
         };
         tokio::select! {
@@ -84,7 +88,12 @@ fn reset(stream: &TcpStream) {
     let _ = stream.set_zero_linger();
 }
 
-async fn take(line: &Line, from: ReadHalf<'_>, queue: mpsc::Sender<Chunk>) -> io::Result<()> {
+async fn take(
+    line: &Line,
+    from: ReadHalf<'_>,
+    round_trip: impl Fn() -> u64,
+    queue: mpsc::Sender<Chunk>,
+) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
     loop {
         from.readable().await?;
@@ -100,7 +109,8 @@ async fn take(line: &Line, from: ReadHalf<'_>, queue: mpsc::Sender<Chunk>) -> io
             Some((Err(error), _)) if error.kind() == ErrorKind::WouldBlock => continue,
             Some((read, delay)) => (read?, delay),
         };
-        let chunk = Chunk { bytes: buffer[..length].to_vec(), due: Instant::now() + delay };
+        let round_trip = if length > 0 { round_trip() } else { 0 };
+        let chunk = Chunk { bytes: buffer[..length].to_vec(), due: Instant::now() + delay, round_trip };
         if queue.send(chunk).await.is_err() || length == 0 {
             return Ok(());
         }
@@ -111,9 +121,10 @@ async fn pass(
     line: &Line,
     mut queue: mpsc::Receiver<Chunk>,
     mut to: WriteHalf<'_>,
+    arriving: impl Fn(u64),
     mut lookout: Option<&mut Lookout>,
 ) -> io::Result<()> {
-    while let Some(Chunk { bytes, due }) = queue.recv().await {
+    while let Some(Chunk { bytes, due, round_trip }) = queue.recv().await {
         if due > Instant::now() {
             sleep_until(due).await;
         }
@@ -123,6 +134,8 @@ async fn pass(
             let _ = to.shutdown().await;
             return Ok(());
         }
+        // Before they are there: the other side may be quick.
+        arriving(round_trip);
         let caught = lookout.as_mut().and_then(|lookout| lookout.look(&line.traps, &bytes));
         let (first, rest) = bytes.split_at(caught.unwrap_or(bytes.len()));
         write(line, &to, first).await?;

@@ -4,6 +4,7 @@
 //! bytes, `trap` waits for certain ones.
 
 mod connection;
+mod round_trips;
 mod trap;
 
 use std::net::{Ipv4Addr, TcpListener};
@@ -17,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use self::round_trips::RoundTrips;
 pub use self::trap::Act;
 use self::trap::Traps;
 use crate::cluster::Cluster;
@@ -38,6 +40,7 @@ struct Line {
     target: (String, u16),
     mode: watch::Sender<Mode>,
     traps: Traps,
+    round_trips: RoundTrips,
     connections: AtomicUsize,
 }
 
@@ -82,6 +85,7 @@ impl Proxy {
             target,
             mode: watch::Sender::new(Mode::default()),
             traps: Traps::default(),
+            round_trips: RoundTrips::default(),
             connections: AtomicUsize::new(0),
         });
         let runtime =
@@ -154,6 +158,18 @@ impl Proxy {
     /// How many connections are open. While frozen, those count too whose client has gone.
     pub fn connections(&self) -> usize {
         self.line.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many round trips have followed each other on the line so far: what a client says on any of the connections,
+    /// after it has heard the answer to something that was of the last one, is of the next.
+    ///
+    /// That an answer comes in many pieces, or a client goes on for long, is no matter, as neither is an answer to the
+    /// other; nor is what a server says unasked. Several connections at work side by side are as good as one. What can
+    /// be told apart depends on the [`delay`](Proxy::delay): all that a client says within a round trip's time counts as
+    /// said without waiting. A client that is kept waiting for longer by a busy machine is counted too often, so that of
+    /// the same thing done several times, the smallest number is what it takes.
+    pub fn round_trips(&self) -> u64 {
+        self.line.round_trips.number()
     }
 
     fn order<T>(&self, order: impl FnOnce(blocking::Sender<T>) -> Order) -> T {

@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::ground::Ground;
 use super::log::{Log, Told};
+use crate::command::usage::{self, Usage};
 
 /// Long enough for a slow machine, and short enough that the consequences of a fault are soon over.
 const TIMEOUTS: [(&str, u64); 4] =
@@ -118,19 +119,8 @@ impl Collector {
 
     /// What it uses now, its tasks aside.
     pub fn look(&self) -> Result<Use> {
-        let process = Path::new("/proc").join(self.child.id().to_string());
-        let status = fs::read_to_string(process.join("status")).context("reading the collector's status")?;
-        let number = |field: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(field))?;
-            line.split_ascii_whitespace().next()?.parse::<u64>().ok()
-        };
-        let descriptors = fs::read_dir(process.join("fd")).context("listing the collector's file descriptors")?;
-        Ok(Use {
-            resident_kb: number("VmRSS:").context("the kernel tells how much memory is resident")?,
-            descriptors: descriptors.count().try_into().context("counting the collector's file descriptors")?,
-            threads: number("Threads:").context("the kernel tells how many threads there are")?,
-            tasks: 0,
-        })
+        let Usage { resident_kb, descriptors, threads, .. } = usage::of_process(self.child.id())?;
+        Ok(Use { resident_kb, descriptors, threads, tasks: 0 })
     }
 
     /// Asks it to stop; gives how it ended, after how long, and all that its log has told.

@@ -1,0 +1,67 @@
+//! How many entries does a snapshot leave in pg_stat_statements of the server that it is taken of?
+//!
+//! Each is memory of the monitored server, and evicts one of its users' when pg_stat_statements.max is reached. Here it
+//! never is, so none goes unnoticed. Nobody else says anything to the server, and who counts is not counted.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use lab::Result;
+use postgres::Client;
+
+use crate::command::bench::Setting;
+use crate::command::bench::contender::Contender;
+use crate::command::bench::figure::{Figure, Mark, Unit};
+use crate::command::bench::ground::{DATABASE, Ground, Size};
+
+/// The servers are one cluster, so that much comes together in a short time.
+const SIZE: Size = Size { servers: 4, applications: 3, statements: 500, frequency: 5 };
+/// Of all servers: each has had some, and what is said only in the beginning has been said.
+const WARM: i64 = 12;
+const COUNTED: i64 = 12;
+const LIMIT: Duration = Duration::from_secs(120);
+
+pub fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
+    let ground = Ground::make(setting.generation, SIZE)?;
+    ground.leave_catalogs()?;
+    let (ours, python) =
+        (added(&ground, &setting.contenders.ours, setting)?, added(&ground, &setting.contenders.python, setting)?);
+    let what = "entries added to pg_stat_statements per snapshot";
+    let figure = Figure::new(case, setting.generation, what, Unit::Count, ours).against(python);
+    Ok(vec![figure.mark(Mark::AtMost(0.0))])
+}
+
+/// By each snapshot, on average.
+fn added(ground: &Ground, contender: &Contender, setting: &Setting<'_>) -> Result<f64> {
+    let mut remote = ground.remote.connect(DATABASE)?;
+    remote.batch_execute("set pg_stat_statements.track = none").context("having a session not be counted")?;
+    let mut game = ground.begin(contender, &setting.folder, |_| Ok(()))?;
+    game.wait_for_snapshots(WARM, LIMIT)?;
+    let (began, before) = (game.snapshots()?, Entries::of(&mut remote)?);
+    game.wait_for_snapshots(began + COUNTED, LIMIT)?;
+    let (ended, after) = (game.snapshots()?, Entries::of(&mut remote)?);
+    ensure!(
+        before.evictions == after.evictions,
+        "entries were evicted from pg_stat_statements while they were counted"
+    );
+    Ok(after.all.difference(&before.all).count() as f64 / (ended - began) as f64)
+}
+
+struct Entries {
+    /// Role, database and statement of each.
+    all: HashSet<(u32, u32, i64)>,
+    evictions: i64,
+}
+
+impl Entries {
+    fn of(remote: &mut Client) -> Result<Self> {
+        let entries = "select userid, dbid, queryid from pg_stat_statements(false) where queryid is not null";
+        let entries = remote.query(entries, &[]).context("reading pg_stat_statements")?;
+        let evictions = remote.query_one("select dealloc from pg_stat_statements_info", &[]);
+        Ok(Self {
+            all: entries.iter().map(|entry| (entry.get(0), entry.get(1), entry.get(2))).collect(),
+            evictions: evictions.context("looking for evictions")?.get(0),
+        })
+    }
+}

@@ -1,0 +1,72 @@
+//! Does it keep up with a fleet that is due every five seconds, and what does a snapshot cost whom?
+//!
+//! The window begins when each server has been snapshotted twice, or after a limit, as not everyone keeps up. All servers
+//! are one cluster of few databases, with no other work to do. Nothing is aggregated in so short a time, and PoWA 5 takes
+//! the catalogs of all databases as read.
+
+use std::time::Duration;
+
+use lab::Result;
+
+use crate::command::bench::Setting;
+use crate::command::bench::contender::Contender;
+use crate::command::bench::figure::{Figure, Mark, Unit};
+use crate::command::bench::ground::{Ground, Size};
+use crate::command::bench::window::Window;
+
+const FREQUENCY: i32 = 5;
+const LONGEST_WARM_UP: Duration = Duration::from_secs(20);
+const WINDOW: Duration = Duration::from_secs(30);
+
+/// The fleet that the marks are about, on PoWA 5.
+const WITH_MARKS: usize = 20;
+
+pub fn measure(case: &'static str, setting: &Setting<'_>, servers: usize) -> Result<Vec<Figure>> {
+    let size = Size { servers, applications: 2, statements: 500, frequency: FREQUENCY };
+    let ground = Ground::make(setting.generation, size)?;
+    ground.leave_catalogs()?;
+    let watch = |contender: &Contender| -> Result<Window> {
+        let mut game = ground.begin(contender, &setting.folder, |_| Ok(()))?;
+        game.warm_up(2, LONGEST_WARM_UP)?;
+        let window = Window::watch(&ground, &mut game, WINDOW)?;
+        game.running.stop()?;
+        Ok(window)
+    };
+    let (ours, python) = (watch(&setting.contenders.ours)?, watch(&setting.contenders.python)?);
+    let marked = servers == WITH_MARKS && setting.generation.powa_major() >= 5;
+    let figure = |what: &str, unit, of: &dyn Fn(&Window) -> f64, mark: Option<Mark>| {
+        let figure = Figure::new(case, setting.generation, what, unit, of(&ours)).against(of(&python));
+        Figure { mark: mark.filter(|_| marked), ..figure }
+    };
+    let due = servers as f64 / f64::from(FREQUENCY);
+    Ok(vec![
+        figure(
+            &format!("snapshots kept, {due:.0}/s due"),
+            Unit::PerSecond,
+            &Window::snapshots_per_second,
+            // A window rarely begins and ends with a snapshot.
+            Some(Mark::AtLeast(due - 0.05)),
+        ),
+        figure(
+            "longest since a server's last snapshot",
+            Unit::Seconds,
+            &|window| window.longest_unseen.as_secs_f64(),
+            None,
+        ),
+        figure(
+            "CPU per snapshot, collector",
+            Unit::Milliseconds,
+            &|window| window.per_snapshot(window.collector),
+            Some(Mark::Share(1.0 / 6.0)),
+        ),
+        figure(
+            "CPU per snapshot, repository",
+            Unit::Milliseconds,
+            &|window| window.per_snapshot(window.repository),
+            Some(Mark::Share(0.5)),
+        ),
+        figure("CPU per snapshot, remote", Unit::Milliseconds, &|window| window.per_snapshot(window.remote), None),
+        figure("repository connections", Unit::Count, &|window| window.repository_sessions as f64, None),
+        figure("remote connections", Unit::Count, &|window| window.remote_sessions as f64, None),
+    ])
+}

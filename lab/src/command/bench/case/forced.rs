@@ -1,0 +1,55 @@
+//! How long does one snapshot take that is asked for, of a server that is near, or far away?
+//!
+//! From the request to the moment others see it in the repository, one server after the other, with the connections of the
+//! snapshot before still open as far as a contender keeps them: ours up to 20 to databases for 30 s, the Python collector the
+//! one to PoWA's database; it opens those to the others, and to the repository, for each snapshot.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lab::Result;
+
+use crate::command::bench::Setting;
+use crate::command::bench::contender::Contender;
+use crate::command::bench::figure::{Figure, Mark, Unit};
+use crate::command::bench::force::{PAUSE, nobody_is_due};
+use crate::command::bench::ground::{Ground, Size};
+use crate::command::bench::median::median;
+
+/// Of a round trip to each server, in milliseconds.
+const AWAY: [u64; 4] = [0, 10, 50, 200];
+const SIZE: Size = Size { servers: AWAY.len(), applications: 3, statements: 500, frequency: 3600 };
+
+pub fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
+    let mut ground = Ground::make(setting.generation, SIZE)?;
+    ground.leave_catalogs()?;
+    ground.put_away(&AWAY.map(Duration::from_millis))?;
+    let all = |contender| rounds(&ground, contender, setting);
+    let (ours, python) = (all(&setting.contenders.ours)?, all(&setting.contenders.python)?);
+    let figures = AWAY.iter().zip(ours).zip(python).map(|((away, ours), python)| {
+        let what = format!("forced snapshot, {away} ms away");
+        let figure = Figure::new(case, setting.generation, what, Unit::Seconds, ours).against(python);
+        match away {
+            0 => figure.mark(Mark::Share(0.7)),
+            50 if setting.generation.powa_major() >= 5 => figure.mark(Mark::Share(0.1)),
+            _ => figure,
+        }
+    });
+    Ok(figures.collect())
+}
+
+/// The median for each server, in seconds.
+fn rounds(ground: &Ground, contender: &Contender, setting: &Setting<'_>) -> Result<[f64; AWAY.len()]> {
+    let mut game = ground.begin(contender, &setting.folder, nobody_is_due)?;
+    game.take_first()?;
+    let mut times = [const { Vec::new() }; AWAY.len()];
+    let mut last = [Instant::now(); AWAY.len()];
+    for _ in 0..setting.rounds {
+        for (number, id) in game.ids.clone().into_iter().enumerate() {
+            thread::sleep(PAUSE.saturating_sub(last[number].elapsed()));
+            times[number].push(game.force(id, || ())?.as_secs_f64());
+            last[number] = Instant::now();
+        }
+    }
+    Ok(times.map(|times| median(&times)))
+}

@@ -1,0 +1,90 @@
+//! How does what ours takes grow with the number of servers, one snapshot of each in five minutes?
+//!
+//! Each number has a collector of its own, which takes a snapshot of every server at once, as none has one: its memory
+//! counts after that, when each has had all that it needs. None would be due for half of the five minutes; so another one
+//! is started for whom all are due at their turn, and its CPU counts. Servers have few statements, no extension but
+//! pg_stat_statements, and neither modules of databases nor catalogs nor sessions (all are one cluster).
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use lab::Result;
+use postgres::Client;
+
+use super::Growth;
+use crate::command::bench::Setting;
+use crate::command::bench::figure::Unit;
+use crate::command::bench::ground::{Ground, Size};
+use crate::command::bench::window::Window;
+
+const NUMBERS: [usize; 7] = [1, 10, 50, 100, 200, 500, 1_000];
+const MOST: usize = NUMBERS[NUMBERS.len() - 1];
+const SIZE: Size = Size { servers: MOST, applications: 0, statements: 0, frequency: 300 };
+const LONGEST_FIRST: Duration = Duration::from_secs(300);
+/// What the last of the first snapshots leaves to be done.
+const AFTERMATH: Duration = Duration::from_secs(3);
+const WINDOW: Duration = Duration::from_secs(30);
+
+/// Connecting to all servers is no part of the usual course of things.
+const UNTIL_CONNECTED: Duration = Duration::from_secs(10);
+
+/// What was seen of the two collectors.
+struct Windows {
+    after_all: Window,
+    in_turn: Window,
+}
+
+pub fn measure(setting: &Setting<'_>) -> Result<Vec<Growth>> {
+    let ground = Ground::make(setting.generation, SIZE)?;
+    ground.leave_catalogs()?;
+    let mut windows = Vec::new();
+    for number in NUMBERS {
+        windows.push((number, watch(&ground, setting, number)?));
+    }
+    let growth = |what, unit, slope, of: fn(&Windows) -> f64| Growth {
+        what,
+        unit,
+        of: "servers",
+        each: 1.0,
+        slope,
+        points: windows.iter().map(|(number, windows)| (*number as f64, of(windows))).collect(),
+    };
+    Ok(vec![
+        growth("resident memory", Unit::Megabytes, Some((Unit::Kilobytes, 1024.0)), |windows| {
+            windows.after_all.usage.resident_kb as f64 / 1024.0
+        }),
+        growth("CPU a minute", Unit::Milliseconds, Some((Unit::Milliseconds, 1.0)), |windows| {
+            windows.in_turn.per_minute(windows.in_turn.collector)
+        }),
+        growth("repository connections", Unit::Count, None, |windows| windows.in_turn.repository_sessions as f64),
+    ])
+}
+
+fn watch(ground: &Ground, setting: &Setting<'_>, number: usize) -> Result<Windows> {
+    eprintln!("  {number} servers");
+    let contender = &setting.contenders.ours;
+    let mut game = ground.begin(contender, &setting.folder, |repository| leave(repository, number))?;
+    game.warm_up(1, LONGEST_FIRST)?;
+    let taken = game.snapshots()?;
+    ensure!(taken >= number as i64, "{taken} of {number} servers had a snapshot within {} s", LONGEST_FIRST.as_secs());
+    thread::sleep(AFTERMATH);
+    let after_all = Window::watch(ground, &mut game, Duration::ZERO)?;
+    game.running.stop()?;
+    // Recent, so that none is taken at once, and half a frequency ago and more, so that each is taken at its turn.
+    game.client
+        .batch_execute("update powa_snapshot_metas set snapts = now() - interval '280 seconds' where srvid > 0")
+        .context("having each server be due at its turn")?;
+    game.running = contender.start(&ground.repository.dsn(&game.database), &setting.folder)?;
+    thread::sleep(UNTIL_CONNECTED);
+    let in_turn = Window::watch(ground, &mut game, WINDOW)?;
+    game.running.stop()?;
+    Ok(Windows { after_all, in_turn })
+}
+
+/// So many servers, and little to be read of each.
+fn leave(repository: &mut Client, number: usize) -> Result<()> {
+    repository
+        .batch_execute(&include_str!("leave.sql").replace("{number}", &number.to_string()))
+        .context("leaving so many servers registered")
+}

@@ -1,0 +1,87 @@
+//! How does one snapshot grow with the number of statements that a server remembers?
+//!
+//! pg_stat_kcache has a row for each of them, too. Each number has a collector of its own: one snapshot to have all
+//! statements known in the repository, then those whose median counts. The peak is that of all of them.
+
+use std::thread;
+
+use anyhow::Context;
+use lab::Result;
+
+use super::Growth;
+use crate::command::bench::Setting;
+use crate::command::bench::figure::Unit;
+use crate::command::bench::force::{PAUSE, nobody_is_due};
+use crate::command::bench::ground::{Ground, Match, Size};
+use crate::command::bench::median::median;
+
+const NUMBERS: [usize; 6] = [1_000, 10_000, 25_000, 50_000, 75_000, 100_000];
+const MOST: usize = NUMBERS[NUMBERS.len() - 1];
+
+/// What a snapshot takes: seconds, seconds of the collector's CPU, and MB at most.
+struct Cost {
+    time: f64,
+    cpu: f64,
+    peak: f64,
+}
+
+pub fn measure(setting: &Setting<'_>) -> Result<Vec<Growth>> {
+    let size = Size { servers: 1, applications: 0, statements: 0, frequency: 3600 };
+    let ground = Ground::make(setting.generation, size)?;
+    make_room(&ground)?;
+    let mut costs = Vec::new();
+    let mut there = 0;
+    for number in NUMBERS {
+        eprintln!("  {number} statements");
+        ground.add_statements(there..number)?;
+        there = number;
+        costs.push((number, cost(&ground, setting)?));
+    }
+    let growth = |what, unit, slope, of: fn(&Cost) -> f64| Growth {
+        what,
+        unit,
+        of: "statements",
+        each: 1_000.0,
+        slope,
+        points: costs.iter().map(|(number, cost)| (*number as f64, of(cost))).collect(),
+    };
+    Ok(vec![
+        growth("peak memory", Unit::Megabytes, Some((Unit::Kilobytes, 1024.0)), |cost| cost.peak),
+        growth("CPU of a snapshot", Unit::Milliseconds, Some((Unit::Milliseconds, 1.0)), |cost| cost.cpu * 1_000.0),
+        growth("time of a snapshot", Unit::Seconds, Some((Unit::Milliseconds, 1_000.0)), |cost| cost.time),
+    ])
+}
+
+/// A statement that pg_stat_statements had to forget would not count.
+fn make_room(ground: &Ground) -> Result<()> {
+    let room = MOST * 5 / 4;
+    ground
+        .remote
+        .connect("postgres")?
+        .batch_execute(&format!("alter system set pg_stat_statements.max = {room}"))
+        .context("making room for statements")?;
+    ground.remote.stop()?;
+    ground.remote.start_again()
+}
+
+fn cost(ground: &Ground, setting: &Setting<'_>) -> Result<Cost> {
+    let mut game = ground.begin(&setting.contenders.ours, &setting.folder, nobody_is_due)?;
+    game.take_first()?;
+    let snapshots = (0..setting.rounds).map(|_| once(&mut game)).collect::<Result<Vec<_>>>()?;
+    let middle = |of: fn(&(f64, f64)) -> f64| median(&snapshots.iter().map(of).collect::<Vec<_>>());
+    let cost = Cost {
+        time: middle(|snapshot| snapshot.0),
+        cpu: middle(|snapshot| snapshot.1),
+        peak: game.running.usage()?.peak_kb as f64 / 1024.0,
+    };
+    game.running.stop()?;
+    Ok(cost)
+}
+
+/// The time of a snapshot, and what it costs the collector, in seconds.
+fn once(game: &mut Match) -> Result<(f64, f64)> {
+    thread::sleep(PAUSE);
+    let before = game.running.usage()?.cpu;
+    let time = game.force(game.ids[0], || ())?;
+    Ok((time.as_secs_f64(), (game.running.usage()?.cpu - before).as_secs_f64()))
+}

@@ -1,0 +1,94 @@
+//! What does it hold while there is nothing to do?
+//!
+//! All servers are known to have been snapshotted a moment ago, with most of an hour to go. The window begins when as many
+//! connections as there are have been seen for a while: both keep one to each server.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lab::{Error, Result};
+
+use crate::command::bench::Setting;
+use crate::command::bench::contender::Contender;
+use crate::command::bench::figure::{Figure, Mark, Unit};
+use crate::command::bench::force::nobody_is_due;
+use crate::command::bench::ground::{Ground, Match, Size};
+use crate::command::bench::window::{Window, sessions};
+
+const FREQUENCY: i32 = 3600;
+const LONGEST_SETTLING: Duration = Duration::from_secs(120);
+const STILL: Duration = Duration::from_secs(10);
+const WINDOW: Duration = Duration::from_secs(30);
+
+/// How many servers, and the marks: what ours may take at most.
+struct Waiting {
+    servers: usize,
+    /// In MB.
+    memory: Option<f64>,
+    connections: Option<f64>,
+}
+
+const SIZES: [Waiting; 3] = [
+    Waiting { servers: 1, memory: Some(12.0), connections: None },
+    Waiting { servers: 200, memory: Some(24.0), connections: Some(6.0) },
+    Waiting { servers: 1_000, memory: None, connections: None },
+];
+
+pub fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
+    // Side by side: who waits is in nobody's way.
+    let both = thread::scope(|scope| {
+        let threads = SIZES.map(|size| scope.spawn(move || windows(setting, size.servers)));
+        threads.map(|thread| thread.join().unwrap_or_else(|_| Err(Error::msg("a thread that measured panicked"))))
+    });
+    let mut figures = Vec::new();
+    for (size, both) in SIZES.iter().zip(both) {
+        let (ours, python) = both?;
+        let figure = |what: &str, unit, of: fn(&Window) -> f64, most: Option<f64>| {
+            let what = format!("{what}, {} server{}", size.servers, if size.servers == 1 { "" } else { "s" });
+            let figure = Figure::new(case, setting.generation, what, unit, of(&ours)).against(of(&python));
+            Figure { mark: most.map(Mark::AtMost), ..figure }
+        };
+        figures.extend([
+            figure("resident memory", Unit::Megabytes, |window| window.usage.resident_kb as f64 / 1024.0, size.memory),
+            figure("threads", Unit::Count, |window| window.usage.threads as f64, None),
+            figure("repository connections", Unit::Count, |window| window.repository_sessions as f64, size.connections),
+            figure("remote connections", Unit::Count, |window| window.remote_sessions as f64, None),
+            figure("CPU a minute", Unit::Milliseconds, |window| window.per_minute(window.collector), None),
+        ]);
+    }
+    Ok(figures)
+}
+
+/// Ours, and the Python collector's.
+fn windows(setting: &Setting<'_>, servers: usize) -> Result<(Window, Window)> {
+    let ground =
+        Ground::make(setting.generation, Size { servers, applications: 0, statements: 0, frequency: FREQUENCY })?;
+    let folder = setting.folder.join(servers.to_string());
+    let ours = idle(&ground, &setting.contenders.ours, &folder)?;
+    Ok((ours, idle(&ground, &setting.contenders.python, &folder)?))
+}
+
+fn idle(ground: &Ground, contender: &Contender, folder: &Path) -> Result<Window> {
+    let mut game = ground.begin(contender, folder, nobody_is_due)?;
+    settle(ground, &mut game)?;
+    let window = Window::watch(ground, &mut game, WINDOW)?;
+    game.running.stop()?;
+    Ok(window)
+}
+
+fn settle(ground: &Ground, game: &mut Match) -> Result<()> {
+    let mut remote = ground.remote.connect("postgres")?;
+    let (mut seen, mut since) = ((0, 0), Instant::now());
+    while game.started.elapsed() < LONGEST_SETTLING {
+        let now = (sessions(&mut game.client, Some(&game.database))?, sessions(&mut remote, None)?);
+        if now != seen {
+            (seen, since) = (now, Instant::now());
+        } else if seen.1 > 0 && since.elapsed() > STILL {
+            break;
+        }
+        game.running.ensure_running()?;
+        thread::sleep(Duration::from_millis(200));
+    }
+    Ok(())
+}

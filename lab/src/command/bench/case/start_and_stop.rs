@@ -1,0 +1,66 @@
+//! How long from the start to the first snapshot, and from SIGTERM to the end?
+//!
+//! A server that is overdue has its first snapshot from ours at once, from the Python collector at a random moment within
+//! the frequency; so that is the shortest there is, and there are more starts than rounds. To be stopped, the Python
+//! collector waits until its main loop comes round; so SIGTERM is spread over the length of that.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
+use lab::Result;
+use postgres::Client;
+
+use crate::command::bench::Setting;
+use crate::command::bench::contender::Contender;
+use crate::command::bench::figure::{Figure, Mark, Unit};
+use crate::command::bench::force::nobody_is_due;
+use crate::command::bench::ground::{Ground, Size};
+use crate::command::bench::median::median;
+
+const SIZE: Size = Size { servers: 1, applications: 2, statements: 500, frequency: 5 };
+const STARTS_A_ROUND: usize = 2;
+const LIMIT: Duration = Duration::from_secs(60);
+/// How long the Python collector's main thread waits for a notification.
+const LOOP: Duration = Duration::from_secs(10);
+
+pub fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
+    let ground = Ground::make(setting.generation, SIZE)?;
+    ground.leave_catalogs()?;
+    let both =
+        |contender| Ok::<_, lab::Error>([start(&ground, contender, setting)?, stop(&ground, contender, setting)?]);
+    let (ours, python) = (both(&setting.contenders.ours)?, both(&setting.contenders.python)?);
+    let figure = |what: &str, number: usize| {
+        Figure::new(case, setting.generation, what, Unit::Seconds, ours[number]).against(python[number])
+    };
+    Ok(vec![
+        figure("start to first snapshot, one every 5 s", 0),
+        figure("SIGTERM to the end, idle", 1).mark(Mark::AtMost(1.0)),
+    ])
+}
+
+fn start(ground: &Ground, contender: &Contender, setting: &Setting<'_>) -> Result<f64> {
+    let mut times = Vec::new();
+    for _ in 0..setting.rounds * STARTS_A_ROUND {
+        let mut game = ground.begin(contender, &setting.folder, |_| Ok(()))?;
+        times.push(game.wait_for_snapshots(1, LIMIT)?.as_secs_f64());
+    }
+    Ok(median(&times))
+}
+
+fn stop(ground: &Ground, contender: &Contender, setting: &Setting<'_>) -> Result<f64> {
+    let mut times = Vec::new();
+    for round in 0..setting.rounds {
+        let mut game = ground.begin(contender, &setting.folder, nobody_is_due_for_long)?;
+        game.take_first()?;
+        thread::sleep(LOOP.mul_f64((round as f64 + 0.5) / setting.rounds as f64));
+        times.push(game.running.stop()?.as_secs_f64());
+    }
+    Ok(median(&times))
+}
+
+fn nobody_is_due_for_long(repository: &mut Client) -> Result<()> {
+    nobody_is_due(repository)?;
+    let rarely = repository.execute("update powa_servers set frequency = 3600 where id > 0", &[]);
+    rarely.map(drop).context("having snapshots be rare")
+}

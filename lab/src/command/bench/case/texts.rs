@@ -1,0 +1,56 @@
+//! How much memory does it take to collect long statements?
+//!
+//! 4,000 of 40 kB are in pg_stat_statements: 160 MB, which are read again with each snapshot. The most that was ever
+//! resident counts (VmHWM), after two snapshots; the time is the second one's.
+
+use std::thread;
+
+use anyhow::Context;
+use lab::Result;
+
+use crate::command::bench::Setting;
+use crate::command::bench::contender::Contender;
+use crate::command::bench::figure::{Figure, Mark, Unit};
+use crate::command::bench::force::{PAUSE, nobody_is_due};
+use crate::command::bench::ground::{DATABASE, Ground, Size};
+
+const SIZE: Size = Size { servers: 1, applications: 0, statements: 0, frequency: 3600 };
+const STATEMENTS: usize = 4_000;
+const BYTES: usize = 40_000;
+
+pub fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
+    let ground = Ground::make(setting.generation, SIZE)?;
+    ground.leave_catalogs()?;
+    let mut remote = ground.remote.connect(DATABASE)?;
+    for number in 0..STATEMENTS {
+        remote.batch_execute(&statement(number)).context("filling pg_stat_statements with long statements")?;
+    }
+    let (ours, python) =
+        (two_of(&ground, &setting.contenders.ours, setting)?, two_of(&ground, &setting.contenders.python, setting)?);
+    let figure = |what: &str, unit, number: usize| {
+        Figure::new(case, setting.generation, what, unit, ours[number]).against(python[number])
+    };
+    Ok(vec![
+        figure("peak memory, 160 MB of statements", Unit::Megabytes, 0).mark(Mark::AtMost(48.0)),
+        figure("snapshot of them", Unit::Seconds, 1),
+    ])
+}
+
+/// Peak memory in MB, and the time of the second snapshot in seconds.
+fn two_of(ground: &Ground, contender: &Contender, setting: &Setting<'_>) -> Result<[f64; 2]> {
+    let mut game = ground.begin(contender, &setting.folder, nobody_is_due)?;
+    game.take_first()?;
+    thread::sleep(PAUSE);
+    let id = game.ids[0];
+    let time = game.force(id, || ())?;
+    Ok([game.running.usage()?.peak_kb as f64 / 1024.0, time.as_secs_f64()])
+}
+
+/// What makes it long is a comment, which is kept as it is: constants are not.
+fn statement(number: usize) -> String {
+    let columns = (0..12).map(|bit| if number >> bit & 1 == 1 { "oid" } else { "relname" });
+    let columns = columns.collect::<Vec<_>>().join(", ");
+    let words = format!("what number {number} is about, ");
+    let text = words.repeat(BYTES / words.len());
+    format!("select {columns} /* {text} */ from pg_class limit 1")
+}

@@ -1,0 +1,83 @@
+//! How does the collector compare with the Python one, on the same servers, one after the other, in one run?
+//!
+//! `contender` runs either of them, `ground` is what they work on, a `case` measures one thing, and what it found becomes
+//! a `figure` for the `table`. `force` asks for a snapshot, and waits until it is there; a `window` is a stretch of time
+//! that is watched.
+
+mod case;
+mod contender;
+mod figure;
+mod force;
+mod ground;
+mod line;
+mod machine;
+mod median;
+mod picture;
+mod table;
+mod window;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use lab::{Generation, Result};
+
+pub use self::case::Case;
+use self::contender::{Contender, Contenders};
+use self::figure::Figure;
+use self::machine::Machine;
+
+/// What to compare, and on what.
+pub struct Bench<'a> {
+    pub generations: &'a [Generation],
+    pub collector: &'a Path,
+    /// The program of the Python collector, by its shebang line.
+    pub python: &'a Path,
+    /// All but those that take long, if there is none.
+    pub cases: &'a [Case],
+    /// How often that is measured whose median counts.
+    pub rounds: usize,
+    /// Where to write the figures as JSON.
+    pub json: Option<&'a Path>,
+    /// A document whose table is replaced by the one of this run.
+    pub record: Option<&'a Path>,
+    /// Where to draw what grows with what.
+    pub picture: Option<&'a Path>,
+}
+
+/// Where and with what a case is measured.
+pub struct Setting<'a> {
+    generation: &'a Generation,
+    contenders: &'a Contenders,
+    /// Has a folder for each contender's files.
+    folder: PathBuf,
+    rounds: usize,
+    picture: Option<&'a Path>,
+}
+
+impl Bench<'_> {
+    pub fn run(&self) -> Result<()> {
+        let contenders = Contenders { ours: Contender::ours(self.collector)?, python: Contender::python(self.python)? };
+        let machine = Machine::look(&contenders, self.generations)?;
+        let cases = if self.cases.is_empty() { Case::most() } else { self.cases.to_owned() };
+        let folder = tempfile::Builder::new().prefix("lab-bench-").tempdir().context("making a folder")?;
+        let mut figures: Vec<Figure> = Vec::new();
+        for case in cases {
+            for generation in self.generations.iter().filter(|generation| case.is_of(generation)) {
+                eprintln!("{} on PoWA {} ...", case.name(), generation.powa_version());
+                let folder = folder.path().join(format!("{}-{}", case.name(), generation.powa_version()));
+                let (rounds, picture) = (self.rounds, self.picture);
+                let setting = Setting { generation, contenders: &contenders, folder, rounds, picture };
+                let measured = case.measure(&setting);
+                figures.extend(measured.with_context(|| format!("measuring {}", case.name()))?);
+            }
+        }
+        println!("{machine}\n{}", table::print(&figures));
+        if let Some(file) = self.json {
+            table::write_json(&machine, &figures, file)?;
+        }
+        if let Some(document) = self.record {
+            table::record(&machine, &figures, document)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,138 @@
+//! What goes on within a stretch of time: how many snapshots, at what cost, over how many connections?
+//!
+//! All of it is seen from outside: counted in the repository, and read from the processes' times.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use lab::{Cluster, Result};
+use postgres::Client;
+
+use super::ground::{Ground, Match};
+use crate::command::usage::{self, Usage};
+
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+
+/// What went on.
+pub struct Window {
+    pub time: Duration,
+    pub snapshots: i64,
+    pub collector: Duration,
+    pub repository: Duration,
+    pub remote: Duration,
+    /// Of the collector, in the end.
+    pub usage: Usage,
+    /// The most sessions of the collector that were seen at once.
+    pub repository_sessions: i64,
+    pub remote_sessions: i64,
+    /// The longest that the last snapshot of any server was seen to be ago.
+    pub longest_unseen: Duration,
+}
+
+/// What has been used up to a moment.
+struct Reading {
+    at: Instant,
+    snapshots: i64,
+    usage: Usage,
+    repository: Duration,
+    remote: Duration,
+}
+
+impl Window {
+    pub fn watch(ground: &Ground, game: &mut Match, length: Duration) -> Result<Window> {
+        let mut remote = ground.remote.connect("postgres")?;
+        let before = Reading::take(ground, game)?;
+        let (mut repository_sessions, mut remote_sessions, mut longest_unseen) = (0, 0, Duration::ZERO);
+        while before.at.elapsed() < length {
+            repository_sessions = sessions(&mut game.client, Some(&game.database))?.max(repository_sessions);
+            remote_sessions = sessions(&mut remote, None)?.max(remote_sessions);
+            longest_unseen = game.longest_unseen()?.max(longest_unseen);
+            thread::sleep(BETWEEN_LOOKS.min(length.saturating_sub(before.at.elapsed())));
+        }
+        let after = Reading::take(ground, game)?;
+        Ok(Window {
+            time: after.at - before.at,
+            snapshots: after.snapshots - before.snapshots,
+            collector: after.usage.cpu.saturating_sub(before.usage.cpu),
+            repository: after.repository.saturating_sub(before.repository),
+            remote: after.remote.saturating_sub(before.remote),
+            usage: after.usage,
+            repository_sessions,
+            remote_sessions,
+            longest_unseen,
+        })
+    }
+
+    pub fn snapshots_per_second(&self) -> f64 {
+        self.snapshots as f64 / self.time.as_secs_f64()
+    }
+
+    /// Milliseconds of a time used in it, for each snapshot; of none at all if there was none.
+    pub fn per_snapshot(&self, used: Duration) -> f64 {
+        used.as_secs_f64() * 1_000.0 / self.snapshots.max(1) as f64
+    }
+
+    /// Milliseconds of a time used in it, for each minute.
+    pub fn per_minute(&self, used: Duration) -> f64 {
+        used.as_secs_f64() * 1_000.0 * 60.0 / self.time.as_secs_f64()
+    }
+}
+
+impl Reading {
+    fn take(ground: &Ground, game: &mut Match) -> Result<Reading> {
+        Ok(Reading {
+            at: Instant::now(),
+            snapshots: game.snapshots()?,
+            usage: game.running.usage()?,
+            repository: cpu_of(&ground.repository)?,
+            remote: cpu_of(&ground.remote)?,
+        })
+    }
+}
+
+/// The sessions of whoever is not the laboratory: `powa_take_snapshot` gives them other names for a while.
+pub fn sessions(client: &mut Client, database: Option<&str>) -> Result<i64> {
+    let statement = "select count(*) from pg_stat_activity where backend_type = 'client backend' \
+                     and application_name <> 'lab' and datname = coalesce($1, datname)";
+    Ok(client.query_one(statement, &[&database]).context("counting sessions")?.get(0))
+}
+
+pub fn cpu_of(cluster: &Cluster) -> Result<Duration> {
+    usage::cpu_of_family(cluster.pid().context("the cluster runs")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(seconds: u64, snapshots: i64) -> Window {
+        Window {
+            time: Duration::from_secs(seconds),
+            snapshots,
+            collector: Duration::ZERO,
+            repository: Duration::ZERO,
+            remote: Duration::ZERO,
+            usage: Usage::default(),
+            repository_sessions: 0,
+            remote_sessions: 0,
+            longest_unseen: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn what_was_used_is_told_by_the_snapshot_and_by_the_minute() {
+        let used = Duration::from_millis(600);
+        let cases = [
+            // (seconds, snapshots, a second, ms a snapshot, ms a minute)
+            (30, 120, 4.0, 5.0, 1_200.0),
+            (60, 1, 1.0 / 60.0, 600.0, 600.0),
+            (20, 0, 0.0, 600.0, 1_800.0),
+        ];
+        for (seconds, snapshots, kept, by_snapshot, by_minute) in cases {
+            let window = window(seconds, snapshots);
+            let found = [window.snapshots_per_second(), window.per_snapshot(used), window.per_minute(used)];
+            assert_eq!(found, [kept, by_snapshot, by_minute], "{snapshots} in {seconds} s");
+        }
+    }
+}

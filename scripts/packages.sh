@@ -1,0 +1,37 @@
+# Read by the scripts that install something: how does a package of the distribution get here? With apt, as root; without
+# it they say what is missing, and end.
+
+install() {
+    has_apt || fail "missing here: $*; install them and run this again"
+    update_lists
+    echo "installing: $*" >&2
+    as_root env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 \
+        apt-get install --yes --quiet --no-install-recommends "$@" >&2
+}
+
+# Once: without the lists of packages, or with old ones, apt finds nothing.
+lists_updated=false
+update_lists() {
+    $lists_updated || as_root apt-get update --quiet >&2
+    lists_updated=true
+}
+
+has_apt() {
+    command -v apt-get >/dev/null
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        echo "as root: $*" >&2
+        sudo "$@"
+    else
+        fail "this takes root, and there is no sudo: $*"
+    fi
+}
+
+fail() {
+    echo "${0##*/}: $*" >&2
+    exit 1
+}
