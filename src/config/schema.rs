@@ -53,7 +53,7 @@ pub(super) const KEYS: &[Key] = &[
     seconds("timeouts.snapshot", 600),
     seconds("timeouts.idle", 30),
     seconds("timeouts.stop", 10),
-    whole("spool.memory", 256, 0, 1_048_576),
+    whole("spool.memory", 1024, 0, 1_048_576),
     whole("spool.limit", 4096, 1, 1_048_576),
     Key { path: "spool.directory", kind: Kind::Text },
 ];

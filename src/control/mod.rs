@@ -4,7 +4,7 @@
 
 mod handler;
 mod listener;
-mod protocol;
+pub mod protocol;
 mod throttle;
 
 use std::collections::BTreeMap;

@@ -14,18 +14,18 @@ const LONGEST_PAYLOAD: usize = 7_999;
 
 /// A payload, taken apart.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Request {
+pub struct Request {
     /// The first word, for the answer.
-    pub(super) name: String,
+    pub name: String,
     /// Where the answer goes; `None` if it is not wanted.
-    pub(super) channel: Option<String>,
+    pub channel: Option<String>,
     /// What to do, or why it cannot be understood.
-    pub(super) command: Result<Command, String>,
+    pub command: Result<Command, String>,
 }
 
 /// What can be asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Command {
+pub enum Command {
     Reload,
     WorkersStatus(Which),
     ForceSnapshot(ServerId),
@@ -34,7 +34,7 @@ pub(super) enum Command {
 
 /// Whose status.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Which {
+pub enum Which {
     All,
     /// Those of these there are.
     Only(Vec<ServerId>),
@@ -42,7 +42,7 @@ pub(super) enum Which {
 
 impl Request {
     /// Takes any text.
-    pub(super) fn parse(payload: &str) -> Self {
+    pub fn parse(payload: &str) -> Self {
         let mut words = payload.split(' ');
         let name = words.next().unwrap_or_default();
         let channel = words.next().filter(|channel| !channel.is_empty() && *channel != "-");
@@ -58,7 +58,7 @@ impl Request {
     }
 
     /// An answer to this request.
-    pub(super) fn answer(&self, outcome: &Result<String, String>) -> String {
+    pub fn answer(&self, outcome: &Result<String, String>) -> String {
         let (status, data) = match outcome {
             Ok(data) => ("OK", data),
             Err(reason) => ("KO", reason),
@@ -119,7 +119,7 @@ fn parse_known_id(text: &str) -> Result<ServerId, String> {
 }
 
 /// The workers' statuses as JSON objects, as many as it takes for each to fit into an answer.
-pub(super) fn status_objects(request: &Request, statuses: &BTreeMap<ServerId, Status>) -> Vec<String> {
+pub fn status_objects(request: &Request, statuses: &BTreeMap<ServerId, Status>) -> Vec<String> {
     let room = LONGEST_PAYLOAD - format!("{} OK ", request.name).len();
     let mut objects = vec![String::from("{")];
     for (id, status) in statuses {

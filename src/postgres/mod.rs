@@ -2,7 +2,7 @@
 
 mod connect;
 mod control;
-mod copy_text;
+pub mod copy_text;
 mod error;
 mod extensions;
 mod hearing;

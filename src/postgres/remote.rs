@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::{FutureExt, TryStreamExt};
+use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Client, Row, Statement};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -26,12 +27,14 @@ pub struct RemoteSession {
     _leaving: DropGuard,
     route: Route,
     dbname: String,
+    /// `pg_database.oid` of it, for as long as the session lasts.
+    oid: String,
     version_num: i32,
     /// The database has no encoding: it is `SQL_ASCII`.
     any_bytes: bool,
     set_up_for: Extensions,
     timeouts: Timeouts,
-    own: Statements,
+    own: OnceCell<Statements>,
     hearing: Hearing,
     /// What was prepared in this session, by its text, until a plan does without it.
     prepared: Mutex<HashMap<String, Prepared>>,
@@ -39,11 +42,11 @@ pub struct RemoteSession {
 
 type Prepared = Result<Statement, tokio_postgres::Error>;
 
+/// What is only said in the database that has PoWA.
 struct Statements {
     now: Statement,
     extensions: Statement,
     databases: Statement,
-    version: Statement,
 }
 
 /// What is true in one transaction of a session.
@@ -87,6 +90,9 @@ pub struct RemoteVersions {
 const BEGIN: &str = "start transaction isolation level read committed read only; savepoint datasource";
 const ROLL_BACK: &str = "rollback to savepoint datasource";
 
+/// Asked when a session is opened, and hardly ever again.
+const VERSION: &str = include_str!("../../sql/remote/version.sql");
+
 impl RemoteSession {
     /// Opens the session.
     ///
@@ -99,21 +105,14 @@ impl RemoteSession {
         let leaving = left.clone().drop_guard();
         let driver = drive_until(after_farewell(left), line, Side::Remote);
         let setting_up = async {
-            let (now, extensions, databases, version) = tokio::try_join!(
-                biased;
-                client.prepare(include_str!("../../sql/remote/now.sql")),
-                client.prepare(include_str!("../../sql/extensions.sql")),
-                client.prepare(include_str!("../../sql/remote/databases.sql")),
-                client.prepare(include_str!("../../sql/remote/version.sql")),
-            )?;
-            let own = Statements { now, extensions, databases, version };
-            let version = client.query_one(&own.version, &[]).await?;
-            Ok((own, version.try_get(0)?, version.try_get::<_, &str>(2)? == "SQL_ASCII"))
+            let version = client.query_typed_one(VERSION, &[]).await?;
+            let any_bytes = version.try_get::<_, &str>(2)? == "SQL_ASCII";
+            Ok((version.try_get(0)?, any_bytes, brief(version.try_get(3)?)))
         };
         let dbname = endpoint.dbname().to_owned();
         let doing = "set up a session";
         let timeouts = endpoint.timeouts();
-        let (own, version_num, any_bytes) = match timeout(timeouts.connect, setting_up).await {
+        let (version_num, any_bytes, oid) = match timeout(timeouts.connect, setting_up).await {
             Ok(set_up) => set_up.map_err(|error| failed(&driver, &dbname, doing, error))?,
             Err(_) => {
                 return Err(Error::elapsed(Side::Remote, in_database(&dbname, doing), timeouts.connect));
@@ -125,11 +124,12 @@ impl RemoteSession {
             _leaving: leaving,
             route,
             dbname,
+            oid,
             version_num,
             any_bytes,
             set_up_for,
             timeouts,
-            own,
+            own: OnceCell::new(),
             hearing: Hearing::new(),
             prepared: Mutex::default(),
         })
@@ -169,12 +169,13 @@ impl RemoteSession {
     /// The server does not answer as expected.
     pub async fn begin_server(&self) -> Result<RemoteServerInfo, Error> {
         let beginning = async {
+            let own = self.own().await?;
             let (_, now, extensions, databases) = tokio::try_join!(
                 biased;
                 self.client.batch_execute(BEGIN),
-                self.client.query_one(&self.own.now, &[]),
-                self.client.query(&self.own.extensions, &[]),
-                self.client.query(&self.own.databases, &[]),
+                self.client.query_one(&own.now, &[]),
+                self.client.query(&own.extensions, &[]),
+                self.client.query(&own.databases, &[]),
             )?;
             Ok(RemoteServerInfo {
                 database: database_info(&now)?,
@@ -185,17 +186,31 @@ impl RemoteSession {
         self.answer_to("begin a snapshot", beginning).await
     }
 
-    /// Begins the transaction of a snapshot in any other database.
+    async fn own(&self) -> Result<&Statements, tokio_postgres::Error> {
+        let preparing = async || {
+            let (now, extensions, databases) = tokio::try_join!(
+                biased;
+                self.client.prepare(include_str!("../../sql/remote/now.sql")),
+                self.client.prepare(include_str!("../../sql/extensions.sql")),
+                self.client.prepare(include_str!("../../sql/remote/databases.sql")),
+            )?;
+            Ok(Statements { now, extensions, databases })
+        };
+        self.own.get_or_try_init(preparing).await
+    }
+
+    /// Begins the transaction of a snapshot in any other database, of which all is known that has to be. Sent when first
+    /// polled, as [`Self::copy_out`] is, so that it costs no round trip of its own.
     ///
     /// # Errors
-    /// The server does not answer as expected.
-    pub async fn begin_database(&self) -> Result<DatabaseInfo, Error> {
-        let beginning = async {
-            let now = self.client.query_one(&self.own.now, &[]);
-            let (_, now) = tokio::try_join!(biased; self.client.batch_execute(BEGIN), now)?;
-            database_info(&now)
-        };
-        self.answer_to("begin a snapshot", beginning).await
+    /// The connection was lost.
+    pub async fn begin_database(&self) -> Result<(), Error> {
+        self.client.batch_execute(BEGIN).await.map_err(|error| self.failed("begin a snapshot", error))
+    }
+
+    /// The database that the session is in, in a snapshot of this time.
+    pub fn database_at(&self, now: &str) -> DatabaseInfo {
+        DatabaseInfo { now: now.to_owned(), oid: self.oid.clone(), name: self.dbname.clone() }
     }
 
     /// Prepares what is not prepared yet, inside the transaction, and forgets what is no longer asked for. What cannot
@@ -295,12 +310,12 @@ impl RemoteSession {
         self.client.batch_execute(ROLL_BACK).await
     }
 
-    /// Ends the transaction.
+    /// Ends the transaction. Sent when first polled, as [`Self::copy_out`] is.
     ///
     /// # Errors
     /// The connection was lost.
     pub async fn end(&self) -> Result<(), Error> {
-        self.answer_to("end the snapshot", self.client.batch_execute("commit")).await
+        self.client.batch_execute("commit").await.map_err(|error| self.failed("end the snapshot", error))
     }
 
     /// The versions the repository wants to know.
@@ -309,10 +324,11 @@ impl RemoteSession {
     /// The server does not answer as expected.
     pub async fn versions(&self) -> Result<RemoteVersions, Error> {
         let asking = async {
+            let own = self.own().await?;
             let (version, extensions, hypopg) = tokio::try_join!(
                 biased;
-                self.client.query_one(&self.own.version, &[]),
-                self.client.query(&self.own.extensions, &[]),
+                self.client.query_typed_one(VERSION, &[]),
+                self.client.query(&own.extensions, &[]),
                 self.client.query_typed(include_str!("../../sql/remote/hypopg_version.sql"), &[]),
             )?;
             Ok(RemoteVersions {

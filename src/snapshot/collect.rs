@@ -36,23 +36,25 @@ fn failure(datasource: impl Into<String>, error: &Error) -> SourceFailure {
 }
 
 impl Collector<'_> {
-    /// Collects the datasources of one database, inside the transaction that was begun in the session, and ends it.
+    /// Collects the datasources of one database, inside the transaction that is begun, or was, in the session, and ends it.
     ///
     /// All requests are sent without waiting for an answer, so that they cost one round trip; what has not been
     /// prepared yet costs another one.
     pub(super) async fn collect_and_end(
         &self,
         session: &RemoteSession,
+        begin: impl Future<Output = Result<(), Error>>,
         database: &DatabaseInfo,
         datasources: &[Datasource<'_>],
     ) -> Result<Vec<Outcome>, super::Error> {
         let collecting = async {
             session.prepare(datasources.iter().map(|datasource| &*datasource.query)).await;
             let collecting = datasources.iter().map(|source| self.collect_one(session, database, source).boxed());
-            let outcomes = in_order(collecting.collect()).await;
-            (outcomes, session.end().await)
+            tokio::join!(biased; in_order(collecting.collect()), session.end())
         };
-        let (mut outcomes, ended) = session.unless_silent("collect", collecting).await?;
+        let collecting = async { tokio::join!(biased; begin, collecting) };
+        let (begun, (mut outcomes, ended)) = session.unless_silent("collect", collecting).await?;
+        begun?;
         match ended {
             Ok(()) => Ok(outcomes),
             // The end tells only that it is over; what it began with tells why.
@@ -148,7 +150,7 @@ impl Collector<'_> {
         now: &str,
     ) -> Result<Vec<Outcome>, super::Error> {
         let session = sessions.database(&plan.database).await.map_err(super::Error::NoSession)?;
-        let database = DatabaseInfo { now: now.to_owned(), ..session.begin_database().await? };
-        self.collect_and_end(&session, &database, &plan.datasources).await
+        let database = session.database_at(now);
+        self.collect_and_end(&session, session.begin_database(), &database, &plan.datasources).await
     }
 }

@@ -9,6 +9,7 @@ mod report;
 mod sessions;
 
 use std::fmt;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -130,7 +131,7 @@ impl Snapshot<'_> {
         let collector = Collector { server: self.server, spool: &spool };
         let collecting = async {
             tokio::join!(
-                collector.collect_and_end(&session, &server.database, &plan.main),
+                collector.collect_and_end(&session, ready(Ok(())), &server.database, &plan.main),
                 collector.collect_databases(sessions, &plan.others, self.config.limits.databases, &server.database.now),
             )
         };

@@ -41,7 +41,7 @@ impl Report {
     /// With what came of the load, and of all before.
     pub(super) fn add(&mut self, loaded: &Loaded, failures: &Failures) {
         self.datasources -= loaded.refused.len();
-        let refused = loaded.refused.iter().map(|(name, error)| format!("{name}: {}", error.in_full()));
+        let refused = loaded.refused.iter().map(ToString::to_string);
         let failed = loaded.failed_functions.iter().map(|reason| format!("{reason} (repository server)"));
         self.errors = refused.chain(failed).collect::<Failures>().before(failures).lines();
     }

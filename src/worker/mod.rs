@@ -3,7 +3,7 @@
 mod context;
 mod handle;
 mod next;
-mod schedule;
+pub mod schedule;
 mod status;
 mod take;
 mod trouble;
@@ -12,7 +12,7 @@ mod waiting;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -26,6 +26,7 @@ use crate::snapshot::{self, Sessions};
 use handle::Shared;
 use next::{Next, State};
 use schedule::{Last, Schedule};
+use take::{SILENCE, held_until};
 use trouble::{Step, Trouble};
 use waiting::Waiting;
 
@@ -173,8 +174,12 @@ impl Worker {
     }
 
     /// Gets to where snapshots can be taken: connected, with the versions saved and the last snapshot known.
+    ///
+    /// It takes a turn, as collecting does: a fleet that was just started would connect all at once, and keep itself waiting.
     async fn connect(&mut self) {
-        match self.try_to_connect().await {
+        let collects = Arc::clone(&self.context.collects);
+        let mut turn = Some(collects.acquire_owned().await.expect("nobody closes the semaphore"));
+        match held_until(sleep(SILENCE), &mut turn, self.try_to_connect()).await {
             Ok(()) => match &self.trouble {
                 // Whether that has gone, the next snapshot shows.
                 Some(trouble) if !trouble.ends_with_connection() => {

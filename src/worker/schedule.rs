@@ -13,14 +13,14 @@ const GOLDEN: f64 = 0.618_033_988_749_895;
 
 /// The grid of one server.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Schedule {
+pub struct Schedule {
     phase: Duration,
     frequency: Duration,
 }
 
 /// What is known of the snapshot before.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Last {
+pub enum Last {
     /// There was none, or none that a worker since this one's start knows of and that is recent.
     Overdue,
     At {
@@ -32,14 +32,14 @@ pub(super) enum Last {
 
 impl Schedule {
     /// The grid of a server with that id and frequency.
-    pub(super) fn new(server: ServerId, frequency: Duration) -> Self {
+    pub fn new(server: ServerId, frequency: Duration) -> Self {
         let phase = frequency.mul_f64((f64::from(server.get()) * GOLDEN).fract());
         Self { phase, frequency }
     }
 
     /// What a worker that starts, or gets another frequency, makes of the age of the last snapshot: one older than the
     /// frequency is overdue.
-    pub(super) fn resume(&self, age: Option<Duration>, now: SystemTime) -> Last {
+    pub fn resume(&self, age: Option<Duration>, now: SystemTime) -> Last {
         match age {
             Some(age) if age < self.frequency => {
                 Last::At { begun: now - age, quiet_until: now - age + self.frequency / 2 }
@@ -53,7 +53,7 @@ impl Schedule {
     ///
     /// One that was forced, or comes late by more than half a frequency, is followed by a pause of at least that; one
     /// that comes a little late does not shift the grid. What passes while a snapshot is under way is not made up for.
-    pub(super) fn taken(&self, due: SystemTime, begun: SystemTime, ended: SystemTime) -> (Last, u64) {
+    pub fn taken(&self, due: SystemTime, begun: SystemTime, ended: SystemTime) -> (Last, u64) {
         let half = self.frequency / 2;
         let late = begun.duration_since(due).unwrap_or_default();
         let from = if late < half { due } else { begun } + half;
@@ -67,7 +67,7 @@ impl Schedule {
     }
 
     /// When the next snapshot is due; a time that is not after `now` means at once.
-    pub(super) fn due(&self, last: Last, now: SystemTime) -> SystemTime {
+    pub fn due(&self, last: Last, now: SystemTime) -> SystemTime {
         match last {
             // A clock that was set back makes the last snapshot one of the future, which says nothing.
             Last::At { begun, quiet_until } if begun <= now => self.point_after(quiet_until),
@@ -76,7 +76,7 @@ impl Schedule {
     }
 
     /// Whether a point of the grid after the one that was due has passed.
-    pub(super) fn has_passed(&self, due: SystemTime, now: SystemTime) -> bool {
+    pub fn has_passed(&self, due: SystemTime, now: SystemTime) -> bool {
         self.point_after(due) <= now
     }
 

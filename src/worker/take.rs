@@ -15,7 +15,7 @@ use crate::postgres::{self, Side};
 use crate::snapshot::{self, CatalogRefresh, Collected, Report, Snapshot};
 
 /// A server that says nothing for this long does not count among those being collected: another one may begin.
-const SILENCE: Duration = Duration::from_secs(1);
+pub(super) const SILENCE: Duration = Duration::from_secs(1);
 
 /// Neither does one that takes longer, be it by a word now and then.
 const LONGEST_TURN: Duration = Duration::from_secs(30);
@@ -185,7 +185,7 @@ impl Worker {
 }
 
 /// Works, and holds the turn until then at most.
-async fn held_until<T>(
+pub(super) async fn held_until<T>(
     then: impl Future<Output = ()>,
     turn: &mut Option<OwnedSemaphorePermit>,
     work: impl Future<Output = T>,

@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use deadpool::managed::Object;
-use deadpool_postgres::{GenericClient, Transaction};
+use deadpool_postgres::ClientWrapper;
 use tokio::runtime::Handle;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use tokio_util::task::TaskTracker;
 
 use super::pool::{Opener, PooledSession};
+use crate::postgres::extensions::UnusablePowa;
 use crate::postgres::session::extensions_of;
 use crate::postgres::{Error, Extensions, PowaVersion, Side};
 
@@ -23,55 +24,62 @@ pub(super) struct Conversation {
     in_flight: AtomicUsize,
     /// Has the tasks that cancel what was left behind.
     cancelling: TaskTracker,
-    doing: &'static str,
-    pub(super) extensions: Extensions,
-    pub(super) powa: PowaVersion,
+    pub(super) doing: &'static str,
 }
 
 impl Conversation {
-    pub(super) async fn begin(
-        session: Object<Opener>,
-        cancelling: TaskTracker,
-        doing: &'static str,
-    ) -> Result<Self, Error> {
-        let nothing_yet = PowaVersion::default();
-        let mut conversation = Self {
-            session: Some(session),
-            in_flight: AtomicUsize::new(0),
-            cancelling,
-            doing,
-            extensions: Extensions::default(),
-            powa: nothing_yet,
-        };
-        let rows = conversation.query(include_str!("../../../sql/extensions.sql"), &[]).await?;
-        let unreadable = |error| Error::new(Side::Repository, doing, error);
-        conversation.extensions = extensions_of(&rows).map_err(unreadable)?;
-        conversation.powa = conversation
-            .extensions
-            .usable_powa()
-            .map_err(|unusable| Error::found(Side::Repository, doing, unusable.to_string()))?;
-        Ok(conversation)
+    /// Nothing is said yet.
+    pub(super) fn new(session: Object<Opener>, cancelling: TaskTracker, doing: &'static str) -> Self {
+        Self { session: Some(session), in_flight: AtomicUsize::new(0), cancelling, doing }
+    }
+
+    fn session(&self) -> &PooledSession {
+        self.session.as_ref().expect("it is there until the drop")
+    }
+
+    /// The extensions, as they were when somebody last looked in this session.
+    pub(super) fn extensions(&self) -> &Extensions {
+        &self.session().extensions
+    }
+
+    /// The version of PoWA, likewise.
+    ///
+    /// # Errors
+    /// There is none that can be worked with.
+    pub(super) fn powa(&self) -> Result<PowaVersion, Error> {
+        let unusable = |unusable: UnusablePowa| Error::found(Side::Repository, self.doing, unusable.to_string());
+        self.extensions().usable_powa().map_err(unusable)
+    }
+
+    /// Looks at the extensions.
+    pub(super) async fn look(&self) -> Result<Extensions, Error> {
+        let rows = self.query(include_str!("../../../sql/extensions.sql"), &[]).await?;
+        extensions_of(&rows).map_err(|error| Error::new(Side::Repository, self.doing, error))
+    }
+
+    /// The extensions that somebody found.
+    pub(super) fn take_up(&mut self, found: Extensions) {
+        self.session.as_mut().expect("it is there until the drop").extensions = found;
     }
 
     pub(super) async fn query(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
-        let client = &self.session.as_ref().expect("it is there until the drop").client;
+        let client = &self.session().client;
         let failed = |error| Error::new(Side::Repository, self.doing, error);
-        let sql = expand(&self.extensions, (self.doing, sql))?;
+        let sql = expand(self.extensions(), (self.doing, sql))?;
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let result = async { client.query(&client.prepare_cached(&sql).await?, values).await }.await;
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         result.map_err(failed)
     }
 
-    /// Begins a transaction, which counts as a statement that is under way until [`Self::settled`].
-    pub(super) async fn transaction(&mut self) -> Result<Transaction<'_>, Error> {
+    /// For work of many statements, which is under way until [`Self::end_work`].
+    pub(super) fn begin_work(&self) -> &ClientWrapper {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let client = &mut self.session.as_mut().expect("it is there until the drop").client;
-        client.transaction().await.map_err(|error| Error::new(Side::Repository, self.doing, error))
+        &self.session().client
     }
 
-    /// The transaction has ended, and the server has said so.
-    pub(super) fn settled(&mut self) {
+    /// The work has ended, and the server has said so.
+    pub(super) fn end_work(&self) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -93,19 +101,7 @@ async fn cancel(session: PooledSession) {
     }
 }
 
-/// Runs a statement with `{powa}` in its text.
-pub(super) async fn query(
-    client: &impl GenericClient,
-    extensions: &Extensions,
-    (doing, sql): (&str, &str),
-    values: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<Row>, Error> {
-    let failed = |error| Error::new(Side::Repository, doing, error);
-    let sql = expand(extensions, (doing, sql))?;
-    let statement = client.prepare_cached(&sql).await.map_err(failed)?;
-    client.query(&statement, values).await.map_err(failed)
-}
-
-fn expand(extensions: &Extensions, (doing, sql): (&str, &str)) -> Result<String, Error> {
+/// Puts the schema of PoWA in place of `{powa}`.
+pub(super) fn expand(extensions: &Extensions, (doing, sql): (&str, &str)) -> Result<String, Error> {
     extensions.expand(sql).map_err(|unknown| Error::found(Side::Repository, doing, unknown.to_string()))
 }

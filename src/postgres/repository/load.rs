@@ -1,16 +1,19 @@
 //! The load of a snapshot, in one transaction.
+//!
+//! What can be sent together is: beginning, a round trip for each table that gets rows (`tables`), taking the snapshot,
+//! and the end, before which all has to be known.
 
-use std::pin::pin;
+use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use deadpool_postgres::Transaction;
-use futures_util::SinkExt;
+use deadpool_postgres::ClientWrapper;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::committed::was_committed;
-use super::conversation::query;
+use super::conversation::expand;
+use super::tables::{Failed, Tables};
 use super::{Repository, Sources};
 
 use crate::failures::Failures;
@@ -18,7 +21,9 @@ use crate::postgres::{Error, Side};
 use crate::server::ServerId;
 use crate::spool::SpooledRows;
 
-const DOING: &str = "load the snapshot";
+pub(super) const DOING: &str = "load the snapshot";
+
+const APPENDING: &str = "report errors in powa_snapshot_metas";
 
 /// All there is to load for one snapshot.
 pub struct Load<'a> {
@@ -46,11 +51,24 @@ pub struct LoadTurn(#[expect(dead_code, reason = "it is held, not used")] OwnedS
 /// What became of a load that was committed.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// Datasources whose rows the repository refused, with the reason.
-    pub refused: Vec<(String, Error)>,
+    /// Datasources whose rows the repository refused.
+    pub refused: Vec<Refused>,
     /// What `powa_take_snapshot()` says of functions that failed inside it. It has put that into
     /// `powa_snapshot_metas.errors` itself.
     pub failed_functions: Vec<String>,
+}
+
+/// A datasource whose rows the repository refused.
+#[derive(Debug)]
+pub struct Refused {
+    pub datasource: String,
+    pub reason: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.datasource, self.reason)
+    }
 }
 
 impl Repository {
@@ -66,33 +84,35 @@ impl Repository {
     /// The repository cannot be reached, or `powa_take_snapshot()` fails. Rows that a table refuses are no error of the
     /// load: they cost their datasource only.
     pub async fn load(&self, load: Load<'_>, attempt: &mut Option<Attempt>, _turn: LoadTurn) -> Result<Loaded, Error> {
-        let mut conversation = self.converse(DOING).await?;
+        let conversation = self.session(DOING).await?;
         // The server's own limit, for each statement, comes first, and tells more.
         let limit = self.timeouts.snapshot + self.timeouts.connect;
         let loading = async {
             if let Some(before) = attempt {
-                let is_there = was_committed(&conversation, before.transaction).await?;
+                let is_there = self.unless_gone(DOING, was_committed(&conversation, before.transaction)).await?;
                 if let Some(before) = attempt.take().filter(|_| is_there) {
                     return Ok(before.loaded);
                 }
             }
-            let transaction = conversation.transaction().await?;
-            let loaded = match load_into(&transaction, load).await {
+            let frame = Frame::of(&load)?;
+            let client = conversation.begin_work();
+            let loaded = match self.load_into(client, load, &frame).await {
                 Ok(written) => {
-                    *attempt = Some(written);
-                    match transaction.commit().await.map_err(|error| Error::new(Side::Repository, DOING, error)) {
+                    let written = attempt.insert(written);
+                    match frame.commit(client, &written.loaded.refused).await {
                         // Lost on the way: the attempt stays, to be asked about.
                         Err(error) if error.is_connection() => return Err(error),
                         ended => ended.and(Ok(attempt.take().expect("it was written").loaded)),
                     }
                 }
-                Err(error) => {
+                Err(Failed { error, can_be_rolled_back: false }) => return Err(error),
+                Err(Failed { error, .. }) => {
                     // That it failed is said already.
-                    drop(transaction.rollback().await);
+                    drop(client.batch_execute("rollback").await);
                     Err(error)
                 }
             };
-            conversation.settled();
+            conversation.end_work();
             loaded
         };
         match timeout(limit, loading).await {
@@ -104,79 +124,103 @@ impl Repository {
             }
         }
     }
-}
 
-/// What was written is not there before it is committed.
-async fn load_into(transaction: &Transaction<'_>, load: Load<'_>) -> Result<Attempt, Error> {
-    let session_name = format!("PoWA collector - repo_conn for worker {}", load.name);
-    let extensions = &load.sources.extensions;
-    let name_session = ("name the session", include_str!("../../../sql/repository/name_session.sql"));
-    query(transaction, extensions, name_session, &[&session_name]).await?;
+    /// What was written is not there before it is committed.
+    async fn load_into(&self, client: &ClientWrapper, load: Load<'_>, frame: &Frame<'_>) -> Result<Attempt, Failed> {
+        let failed = |doing: &'static str| move |error| Error::new(Side::Repository, doing, error);
+        let id = load.server.get();
+        let extensions = &load.sources.extensions;
+        let taking = "run powa_take_snapshot()";
+        let take_snapshot = expand(extensions, (taking, include_str!("../../../sql/repository/take_snapshot.sql")))?;
 
-    let mut refused = Vec::new();
-    for piece in load.pieces {
-        match load_piece(transaction, piece).await? {
-            Ok(()) => {}
-            // It may be taken the next time, and is not to be had again from the remote server.
-            Err(error) if error.is_of_the_moment() && !load.is_last_try => return Err(error),
-            Err(error) => refused.push((piece.name().to_owned(), error)),
+        let mut tables = Tables::of(load.pieces, load.is_last_try);
+        let question = tables.question();
+        let preparing = async {
+            // Before the transaction, in which what comes after a failure would fail too.
+            let (tables, take_snapshot) =
+                tokio::join!(biased; tables.prepare(client), client.prepare_cached(&take_snapshot));
+            tables.and(take_snapshot.map_err(|error| failed(taking)(error).into()))
+        };
+        // The first word tells whether there is still somebody at the other end.
+        let beginning = async { client.batch_execute("begin").await.map_err(failed(DOING)) };
+        let (take_snapshot, (), (), answer) = tokio::try_join!(
+            biased;
+            preparing,
+            async { Ok(self.unless_gone(DOING, beginning).await?) },
+            async { Ok(frame.name_session(client).await?) },
+            async { Ok(client.batch_execute(&question).await) },
+        )?;
+        if answer.is_err() {
+            let (begun, named, asked) = tokio::join!(
+                biased;
+                client.batch_execute("rollback; begin"),
+                frame.name_session(client),
+                tables.ask_each(client),
+            );
+            begun.map_err(failed(DOING))?;
+            named?;
+            asked?;
         }
+        let taking_it = async { client.query_one(&take_snapshot, &[&id]).await };
+        let (refused, taken) = tables.copy(client, taking_it).await?;
+        let taken = taken.map_err(failed(taking))?;
+        let unreadable = failed(DOING);
+        let (failures, transaction): (i32, i64) =
+            (taken.try_get(0).map_err(unreadable)?, taken.try_get(1).map_err(unreadable)?);
+        let failed_functions = if failures > 0 {
+            let doing = "read powa_snapshot_metas";
+            let reasons = expand(extensions, (doing, include_str!("../../../sql/repository/snapshot_errors.sql")))?;
+            let rows = client.query_typed(&reasons, &[(&id, Type::INT4)]).await.map_err(failed(doing))?;
+            rows.iter().flat_map(|row| row.try_get::<_, Vec<String>>(0).unwrap_or_default()).collect()
+        } else {
+            vec![]
+        };
+        Ok(Attempt { transaction, loaded: Loaded { refused, failed_functions } })
     }
-
-    let id = load.server.get();
-    let take_snapshot = ("run powa_take_snapshot()", include_str!("../../../sql/repository/take_snapshot.sql"));
-    let taken = query(transaction, extensions, take_snapshot, &[&id]).await?;
-    let unreadable = |error| Error::new(Side::Repository, DOING, error);
-    let (failed, id_of_transaction): (i32, i64) = match taken.first() {
-        Some(row) => (row.try_get(0).map_err(unreadable)?, row.try_get(1).map_err(unreadable)?),
-        None => return Err(Error::found(Side::Repository, DOING, "powa_take_snapshot() gave no row")),
-    };
-    let failed_functions = if failed > 0 {
-        let reasons = ("read powa_snapshot_metas", include_str!("../../../sql/repository/snapshot_errors.sql"));
-        let rows = query(transaction, extensions, reasons, &[&id]).await?;
-        rows.iter().flat_map(|row| row.try_get::<_, Vec<String>>(0).unwrap_or_default()).collect()
-    } else {
-        vec![]
-    };
-
-    // It has reset the errors and changed the session's name, so both come after it.
-    let failures: Failures = refused.iter().map(|(name, error)| format!("{name}: {}", error.in_full())).collect();
-    let errors = failures.before(load.failures).lines();
-    if !errors.is_empty() {
-        let append = include_str!("../../../sql/repository/append_errors.sql");
-        query(transaction, extensions, ("report errors in powa_snapshot_metas", append), &[&id, &errors]).await?;
-    }
-    query(transaction, extensions, name_session, &[&session_name]).await?;
-    Ok(Attempt { transaction: id_of_transaction, loaded: Loaded { refused, failed_functions } })
 }
 
-/// The outer result is the transaction's, the inner one the datasource's.
-async fn load_piece(transaction: &Transaction<'_>, piece: &mut SpooledRows) -> Result<Result<(), Error>, Error> {
-    let failed = |error| Error::new(Side::Repository, DOING, error);
-    transaction.batch_execute("savepoint datasource").await.map_err(failed)?;
-    let copied = copy_in(transaction, piece).await;
-    let after = if copied.is_ok() {
-        "release savepoint datasource"
-    } else {
-        "rollback to savepoint datasource; release savepoint datasource"
-    };
-    transaction.batch_execute(after).await.map_err(failed)?;
-    Ok(copied)
+/// What is around the load in its transaction. All of it is sent without being prepared, for which there would be an
+/// answer to wait for.
+struct Frame<'a> {
+    server: ServerId,
+    session_name: String,
+    failures: &'a Failures,
+    append_errors: String,
 }
 
-async fn copy_in(transaction: &Transaction<'_>, piece: &mut SpooledRows) -> Result<(), Error> {
-    let target = piece.target().to_owned();
-    let failed = |error| Error::new(Side::Repository, format!("load it into {target}"), error);
-    let statement = transaction.prepare_cached(&format!("copy {target} from stdin")).await.map_err(failed)?;
-    piece.rewind();
-    let mut sink = pin!(transaction.copy_in::<_, Bytes>(&statement).await.map_err(failed)?);
-    loop {
-        let part = piece.next_part().await.map_err(|error| Error::local(Side::Repository, "read the spool", error))?;
-        if part.is_empty() {
-            break;
-        }
-        sink.send(part).await.map_err(failed)?;
+impl<'a> Frame<'a> {
+    fn of(load: &Load<'a>) -> Result<Self, Error> {
+        let append_errors = include_str!("../../../sql/repository/append_errors.sql");
+        Ok(Self {
+            server: load.server,
+            session_name: format!("PoWA collector - repo_conn for worker {}", load.name),
+            failures: load.failures,
+            append_errors: expand(&load.sources.extensions, (APPENDING, append_errors))?,
+        })
     }
-    sink.finish().await.map_err(failed)?;
-    Ok(())
+
+    async fn name_session(&self, client: &ClientWrapper) -> Result<(), Error> {
+        let sql = include_str!("../../../sql/repository/name_session.sql");
+        let named = client.query_typed(sql, &[(&self.session_name, Type::TEXT)]).await;
+        named.map(drop).map_err(|error| Error::new(Side::Repository, "name the session", error))
+    }
+
+    /// Commits, or fails: where what comes before the commit fails, that is a roll-back.
+    async fn commit(&self, client: &ClientWrapper, refused: &[Refused]) -> Result<(), Error> {
+        let appending = async {
+            let errors = refused.iter().collect::<Failures>().before(self.failures).lines();
+            if errors.is_empty() {
+                return Ok(());
+            }
+            let values: [(&(dyn ToSql + Sync), Type); 2] =
+                [(&self.server.get(), Type::INT4), (&errors, Type::TEXT_ARRAY)];
+            let appended = client.query_typed(&self.append_errors, &values).await;
+            appended.map(drop).map_err(|error| Error::new(Side::Repository, APPENDING, error))
+        };
+        // powa_take_snapshot() has reset the errors and changed the session's name, so both come after it.
+        let (appended, named, committed) =
+            tokio::join!(biased; appending, self.name_session(client), client.batch_execute("commit"));
+        let committed = committed.map_err(|error| Error::new(Side::Repository, DOING, error));
+        appended.and(named).and(committed)
+    }
 }

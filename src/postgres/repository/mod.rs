@@ -5,8 +5,10 @@ mod conversation;
 mod load;
 mod pool;
 mod sources;
+mod tables;
 mod versions;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,13 +17,13 @@ use deadpool_postgres::Runtime;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_postgres::Row;
-use tokio_postgres::types::FromSql;
+use tokio_postgres::types::{FromSql, ToSql};
 use tokio_util::task::TaskTracker;
 
 pub use load::{Attempt, Load, LoadTurn, Loaded};
 pub use sources::{Catalog, DatabaseModule, Module, Sources};
 
-use super::{Endpoint, Error, Side};
+use super::{Endpoint, Error, Extensions, Side};
 use crate::config::{self, Limits};
 use crate::secret::Secret;
 use crate::server::{InvalidServer, Server, ServerId, ServerRow};
@@ -99,24 +101,21 @@ impl Repository {
         self.pool.retain(|_, _| false);
     }
 
-    /// Bounds a conversation of short statements.
-    async fn briefly<T>(&self, doing: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        within(self.timeouts.query, doing, work).await
-    }
-
-    /// Begins a conversation. To be called outside of what bounds the conversation: with a repository of several hosts,
-    /// to open a session may take longer.
-    async fn converse(&self, doing: &'static str) -> Result<Conversation, Error> {
+    /// A session of the pool, in which nothing was said yet.
+    async fn session(&self, doing: &'static str) -> Result<Conversation, Error> {
         let session = self.pool.get().await.map_err(|error| match error {
             PoolError::Backend(error) => error.in_order_to(doing),
             PoolError::Timeout(_) => Error::no_session(Side::Repository, doing, "no connection could be had in time"),
             other => Error::no_session(Side::Repository, doing, other.to_string()),
         })?;
-        // The first round trip tells whether there is still somebody at the other end. It takes as long as opening a
-        // session may, and not as long as a query.
-        let beginning = Conversation::begin(session, self.cancelling.clone(), doing);
-        match timeout(self.timeouts.connect, beginning).await {
-            Ok(begun) => begun,
+        Ok(Conversation::new(session, self.cancelling.clone(), doing))
+    }
+
+    /// Bounds the first round trip in a session: it tells whether there is still somebody at the other end. It takes as
+    /// long as opening a session may, and not as long as a query.
+    async fn unless_gone<T>(&self, doing: &str, first: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        match timeout(self.timeouts.connect, first).await {
+            Ok(answer) => answer,
             Err(_) => {
                 // What lay idle beside it is no better.
                 self.forget_sessions();
@@ -125,25 +124,40 @@ impl Repository {
         }
     }
 
+    /// Says short statements. What they depend on, which is where PoWA is, and in which version, is looked at in the
+    /// round trip of the first of them, which takes it to be as it was the last time in this session. Was it not, that is
+    /// what comes of it, to be taken up before they are said again.
+    ///
+    /// The time begins with a session: with a repository of several hosts, to open one may take longer.
+    async fn say<T>(
+        &self,
+        conversation: &Conversation,
+        saying: impl Future<Output = Result<T, Error>>,
+    ) -> Result<ControlFlow<T, Extensions>, Error> {
+        let doing = conversation.doing;
+        let looking = self.unless_gone(doing, conversation.look());
+        let saying = async { Ok(within(self.timeouts.query, doing, saying).await) };
+        let (found, said) = tokio::try_join!(biased; looking, saying)?;
+        if found != *conversation.extensions() {
+            return Ok(ControlFlow::Continue(found));
+        }
+        conversation.powa()?;
+        said.map(ControlFlow::Break)
+    }
+
     /// The servers to collect from: all with a frequency above zero.
     ///
     /// # Errors
     /// The repository cannot be reached, or has no PoWA that the daemon can work with.
     pub async fn servers(&self) -> Result<ServerList, Error> {
-        let doing = "read powa_servers";
-        let conversation = self.converse(doing).await?;
-        self.briefly(doing, async {
-            let rows = conversation.query(include_str!("../../../sql/repository/servers.sql"), &[]).await?;
-            let mut list = ServerList::default();
-            for row in &rows {
-                match server_row(row).and_then(Server::parse) {
-                    Ok(server) => list.servers.push(server),
-                    Err(invalid) => list.invalid.push(invalid),
-                }
+        let mut conversation = self.session("read powa_servers").await?;
+        loop {
+            let reading = conversation.query(include_str!("../../../sql/repository/servers.sql"), &[]);
+            match self.say(&conversation, reading).await? {
+                ControlFlow::Break(rows) => return Ok(ServerList::of(&rows)),
+                ControlFlow::Continue(found) => conversation.take_up(found),
             }
-            Ok(list)
-        })
-        .await
+        }
     }
 
     /// Whether the server is registered, and how old its last snapshot is.
@@ -151,20 +165,16 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, or does not answer as expected.
     pub async fn registration(&self, server: ServerId) -> Result<Registration, Error> {
-        let doing = "read powa_snapshot_metas";
-        let conversation = self.converse(doing).await?;
-        self.briefly(doing, async {
-            let sql = include_str!("../../../sql/repository/registration.sql");
-            let rows = conversation.query(sql, &[&server.get()]).await?;
-            Ok(match rows.first() {
-                None => Registration::Missing,
-                Some(row) => {
-                    let seconds: Option<f64> = row.try_get(0).ok().flatten();
-                    Registration::Present(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
-                }
-            })
-        })
-        .await
+        let id = server.get();
+        let mut conversation = self.session("read powa_snapshot_metas").await?;
+        loop {
+            let values: [&(dyn ToSql + Sync); 1] = [&id];
+            let reading = conversation.query(include_str!("../../../sql/repository/registration.sql"), &values);
+            match self.say(&conversation, reading).await? {
+                ControlFlow::Break(rows) => return Ok(Registration::of(&rows)),
+                ControlFlow::Continue(found) => conversation.take_up(found),
+            }
+        }
     }
 
     /// Replaces the errors of a server whose snapshot could not be taken at all.
@@ -172,14 +182,37 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, or refuses.
     pub async fn replace_errors(&self, server: ServerId, errors: &[String]) -> Result<(), Error> {
-        let doing = "report an error in powa_snapshot_metas";
-        let conversation = self.converse(doing).await?;
-        self.briefly(doing, async {
-            let sql = include_str!("../../../sql/repository/replace_errors.sql");
-            conversation.query(sql, &[&server.get(), &errors]).await?;
-            Ok(())
-        })
-        .await
+        let id = server.get();
+        let mut conversation = self.session("report an error in powa_snapshot_metas").await?;
+        loop {
+            let values: [&(dyn ToSql + Sync); 2] = [&id, &errors];
+            let writing = conversation.query(include_str!("../../../sql/repository/replace_errors.sql"), &values);
+            match self.say(&conversation, writing).await? {
+                ControlFlow::Break(_) => return Ok(()),
+                ControlFlow::Continue(found) => conversation.take_up(found),
+            }
+        }
+    }
+}
+
+impl ServerList {
+    fn of(rows: &[Row]) -> Self {
+        let mut list = Self::default();
+        for row in rows {
+            match server_row(row).and_then(Server::parse) {
+                Ok(server) => list.servers.push(server),
+                Err(invalid) => list.invalid.push(invalid),
+            }
+        }
+        list
+    }
+}
+
+impl Registration {
+    fn of(rows: &[Row]) -> Self {
+        let Some(row) = rows.first() else { return Self::Missing };
+        let seconds: Option<f64> = row.try_get(0).ok().flatten();
+        Self::Present(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
     }
 }
 

@@ -4,7 +4,7 @@ use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use deadpool_postgres::ClientWrapper;
 
 use crate::postgres::connect::{Opened, Route, drive};
-use crate::postgres::{Endpoint, Error, Side};
+use crate::postgres::{Endpoint, Error, Extensions, Side};
 
 pub(super) type Pool = managed::Pool<Opener>;
 
@@ -15,6 +15,8 @@ pub(super) struct Opener(pub(super) Endpoint);
 pub(super) struct PooledSession {
     pub(super) client: ClientWrapper,
     pub(super) route: Route,
+    /// What was found when somebody last looked.
+    pub(super) extensions: Extensions,
 }
 
 impl managed::Manager for Opener {
@@ -22,9 +24,9 @@ impl managed::Manager for Opener {
     type Error = Error;
 
     async fn create(&self) -> Result<PooledSession, Error> {
-        let Opened { client, line, route, .. } = self.0.open().await?;
+        let Opened { client, line, route, set_up_for } = self.0.open().await?;
         let driver = drive(line, Side::Repository);
-        Ok(PooledSession { client: ClientWrapper::new(client, driver.task), route })
+        Ok(PooledSession { client: ClientWrapper::new(client, driver.task), route, extensions: set_up_for })
     }
 
     async fn recycle(&self, session: &mut PooledSession, _: &Metrics) -> RecycleResult<Error> {

@@ -1,5 +1,7 @@
 //! What is to be collected from a server, as PoWA's tables have it.
 
+use std::ops::ControlFlow;
+
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -57,27 +59,33 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, or does not answer as expected.
     pub async fn sources(&self, server: ServerId, version_num: i32) -> Result<Sources, Error> {
-        let doing = "read what is to be collected";
-        let conversation = self.converse(doing).await?;
-        let unreadable = |error| Error::new(Side::Repository, doing, error);
-        self.briefly(doing, async {
-            let id = server.get();
-            if !conversation.powa.has_modules() {
-                let sql = include_str!("../../../sql/repository/modules_powa4.sql");
-                let modules = conversation.query(sql, &[&id]).await?;
-                return Sources::of(&conversation, (&modules, &[], &[])).map_err(unreadable);
+        let mut conversation = self.session("read what is to be collected").await?;
+        loop {
+            match self.say(&conversation, read(&conversation, server, version_num)).await? {
+                ControlFlow::Break(sources) => return Ok(sources),
+                ControlFlow::Continue(found) => conversation.take_up(found),
             }
-            let of_server: &[&(dyn ToSql + Sync)] = &[&id];
-            let of_version: &[&(dyn ToSql + Sync)] = &[&id, &version_num];
-            let (modules, database_modules, catalogs) = tokio::try_join!(
-                conversation.query(include_str!("../../../sql/repository/modules_powa5.sql"), of_server),
-                conversation.query(include_str!("../../../sql/repository/database_modules.sql"), of_version),
-                conversation.query(include_str!("../../../sql/repository/catalogs.sql"), of_version),
-            )?;
-            Sources::of(&conversation, (&modules, &database_modules, &catalogs)).map_err(unreadable)
-        })
-        .await
+        }
     }
+}
+
+async fn read(conversation: &Conversation, server: ServerId, version_num: i32) -> Result<Sources, Error> {
+    let unreadable = |error| Error::new(Side::Repository, conversation.doing, error);
+    let id = server.get();
+    let powa = conversation.powa()?;
+    if !powa.has_modules() {
+        let sql = include_str!("../../../sql/repository/modules_powa4.sql");
+        let modules = conversation.query(sql, &[&id]).await?;
+        return Sources::of(conversation.extensions(), powa, (&modules, &[], &[])).map_err(unreadable);
+    }
+    let of_server: &[&(dyn ToSql + Sync)] = &[&id];
+    let of_version: &[&(dyn ToSql + Sync)] = &[&id, &version_num];
+    let (modules, database_modules, catalogs) = tokio::try_join!(
+        conversation.query(include_str!("../../../sql/repository/modules_powa5.sql"), of_server),
+        conversation.query(include_str!("../../../sql/repository/database_modules.sql"), of_version),
+        conversation.query(include_str!("../../../sql/repository/catalogs.sql"), of_version),
+    )?;
+    Sources::of(conversation.extensions(), powa, (&modules, &database_modules, &catalogs)).map_err(unreadable)
 }
 
 fn module(row: &Row) -> Result<Module, tokio_postgres::Error> {
@@ -109,12 +117,13 @@ fn catalog(row: &Row) -> Result<Catalog, tokio_postgres::Error> {
 
 impl Sources {
     fn of(
-        conversation: &Conversation,
+        extensions: &Extensions,
+        powa: PowaVersion,
         (modules, database_modules, catalogs): (&[Row], &[Row], &[Row]),
     ) -> Result<Self, tokio_postgres::Error> {
         Ok(Self {
-            extensions: conversation.extensions.clone(),
-            powa: conversation.powa.clone(),
+            extensions: extensions.clone(),
+            powa,
             modules: modules.iter().map(module).collect::<Result<_, _>>()?,
             database_modules: database_modules.iter().map(database_module).collect::<Result<_, _>>()?,
             catalogs: catalogs.iter().map(catalog).collect::<Result<_, _>>()?,

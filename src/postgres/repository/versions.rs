@@ -1,6 +1,9 @@
 //! Keeps `powa_servers.version` and the versions of extensions up to date.
 
+use std::ops::ControlFlow;
+
 use super::Repository;
+use super::conversation::Conversation;
 use crate::postgres::{Error, PowaVersion, RemoteVersions, Side};
 use crate::server::ServerId;
 
@@ -11,36 +14,43 @@ impl Repository {
     /// The repository cannot be reached, or refuses.
     pub async fn save_versions(&self, server: ServerId, versions: &RemoteVersions) -> Result<(), Error> {
         let doing = "save the versions of PostgreSQL and of its extensions";
-        let conversation = self.converse(doing).await?;
-        let unreadable = |error| Error::new(Side::Repository, doing, error);
-        self.briefly(doing, async {
-            if conversation.powa.is_4_0() {
-                return Ok(());
+        let mut conversation = self.session(doing).await?;
+        loop {
+            match self.say(&conversation, save(&conversation, server, versions)).await? {
+                ControlFlow::Break(()) => return Ok(()),
+                ControlFlow::Continue(found) => conversation.take_up(found),
             }
-            let sql = VersionStatements::of(&conversation.powa);
-            let id = server.get();
-            let save_server = include_str!("../../../sql/repository/save_server_version.sql");
-            conversation.query(save_server, &[&id, &versions.server]).await?;
-            let mut hypopg_is_tracked = false;
-            for row in conversation.query(sql.tracked, &[&id]).await? {
-                let name: String = row.try_get(0).map_err(unreadable)?;
-                let saved: Option<String> = row.try_get(1).map_err(unreadable)?;
-                let is_hypopg = name == "hypopg";
-                hypopg_is_tracked |= is_hypopg;
-                let found = if is_hypopg { versions.hypopg.as_deref() } else { versions.extensions.version(&name) };
-                if let Some(found) = found.filter(|found| saved.as_deref() != Some(*found)) {
-                    conversation.query(sql.save, &[&id, &name, &found]).await?;
-                } else if is_hypopg && found.is_none() {
-                    conversation.query(sql.forget, &[&id, &name]).await?;
-                }
-            }
-            if let Some(hypopg) = versions.hypopg.as_deref().filter(|_| !hypopg_is_tracked) {
-                conversation.query(sql.add, &[&id, &"hypopg", &hypopg]).await?;
-            }
-            Ok(())
-        })
-        .await
+        }
     }
+}
+
+async fn save(conversation: &Conversation, server: ServerId, versions: &RemoteVersions) -> Result<(), Error> {
+    let unreadable = |error| Error::new(Side::Repository, conversation.doing, error);
+    let powa = conversation.powa()?;
+    if powa.is_4_0() {
+        return Ok(());
+    }
+    let sql = VersionStatements::of(&powa);
+    let id = server.get();
+    let save_server = include_str!("../../../sql/repository/save_server_version.sql");
+    conversation.query(save_server, &[&id, &versions.server]).await?;
+    let mut hypopg_is_tracked = false;
+    for row in conversation.query(sql.tracked, &[&id]).await? {
+        let name: String = row.try_get(0).map_err(unreadable)?;
+        let saved: Option<String> = row.try_get(1).map_err(unreadable)?;
+        let is_hypopg = name == "hypopg";
+        hypopg_is_tracked |= is_hypopg;
+        let found = if is_hypopg { versions.hypopg.as_deref() } else { versions.extensions.version(&name) };
+        if let Some(found) = found.filter(|found| saved.as_deref() != Some(*found)) {
+            conversation.query(sql.save, &[&id, &name, &found]).await?;
+        } else if is_hypopg && found.is_none() {
+            conversation.query(sql.forget, &[&id, &name]).await?;
+        }
+    }
+    if let Some(hypopg) = versions.hypopg.as_deref().filter(|_| !hypopg_is_tracked) {
+        conversation.query(sql.add, &[&id, &"hypopg", &hypopg]).await?;
+    }
+    Ok(())
 }
 
 /// The table that keeps the versions of a server's extensions is another one in PoWA 5.

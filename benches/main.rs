@@ -1,0 +1,7 @@
+//! How fast is what is pure, and done for every row, notification or wait?
+
+mod copy_text;
+mod protocol;
+mod schedule;
+
+criterion::criterion_main!(copy_text::benches, protocol::benches, schedule::benches);
