@@ -5,6 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use lab::{Cluster, Registration};
 use postgres::Client;
@@ -27,6 +28,7 @@ tests![
     a_stranger_that_talks_without_end_is_not_listened_to,
     one_that_falls_silent_while_a_session_is_set_up_has_no_more_than_one_connection,
     a_session_that_is_not_needed_any_more_says_goodbye,
+    a_fleet_is_not_connected_to_all_at_once,
 ];
 
 /// Takes connections, and never says a word.
@@ -362,7 +364,7 @@ fn open_files(collector: &Collector) -> usize {
 }
 
 fn one_that_falls_silent_while_a_session_is_set_up_has_no_more_than_one_connection(scene: &Scene) {
-    let stalling = Stalling::before(scene.remote_server(), b"datistemplate");
+    let stalling = Stalling::before(scene.remote_server(), b"server_encoding");
     let server = scene.register_as(Registration { port: stalling.port, ..Registration::of(scene.remote_server()) });
     let collector = scene.collector_with(json!({"timeouts": {"connect": 1}, "remote": {"sslmode": "disable"}}));
     let error = scene.wait_for_error(server, "could not set up a session in database");
@@ -392,4 +394,17 @@ fn a_session_that_is_not_needed_any_more_says_goodbye(scene: &Scene) {
     let mut elsewhere = remote.connect("postgres").unwrap();
     let abandoned: i64 = wait_for("its session to end", || Some(elsewhere.query_opt(ended, &[]).unwrap()?.get(0)));
     assert_eq!(abandoned, 0);
+}
+
+fn a_fleet_is_not_connected_to_all_at_once(scene: &Scene) {
+    let silent = [(); 4].map(|()| Silent::start());
+    for Silent { port, .. } in &silent {
+        scene.register_as(Registration { port: *port, ..Registration::of(scene.remote_server()) });
+    }
+    let started = Instant::now();
+    let _collector = scene.collector_with(json!({"limits": {"collects": 1}}));
+    wait_until("all to be tried", || silent.iter().all(|silent| silent.taken.load(Ordering::Relaxed) > 0));
+    // Each has its turn for a second, and is then waited for while the next one has it.
+    let waited = started.elapsed();
+    assert!(Duration::from_secs(3) <= waited && waited < Duration::from_secs(10), "{waited:?}");
 }

@@ -13,7 +13,8 @@ tests![
     the_same_rows_arrive_whatever_roles_and_databases_set,
     a_time_that_is_enough_for_nothing_is_enough_to_set_another,
     a_datasource_waits_for_a_lock_as_long_as_the_role_says,
-    a_datasource_waits_for_a_lock_for_two_seconds_where_nobody_says;
+    a_datasource_waits_for_a_lock_for_two_seconds_where_nobody_says,
+    a_setting_in_the_connection_string_holds_while_a_snapshot_is_loaded;
     only 4:
     an_extension_that_is_moved_is_found_again,
 ];
@@ -226,6 +227,25 @@ fn assert_waited(scene: &Scene, lock_timeout: Option<&str>, expected: Range<u128
     let waited: u128 = waited.trim().parse().unwrap();
     let longest = expected.end + stopwatch.stood_still().as_millis();
     assert!((expected.start..longest).contains(&waited), "{waited} ms");
+}
+
+fn a_setting_in_the_connection_string_holds_while_a_snapshot_is_loaded(scene: &Scene) {
+    // The laboratory's own is off, and the statement_timeout is one of those that the collector decides about.
+    let witness = "create table seen (commits text, patience text);
+        create function witness() returns trigger language plpgsql as $$ begin
+            insert into public.seen
+            values (current_setting('synchronous_commit'), current_setting('statement_timeout'));
+            return new;
+        end $$;
+        create trigger witness after update of snapts on powa_snapshot_metas for each row execute function witness()";
+    scene.repository().batch_execute(witness).unwrap();
+    let server = scene.register();
+    let dsn = scene.dsn("postgres") + " options='-csynchronous_commit=local -cstatement_timeout=1ms'";
+    let _collector = scene.collector_with(json!({"repository": {"dsn": dsn}}));
+    scene.wait_for_snapshots(server, 1);
+    let as_given = "select count(*) from seen where commits = 'local' and patience = '10min'";
+    assert!(scene.count(as_given) > 0);
+    assert_eq!(scene.count("select count(*) from seen") - scene.count(as_given), 0);
 }
 
 fn an_extension_that_is_moved_is_found_again(scene: &Scene) {

@@ -127,7 +127,7 @@ struct Libpq {
 impl Libpq {
     fn ask(texts: &[String]) -> Self {
         let python = python();
-        assert!(python.exists(), "psycopg2 is not on this machine: scripts/install-powa-web");
+        assert!(python.exists(), "psycopg2 is not on this machine: scripts/install-python-programs powa-web");
         let mut asked = Command::new(python)
             .args(["-c", include_str!("libpq/ask.py")])
             .env_clear()

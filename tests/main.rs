@@ -17,10 +17,12 @@ mod libpq;
 mod password_files;
 mod permissions;
 mod powa_web;
+mod refused_rows;
 mod reload;
 mod remote_faults;
 mod repository_faults;
 mod repository_ways;
+mod round_trips;
 mod rows;
 mod secrets;
 mod sessions;
@@ -72,10 +74,12 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("password_files", password_files::TESTS),
         ("permissions", permissions::TESTS),
         ("powa_web", powa_web::TESTS),
+        ("refused_rows", refused_rows::TESTS),
         ("reload", reload::TESTS),
         ("remote_faults", remote_faults::TESTS),
         ("repository_faults", repository_faults::TESTS),
         ("repository_ways", repository_ways::TESTS),
+        ("round_trips", round_trips::TESTS),
         ("rows", rows::TESTS),
         ("secrets", secrets::TESTS),
         ("sessions", sessions::TESTS),

@@ -301,7 +301,9 @@ impl<'a> Gate<'a> {
         let mut command = program();
         // The environment is about the remote servers; the repository has no TLS.
         let repository = format!("{} sslmode=disable", scene.dsn("postgres"));
-        let config = json!({"repository": {"dsn": repository}, "remote": {"servers": overrides}});
+        // A machine that is slow is no difference: psql would wait as long as it takes.
+        let timeouts = json!({"connect": 50, "query": 50});
+        let config = json!({"repository": {"dsn": repository}, "timeouts": timeouts, "remote": {"servers": overrides}});
         command.arg("-c").arg(scene.config(config)).env("HOME", &self.home);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let collector = Collector::run(command);

@@ -129,7 +129,10 @@ impl Process {
         let version = scene.generation().powa_version();
         let series = home().join(version.splitn(3, '.').take(2).collect::<Vec<_>>().join("."));
         let script = series.join("bin/powa-web");
-        assert!(script.exists(), "powa-web for PoWA {version} is not on this machine: scripts/install-powa-web");
+        assert!(
+            script.exists(),
+            "powa-web for PoWA {version} is not on this machine: scripts/install-python-programs powa-web"
+        );
 
         let row = scene.repository().query_one("select host(inet_server_addr()), inet_server_port()", &[]).unwrap();
         let (host, database_port): (String, i32) = (row.get(0), row.get(1));
@@ -155,7 +158,7 @@ impl Process {
             .stdout(output.try_clone().unwrap())
             .stderr(output)
             .spawn()
-            .expect("setpriv is here: scripts/install-powa-web");
+            .expect("setpriv is here: scripts/install-python-programs powa-web");
         Self { child, log }
     }
 
