@@ -74,8 +74,11 @@ fn whichever_datasources_are_refused_each_says_so_and_the_others_arrive(scene: &
     for refused in choices(&all) {
         execute(scene, &refused, "alter table {table} add column unexpected int");
         let told = loads.wait_without(&all, &refused);
-        assert_eq!(told.len(), refused.len(), "{told:?}");
-        assert!(told.iter().all(|error| error.contains("missing data for column \"unexpected\"")), "{told:?}");
+        // Without the databases, PoWA cannot keep the statements of one that another test has just made, and says so.
+        let (missing, others): (Vec<_>, Vec<_>) =
+            told.iter().partition(|error| error.contains("missing data for column \"unexpected\""));
+        assert_eq!(missing.len(), refused.len(), "{told:?}");
+        assert!(others.iter().all(|error| error.contains("powa_take_snapshot")), "{told:?}");
         execute(scene, &refused, "alter table {table} drop column unexpected");
     }
     wait_until("the errors to be gone", || loads.last() == (all.clone(), vec![]));
