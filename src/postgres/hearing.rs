@@ -1,9 +1,12 @@
 //! When was a server last heard of? The time that it takes to keep what it has said is not the server's silence: until
 //! that is done, nobody listens.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::poll;
 use tokio::time::{Instant, sleep_until};
 
 /// Heard in one session, of which several parts may listen at once.
@@ -28,6 +31,19 @@ impl Hearing {
     pub(super) fn hear(&self) {
         let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.heard.store(now, Ordering::Relaxed);
+    }
+
+    /// Waits for what it says next. What is here already, like most rows, was heard with those before.
+    pub(super) async fn listen_to<T>(&self, saying: impl Future<Output = T>) -> T {
+        let mut saying = pin!(saying);
+        match poll!(&mut saying) {
+            Poll::Ready(said) => said,
+            Poll::Pending => {
+                let said = saying.await;
+                self.hear();
+                said
+            }
+        }
     }
 
     /// Keeps something that it has said.
@@ -81,6 +97,20 @@ mod tests {
         let begun = Instant::now();
         hearing.silence(LIMIT).await;
         assert!(begun.elapsed() < LIMIT * 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_had_to_be_waited_for_is_heard_when_it_comes() {
+        let hearing = Hearing::new();
+        let listening = async {
+            for _ in 0..5 {
+                hearing.listen_to(sleep(LIMIT * 9 / 10)).await;
+            }
+        };
+        tokio::select! {
+            () = listening => {}
+            () = hearing.silence(LIMIT) => panic!("it spoke"),
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::copy_text::RowPrefixer;
-use crate::spool::{BLOCK, SpooledRows, Writer};
+use crate::spool::{SpooledRows, Writer};
 
 /// Takes what a datasource's `COPY` gives.
 pub struct IncomingRows {
@@ -17,13 +17,19 @@ impl IncomingRows {
         Self { prefixer: RowPrefixer::new(columns), writer }
     }
 
-    /// Takes the next piece. A spool that is broken takes nothing: it ends the snapshot, and says why itself.
-    pub(super) async fn take(&mut self, piece: &[u8]) {
-        // A row may be of any length; no more than a block of it is here twice.
-        for part in piece.chunks(BLOCK) {
-            self.prefixer.push(part, self.writer.block());
-            self.writer.make_room().await.ok();
-        }
+    /// Takes the next piece, of a block at most: a row may be of any length, and no more than that of it is here twice.
+    /// [`Self::make_room`] has to follow if it is full then.
+    pub(super) fn push(&mut self, piece: &[u8]) {
+        self.prefixer.push(piece, self.writer.block());
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.writer.is_full()
+    }
+
+    /// A spool that is broken takes nothing: it ends the snapshot, and says why itself.
+    pub(super) async fn make_room(&mut self) {
+        self.writer.make_room().await.ok();
     }
 
     /// Ends the taking.

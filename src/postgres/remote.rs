@@ -18,6 +18,7 @@ use super::incoming::IncomingRows;
 use super::session::extensions_of;
 use super::{Endpoint, Error, Extensions, Side};
 use crate::config::Timeouts;
+use crate::spool::BLOCK;
 
 /// A session in one database of a remote server.
 pub struct RemoteSession {
@@ -269,8 +270,13 @@ impl RemoteSession {
         let failed = |error| self.failed("read it", error);
         let statement = prepared?;
         let mut stream = pin!(self.client.copy_out(&statement).await.map_err(failed)?);
-        while let Some(piece) = stream.try_next().await.map_err(failed)? {
-            self.hearing.while_keeping(rows.take(&piece)).await;
+        while let Some(piece) = self.hearing.listen_to(stream.try_next()).await.map_err(failed)? {
+            for part in piece.chunks(BLOCK) {
+                rows.push(part);
+                if rows.is_full() {
+                    self.hearing.while_keeping(rows.make_room()).await;
+                }
+            }
         }
         Ok(())
     }

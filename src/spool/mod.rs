@@ -17,6 +17,9 @@ use log::Log;
 /// Bytes of one datasource that are gathered before they are appended to the log.
 pub const BLOCK: usize = 32 * 1024;
 
+/// What a block begins with: most datasources have little to say.
+const FIRST: usize = 2 * 1024;
+
 /// Bytes read back at a time.
 const PART: u64 = 128 * 1024;
 
@@ -76,9 +79,17 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Where to put what comes next. [`Self::make_room`] has to follow.
+    /// Where to put what comes next. [`Self::make_room`] has to follow if it is full then.
     pub fn block(&mut self) -> &mut Vec<u8> {
+        if self.block.capacity() == 0 {
+            self.block.reserve(FIRST);
+        }
         &mut self.block
+    }
+
+    /// Whether there is enough in the block to be handed on.
+    pub fn is_full(&self) -> bool {
+        self.block.len() >= BLOCK
     }
 
     /// Hands on what is in the block, if it is enough.
@@ -86,7 +97,7 @@ impl Writer {
     /// # Errors
     /// The temporary file cannot be made or written to.
     pub async fn make_room(&mut self) -> io::Result<()> {
-        if self.block.len() < BLOCK {
+        if !self.is_full() {
             return Ok(());
         }
         self.flush().await
