@@ -20,7 +20,7 @@ pub use sessions::Sessions;
 use crate::config::Config;
 use crate::failures::Failures;
 use crate::postgres::{
-    self, Attempt, LoadTurn, PowaVersion, RemoteServerInfo, RemoteSession, Repository, Side, Sources,
+    self, Attempt, Care, LoadTurn, PowaVersion, RemoteServerInfo, RemoteSession, Repository, Side, Sources,
 };
 use crate::server::ServerId;
 use crate::spool::{Spool, SpooledRows};
@@ -171,7 +171,7 @@ impl Snapshot<'_> {
     ///
     /// # Errors
     /// The repository cannot be talked to, or refuses the snapshot as a whole.
-    pub async fn load(&self, collected: &mut Collected, turn: LoadTurn, is_last_try: bool) -> Result<Report, Error> {
+    pub async fn load(&self, collected: &mut Collected, turn: LoadTurn, care: Care) -> Result<Report, Error> {
         let started = Instant::now();
         let load = postgres::Load {
             server: self.server,
@@ -179,7 +179,7 @@ impl Snapshot<'_> {
             sources: &collected.sources,
             pieces: &mut collected.pieces,
             failures: &collected.failures,
-            is_last_try,
+            care,
         };
         let loaded = self.repository.load(load, &mut collected.attempt, turn).await?;
         let mut report = collected.report.clone();

@@ -11,7 +11,7 @@ use super::Worker;
 use super::schedule::Last;
 use super::trouble::Step;
 use super::waiting::{Tries, Waiting};
-use crate::postgres::{self, Side};
+use crate::postgres::{self, Care, Side};
 use crate::snapshot::{self, CatalogRefresh, Collected, Report, Snapshot};
 
 /// A server that says nothing for this long does not count among those being collected: another one may begin.
@@ -113,7 +113,15 @@ impl Worker {
             turn = self.context.repository.turn_to_load() => turn,
         };
         drop(collecting);
-        match snapshot.load(&mut waiting.collected, turn, waiting.tries.are_almost_used_up()).await {
+        let care = if waiting.tries.are_almost_used_up() {
+            Care::LastTry
+        } else if self.errors.is_empty() {
+            Care::Trusting
+        } else {
+            // Most likely, what went wrong the last time does so again.
+            Care::Careful
+        };
+        match snapshot.load(&mut waiting.collected, turn, care).await {
             Ok(report) => self.loaded(&report),
             Err(error) => {
                 let cancel = self.cancel.clone();

@@ -34,8 +34,22 @@ pub struct Load<'a> {
     pub pieces: &'a mut [SpooledRows],
     /// What has failed before the load.
     pub failures: &'a Failures,
-    /// There will be no other: what the repository cannot take just now is left out.
-    pub is_last_try: bool,
+    pub care: Care,
+}
+
+/// How much care is taken that a table that refuses its rows costs only these.
+///
+/// A savepoint for each table takes a transaction id each, and answers to each: a fleet would use up ids some forty times
+/// as fast, for what hardly ever happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Care {
+    /// None. If a table refuses, the load begins anew, carefully.
+    Trusting,
+    /// A savepoint for each table. What the repository cannot take just now fails the load: it may be taken the next
+    /// time, and is not to be had again from the remote server.
+    Careful,
+    /// There will be no other try: what the repository cannot take just now is left out as well.
+    LastTry,
 }
 
 /// A load whose commit was asked for: whether it is there, only the repository can tell.
@@ -84,45 +98,54 @@ impl Repository {
     /// The repository cannot be reached, or `powa_take_snapshot()` fails. Rows that a table refuses are no error of the
     /// load: they cost their datasource only.
     pub async fn load(&self, load: Load<'_>, attempt: &mut Option<Attempt>, _turn: LoadTurn) -> Result<Loaded, Error> {
-        let conversation = self.session(DOING).await?;
         // The server's own limit, for each statement, comes first, and tells more.
         let limit = self.timeouts.snapshot + self.timeouts.connect;
         let loading = async {
-            if let Some(before) = attempt {
-                let is_there = self.unless_gone(DOING, was_committed(&conversation, before.transaction)).await?;
-                if let Some(before) = attempt.take().filter(|_| is_there) {
-                    return Ok(before.loaded);
+            match self.try_to_load(Load { pieces: &mut *load.pieces, ..load }, attempt).await {
+                Err(Failed { is_for_want_of_care: true, .. }) => {
+                    self.try_to_load(Load { care: Care::Careful, ..load }, attempt).await
                 }
+                tried => tried,
             }
-            let frame = Frame::of(&load)?;
-            let client = conversation.begin_work();
-            let loaded = match self.load_into(client, load, &frame).await {
-                Ok(written) => {
-                    let written = attempt.insert(written);
-                    match frame.commit(client, &written.loaded.refused).await {
-                        // Lost on the way: the attempt stays, to be asked about.
-                        Err(error) if error.is_connection() => return Err(error),
-                        ended => ended.and(Ok(attempt.take().expect("it was written").loaded)),
-                    }
-                }
-                Err(Failed { error, can_be_rolled_back: false }) => return Err(error),
-                Err(Failed { error, .. }) => {
-                    // That it failed is said already.
-                    drop(client.batch_execute("rollback").await);
-                    Err(error)
-                }
-            };
-            conversation.end_work();
-            loaded
         };
         match timeout(limit, loading).await {
-            Ok(loaded) => loaded,
+            Ok(loaded) => loaded.map_err(|failed| failed.error),
             // Not a repository that is away: it was there, and would take as long again.
             Err(_) => {
                 let reason = format!("it took longer than {} s; raise timeouts.snapshot if it has to", limit.as_secs());
                 Err(Error::found(Side::Repository, DOING, reason))
             }
         }
+    }
+
+    async fn try_to_load(&self, load: Load<'_>, attempt: &mut Option<Attempt>) -> Result<Loaded, Failed> {
+        let conversation = self.session(DOING).await?;
+        if let Some(before) = attempt {
+            let is_there = self.unless_gone(DOING, was_committed(&conversation, before.transaction)).await?;
+            if let Some(before) = attempt.take().filter(|_| is_there) {
+                return Ok(before.loaded);
+            }
+        }
+        let frame = Frame::of(&load)?;
+        let client = conversation.begin_work();
+        let loaded = match self.load_into(client, load, &frame).await {
+            Ok(written) => {
+                let written = attempt.insert(written);
+                match frame.commit(client, &written.loaded.refused).await {
+                    // Lost on the way: the attempt stays, to be asked about.
+                    Err(error) if error.is_connection() => return Err(error.into()),
+                    ended => ended.and(Ok(attempt.take().expect("it was written").loaded)).map_err(Failed::from),
+                }
+            }
+            Err(failed @ Failed { can_be_rolled_back: false, .. }) => return Err(failed),
+            Err(failed) => {
+                // That it failed is said already.
+                drop(client.batch_execute("rollback").await);
+                Err(failed)
+            }
+        };
+        conversation.end_work();
+        loaded
     }
 
     /// What was written is not there before it is committed.
@@ -133,7 +156,7 @@ impl Repository {
         let taking = "run powa_take_snapshot()";
         let take_snapshot = expand(extensions, (taking, include_str!("../../../sql/repository/take_snapshot.sql")))?;
 
-        let mut tables = Tables::of(load.pieces, load.is_last_try);
+        let mut tables = Tables::of(load.pieces, load.care);
         let question = tables.question();
         let preparing = async {
             // Before the transaction, in which what comes after a failure would fail too.

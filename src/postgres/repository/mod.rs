@@ -20,7 +20,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 use tokio_util::task::TaskTracker;
 
-pub use load::{Attempt, Load, LoadTurn, Loaded};
+pub use load::{Attempt, Care, Load, LoadTurn, Loaded};
 pub use sources::{Catalog, DatabaseModule, Module, Sources};
 
 use super::{Endpoint, Error, Extensions, Side};

@@ -9,7 +9,7 @@ use deadpool_postgres::ClientWrapper;
 use futures_util::{FutureExt, SinkExt};
 use tokio_postgres::{CopyInSink, Statement};
 
-use super::load::{DOING, Refused};
+use super::load::{Care, DOING, Refused};
 use crate::postgres::{Error, Side, in_order};
 use crate::spool::SpooledRows;
 
@@ -27,9 +27,7 @@ type Sink = Pin<Box<CopyInSink<Bytes>>>;
 pub(super) struct Tables<'a> {
     waiting: VecDeque<Table<'a>>,
     refused: Vec<Refused>,
-    /// What a table cannot take just now is left out. Otherwise it is an error: it may be taken the next time, and is
-    /// not to be had again from the remote server.
-    is_last_try: bool,
+    care: Care,
 }
 
 struct Table<'a> {
@@ -50,19 +48,29 @@ pub(super) struct Failed {
     pub(super) error: Error,
     /// The session is as good as before, but for the transaction, which has to be rolled back.
     pub(super) can_be_rolled_back: bool,
+    /// With more care, only a part of it would have failed.
+    pub(super) is_for_want_of_care: bool,
+}
+
+impl Failed {
+    /// What a table has against its rows.
+    fn for_want_of_care(error: Error) -> Self {
+        let is_for_want_of_care = !error.is_connection() && !error.is_of_the_moment();
+        Self { is_for_want_of_care, ..error.into() }
+    }
 }
 
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
         let can_be_rolled_back = !error.is_connection();
-        Self { error, can_be_rolled_back }
+        Self { error, can_be_rolled_back, is_for_want_of_care: false }
     }
 }
 
 impl<'a> Tables<'a> {
     /// Datasources without rows are left out. A table that is missing goes unnoticed then, and nothing is lost with it;
     /// the function that reads it in `powa_take_snapshot()` has its own say.
-    pub(super) fn of(pieces: &'a mut [SpooledRows], is_last_try: bool) -> Self {
+    pub(super) fn of(pieces: &'a mut [SpooledRows], care: Care) -> Self {
         let mut tables: Vec<Table<'a>> = Vec::new();
         let mut places = HashMap::new();
         for piece in pieces.iter_mut().filter(|piece| piece.rows() > 0) {
@@ -72,9 +80,9 @@ impl<'a> Tables<'a> {
             }
             tables[place].pieces.push(piece);
         }
-        // The last one is best alone: see `copy`.
+        // The last one is best alone: see `copy_carefully`.
         tables.sort_by_key(Table::is_one_datasource);
-        Self { waiting: tables.into(), refused: Vec::new(), is_last_try }
+        Self { waiting: tables.into(), refused: Vec::new(), care }
     }
 
     /// Prepares what the session has not prepared yet. A table that is not there is no matter here.
@@ -143,6 +151,34 @@ impl<'a> Tables<'a> {
     /// is between the data of one and those of the next goes with it. No more than a few parts of the spool are
     /// in memory: the next table's are not read before the repository has asked for them.
     pub(super) async fn copy<T>(
+        self,
+        client: &ClientWrapper,
+        then: impl Future<Output = T>,
+    ) -> Result<(Vec<Refused>, T), Failed> {
+        match self.care {
+            Care::Trusting => self.copy_trusting(client, then).await,
+            Care::Careful | Care::LastTry => self.copy_carefully(client, then).await,
+        }
+    }
+
+    async fn copy_trusting<T>(
+        self,
+        client: &ClientWrapper,
+        then: impl Future<Output = T>,
+    ) -> Result<(Vec<Refused>, T), Failed> {
+        let mut last: Option<Copying<'_>> = None;
+        for table in self.waiting {
+            let (ended, begun) = tokio::join!(biased; finish(last.take()), begin(client, &table));
+            // The next one was begun in a transaction that has failed, and the driver is lost.
+            ended.map_err(|error| Failed { can_be_rolled_back: false, ..Failed::for_want_of_care(error) })?;
+            last = Some(table.send(begun?).await);
+        }
+        let (ended, done) = tokio::join!(biased; finish(last), then);
+        ended.map_err(Failed::for_want_of_care)?;
+        Ok((self.refused, done))
+    }
+
+    async fn copy_carefully<T>(
         mut self,
         client: &ClientWrapper,
         then: impl Future<Output = T>,
@@ -151,16 +187,20 @@ impl<'a> Tables<'a> {
         loop {
             // If it fails, its datasources are tried one by one, so whether there is a next one is not known yet.
             if self.waiting.is_empty() && last.as_ref().is_some_and(|last| !last.table.is_one_datasource()) {
-                let ended = end(client, last.take()).await;
+                let ended = keep_or_undo(client, last.take()).await;
                 self.note(ended)?;
             }
             let Some(table) = self.waiting.pop_front() else { break };
-            let (ended, begun) = tokio::join!(biased; end(client, last.take()), begin(client, &table));
+            let (ended, _, begun) = tokio::join!(
+                biased;
+                keep_or_undo(client, last.take()),
+                client.batch_execute(SAVEPOINT),
+                begin(client, &table),
+            );
             self.note(ended)?;
-            let sink = begun.map_err(|error| Failed { error: table.failed(error), can_be_rolled_back: false })?;
-            last = Some(table.send(sink).await);
+            last = Some(table.send(begun?).await);
         }
-        let (ended, done) = tokio::join!(biased; end(client, last), then);
+        let (ended, done) = tokio::join!(biased; keep_or_undo(client, last), then);
         self.note(ended)?;
         Ok((self.refused, done))
     }
@@ -180,7 +220,7 @@ impl<'a> Tables<'a> {
     }
 
     fn refuse(&mut self, table: &Table<'_>, error: Error) -> Result<(), Failed> {
-        if error.is_connection() || error.is_of_the_moment() && !self.is_last_try {
+        if error.is_connection() || error.is_of_the_moment() && self.care != Care::LastTry {
             return Err(error.into());
         }
         let reason = error.in_full();
@@ -223,6 +263,18 @@ impl<'a> Table<'a> {
     }
 }
 
+impl<'a> Copying<'a> {
+    /// Waits for what the repository has to say of the rows.
+    async fn finish(self) -> (Table<'a>, Result<(), Error>) {
+        let Self { table, sent } = self;
+        let finished = match sent {
+            Ok(mut sink) => sink.as_mut().finish().await.map(drop).map_err(|error| table.failed(error)),
+            Err(error) => Err(error),
+        };
+        (table, finished)
+    }
+}
+
 async fn send(piece: &mut SpooledRows, sink: &mut Sink) -> Result<(), Error> {
     let mut is_row_open = false;
     piece.rewind();
@@ -240,25 +292,24 @@ async fn send(piece: &mut SpooledRows, sink: &mut Sink) -> Result<(), Error> {
     Ok(())
 }
 
-async fn begin(client: &ClientWrapper, table: &Table<'_>) -> Result<Sink, tokio_postgres::Error> {
+async fn begin(client: &ClientWrapper, table: &Table<'_>) -> Result<Sink, Failed> {
     let statement = table.statement.as_ref().expect("it was prepared, or refused");
-    let (_, sink) = tokio::join!(biased; client.batch_execute(SAVEPOINT), client.copy_in::<_, Bytes>(statement));
-    sink.map(Box::pin)
+    let begun = client.copy_in::<_, Bytes>(statement).await;
+    begun.map(Box::pin).map_err(|error| Failed { can_be_rolled_back: false, ..table.failed(error).into() })
 }
 
-async fn end<'a>(client: &ClientWrapper, last: Option<Copying<'a>>) -> Option<(Table<'a>, Result<(), Error>)> {
-    let Copying { table, sent } = last?;
-    let copying = async {
-        match sent {
-            Ok(mut sink) => sink.as_mut().finish().await.map_err(|error| table.failed(error)),
-            Err(error) => Err(error),
-        }
-    };
-    let (copied, _, undone) = tokio::join!(biased; copying, client.batch_execute(KEEP), client.batch_execute(UNDO));
-    let ended = match (copied, undone) {
-        // That it cannot be undone is the end of all.
-        (_, Err(error)) => Err(Error::new(Side::Repository, DOING, error)),
-        (copied, Ok(())) => copied.map(|_| ()),
-    };
+async fn finish(last: Option<Copying<'_>>) -> Result<(), Error> {
+    match last {
+        Some(last) => last.finish().await.1,
+        None => Ok(()),
+    }
+}
+
+async fn keep_or_undo<'a>(client: &ClientWrapper, last: Option<Copying<'a>>) -> Option<(Table<'a>, Result<(), Error>)> {
+    let last = last?;
+    let ((table, copied), _, undone) =
+        tokio::join!(biased; last.finish(), client.batch_execute(KEEP), client.batch_execute(UNDO));
+    // That it cannot be undone is the end of all.
+    let ended = undone.map_err(|error| Error::new(Side::Repository, DOING, error)).and(copied);
     Some((table, ended))
 }
