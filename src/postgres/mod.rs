@@ -30,6 +30,7 @@ pub use incoming::IncomingRows;
 pub use notifications::{Heard, Notification, Notifications};
 pub use remote::{DatabaseInfo, RemoteDatabase, RemoteServerInfo, RemoteSession, RemoteVersions};
 pub use repository::{
-    Attempt, Catalog, DatabaseModule, Load, LoadTurn, Loaded, Module, Registration, Repository, ServerList, Sources,
+    Attempt, BloatedTable, Catalog, DatabaseModule, Load, LoadTurn, Loaded, Module, Registration, Repository,
+    ServerList, Sources,
 };
 pub use tls::Connectors;
