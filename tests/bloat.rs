@@ -30,17 +30,6 @@ fn bound(scene: &Scene, role: &str, seconds: u32) -> Value {
     json!({"repository": {"dsn": scene.dsn(role), "bloat": 1}, "timeouts": {"snapshot": seconds}})
 }
 
-/// More than three megabytes of dead rows, and the transaction that keeps them from being vacuumed.
-fn bloat(scene: &Scene) -> Client {
-    let mut old = scene.repository();
-    old.batch_execute("begin isolation level repeatable read; select from powa_servers").unwrap();
-    let rows = "insert into powa_databases_src_tmp select -1, n, 'gone' from generate_series(1, 34000) n";
-    let mut repository = scene.repository();
-    repository.batch_execute(rows).unwrap();
-    repository.batch_execute("delete from powa_databases_src_tmp where srvid = -1").unwrap();
-    old
-}
-
 fn size(scene: &Scene) -> i64 {
     scene.count("select pg_relation_size('powa_databases_src_tmp')")
 }
@@ -49,7 +38,7 @@ fn a_table_that_has_bloated_is_emptied_beside_an_old_transaction(scene: &Scene) 
     let server = scene.register();
     let collector = scene.collector_with(bound(scene, "postgres", 20));
     scene.wait_for_snapshots(server, 1);
-    let mut old = bloat(scene);
+    let mut old = scene.bloat();
     collector.wait_to_say(EMPTIED);
     assert!(size(scene) < 1 << 20, "{}", size(scene));
     scene.wait_for_snapshots(server, scene.snapshots(server) + 2);
@@ -65,7 +54,7 @@ fn kept(scene: &Scene) -> i64 {
 }
 
 fn a_table_with_rows_of_somebody_is_left_alone(scene: &Scene) {
-    let _old = bloat(scene);
+    let _old = scene.bloat();
     scene.repository().batch_execute(KEPT).unwrap();
     let collector = scene.verbose_collector(bound(scene, "postgres", 4));
     wait_until("a second try", || collector.said("as it has rows").len() > 1);
@@ -80,7 +69,7 @@ fn a_table_with_rows_of_somebody_is_left_alone(scene: &Scene) {
 }
 
 fn a_table_that_somebody_uses_is_emptied_later(scene: &Scene) {
-    let _old = bloat(scene);
+    let _old = scene.bloat();
     let mut reading = scene.repository();
     let mut reader = reading.transaction().unwrap();
     reader.batch_execute("lock table powa_databases_src_tmp in access share mode").unwrap();
@@ -106,7 +95,7 @@ fn reader(scene: &Scene) -> String {
 
 fn a_table_that_may_not_be_emptied_is_said_once_with_the_cure(scene: &Scene) {
     let role = reader(scene);
-    let _old = bloat(scene);
+    let _old = scene.bloat();
     let collector = scene.verbose_collector(bound(scene, &role, 2));
     wait_until("a third look", || collector.said("may not be emptied by this role").len() > 2);
     let warnings = collector.said("WARN");
@@ -119,7 +108,7 @@ fn a_table_that_may_not_be_emptied_is_said_once_with_the_cure(scene: &Scene) {
 
 fn rows_that_row_security_hides_are_not_lost(scene: &Scene) {
     let role = reader(scene);
-    let _old = bloat(scene);
+    let _old = scene.bloat();
     let hide = format!(
         "{KEPT}; alter table powa_databases_src_tmp enable row level security;
         grant truncate on powa_databases_src_tmp to {role}"
@@ -131,7 +120,7 @@ fn rows_that_row_security_hides_are_not_lost(scene: &Scene) {
 }
 
 fn loads_under_way_are_waited_for(scene: &Scene) {
-    let _old = bloat(scene);
+    let _old = scene.bloat();
     let wait = "while exists (select from public.patience) loop perform pg_sleep(0.1); end loop;";
     scene.repository().batch_execute("create table public.patience as select 1 as one").unwrap();
     scene.repository().batch_execute(&delaying("powa_databases_snapshot", wait)).unwrap();
@@ -154,7 +143,7 @@ fn loads_under_way_are_waited_for(scene: &Scene) {
 }
 
 fn without_a_bound_nothing_is_emptied(scene: &Scene) {
-    let _old = bloat(scene);
+    let _old = scene.bloat();
     let server = scene.register();
     let mut config = bound(scene, "postgres", 20);
     config["repository"]["bloat"] = json!(0);
@@ -171,7 +160,7 @@ fn a_repository_that_freezes_meanwhile_holds_no_load_up(scene: &Scene) {
     let hosts = format!("{},{}", first.host(), second.host());
     let dsn = scene.dsn_at(&hosts, &format!("{},{}", first.port(), second.port()), "postgres");
     let config = json!({"repository": {"dsn": dsn, "bloat": 1}, "timeouts": {"connect": 1, "snapshot": 120}});
-    let _old = bloat(scene);
+    let _old = scene.bloat();
     let server = scene.register();
     // While all turns to load are taken, and the lock is had.
     first.when_server_says(b"LOCK TABLE", Act::Freeze);
@@ -185,7 +174,7 @@ fn a_repository_that_freezes_meanwhile_holds_no_load_up(scene: &Scene) {
 }
 
 fn a_stop_does_not_wait_for_it(scene: &Scene) {
-    let _old = bloat(scene);
+    let _old = scene.bloat();
     let mut reading = scene.repository();
     let mut reader = reading.transaction().unwrap();
     reader.batch_execute("lock table powa_databases_src_tmp in access share mode").unwrap();
@@ -200,4 +189,18 @@ fn a_stop_does_not_wait_for_it(scene: &Scene) {
     scene.wait_until_nobody_is_left();
     reader.rollback().unwrap();
     assert!(size(scene) > 3 << 20, "{}", size(scene));
+}
+
+impl Scene<'_> {
+    /// Has a table bloat to more than three megabytes of dead rows. Gives the transaction that keeps them from being
+    /// vacuumed.
+    pub fn bloat(&self) -> Client {
+        let mut old = self.repository();
+        old.batch_execute("begin isolation level repeatable read; select from powa_servers").unwrap();
+        let rows = "insert into powa_databases_src_tmp select -1, n, 'gone' from generate_series(1, 34000) n";
+        let mut repository = self.repository();
+        repository.batch_execute(rows).unwrap();
+        repository.batch_execute("delete from powa_databases_src_tmp where srvid = -1").unwrap();
+        old
+    }
 }
