@@ -8,7 +8,7 @@ use postgres::Client;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Scene, Stopwatch, delaying, tests, wait_until};
+use crate::support::{Scene, Stopwatch, delaying, log_of_server, tests, wait_until};
 
 tests![
     a_table_that_has_bloated_is_emptied_beside_an_old_transaction,
@@ -187,6 +187,9 @@ fn a_stop_does_not_wait_for_it(scene: &Scene) {
     let (status, took) = collector.wait();
     assert!(status.success() && took < Duration::from_secs(1), "{status}, {took:?}");
     scene.wait_until_nobody_is_left();
+    let said = log_of_server(&scene.repository_server().log());
+    let own = format!("PoWA collector - upkeep@{} ERROR:  canceling statement due to user request", scene.database);
+    assert!(said.contains(&own), "it was not cancelled");
     reader.rollback().unwrap();
     assert!(size(scene) > 3 << 20, "{}", size(scene));
 }
