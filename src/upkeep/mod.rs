@@ -23,7 +23,7 @@ impl Upkeep {
     /// It does nothing until it is polled. What is under way when it is dropped is cancelled.
     pub fn of(repository: Repository, config: &Config) -> Self {
         let Some(bound) = config.repository.bloat else { return Self(std::future::pending().boxed()) };
-        // A table takes others no more than one load may, each time: as rarely as that it does not matter.
+        // Each time, a table may take others as long as a load: so not again before as much time is theirs.
         let pause = config.timeouts.snapshot;
         let caring = async move {
             let mut left = Left::default();

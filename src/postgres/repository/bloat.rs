@@ -47,8 +47,8 @@ impl Repository {
 
     /// Empties a table if it has no row, and tells whether. Nobody of ours loads meanwhile.
     ///
-    /// It takes as much of the others' time as one load may: half of that for the loads under way to end, and half for
-    /// reading the table, which a load does twice.
+    /// It hardly takes more of the others' time than one load may: half of that for the loads under way to end, and half
+    /// for reading the table, which a load does twice.
     ///
     /// # Errors
     /// The repository cannot be reached, or refuses; somebody else has the table for longer than is waited; or it takes too
