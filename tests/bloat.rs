@@ -159,17 +159,25 @@ fn a_repository_that_freezes_meanwhile_holds_no_load_up(scene: &Scene) {
     let [first, second] = [(); 2].map(|()| Proxy::to(scene.repository_server()).unwrap());
     let hosts = format!("{},{}", first.host(), second.host());
     let dsn = scene.dsn_at(&hosts, &format!("{},{}", first.port(), second.port()), "postgres");
-    let config = json!({"repository": {"dsn": dsn, "bloat": 1}, "timeouts": {"connect": 1, "snapshot": 120}});
+    let config =
+        |bound: u32| json!({"repository": {"dsn": dsn, "bloat": bound}, "timeouts": {"connect": 1, "snapshot": 120}});
     let _old = scene.bloat();
-    let server = scene.register();
+    let server = scene.register_as(Registration { frequency: 3600, ..Registration::of(scene.remote_server()) });
+    let collector = scene.collector_with(config(0));
+    // Nothing else is under way then.
+    collector.wait_to_say("snapshot taken");
     // While all turns to load are taken, and the lock is had.
     first.when_server_says(b"LOCK TABLE", Act::Freeze);
-    let collector = scene.collector_with(config);
+    scene.config(config(1));
+    collector.signal(Signal::HUP);
     wait_until("the repository to freeze", || first.has_sprung());
     let frozen = Stopwatch::start();
-    let before = scene.snapshots(server);
-    scene.wait_for_snapshots(server, before + 1);
-    assert!(frozen.elapsed() < Duration::from_secs(40), "{:?}", frozen.elapsed());
+    collector.wait_to_say("listening for commands again");
+    wait_until("a snapshot to be forced", || {
+        scene.ask("FORCE_SNAPSHOT", &server.to_string()).starts_with("FORCE_SNAPSHOT OK")
+    });
+    scene.wait_for_snapshots(server, 2);
+    assert!(frozen.elapsed() < Duration::from_secs(50), "{:?}", frozen.elapsed());
     collector.wait_to_say(EMPTIED);
 }
 
