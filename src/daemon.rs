@@ -15,6 +15,7 @@ use crate::settings::{self, Error, Look, Seen, Settings};
 use crate::signals::{Request, Signals};
 use crate::supervisor::Supervisor;
 use crate::telemetry::Telemetry;
+use crate::upkeep::Upkeep;
 
 /// How often `powa_servers` is looked at, so that a newly registered server needs no reload.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
@@ -42,6 +43,7 @@ struct Daemon {
     endpoint: Endpoint,
     caller: mpsc::Sender<Call>,
     looking: Option<Looking>,
+    upkeep: Upkeep,
     /// A reload that is to begin, and who waits for it. However often it is asked for, it is one.
     reload: Option<Vec<Waiting>>,
     /// When it may begin: never so soon after the one before that all there is to do is to reload.
@@ -73,6 +75,7 @@ pub async fn run(location: Location, config: Config, telemetry: Telemetry) -> Re
         return Ok(());
     };
     let (caller, calls) = mpsc::channel(WAITING_CALLS);
+    let upkeep = Upkeep::of(context.repository.clone(), &context.config);
     let mut daemon = Daemon {
         location,
         telemetry,
@@ -82,6 +85,7 @@ pub async fn run(location: Location, config: Config, telemetry: Telemetry) -> Re
         endpoint,
         caller,
         looking: None,
+        upkeep,
         reload: None,
         next_reload: Instant::now(),
         invalid: Vec::new(),
@@ -144,6 +148,7 @@ impl Daemon {
                 () = self.supervisor.tend() => {}
                 () = self.listener.failed() => drop(self.listen_to(None)),
                 Some(_) = self.leaving.join_next() => {}
+                never = self.upkeep.go_on() => match never {},
             }
         }
     }
@@ -162,6 +167,7 @@ impl Daemon {
                 // Before anybody is told to go on: with what is open from before, they would wait for a server that
                 // has gone.
                 self.supervisor.context().repository.forget_sessions();
+                self.keep_up();
                 self.supervisor.repository_is_back();
                 self.look_again();
             }
@@ -214,6 +220,7 @@ impl Daemon {
                 if let Some(context) = seen.context {
                     self.telemetry.set_debug(context.config.debug);
                     self.supervisor.share(context);
+                    self.keep_up();
                 }
                 self.look_failed = None;
                 if reloaded {
@@ -247,6 +254,13 @@ impl Daemon {
         }
     }
 
+    /// Begins anew with the care for the repository. What was under way may wait for an answer that does not come any
+    /// more, and keeps loads waiting.
+    fn keep_up(&mut self) {
+        let context = self.supervisor.context();
+        self.upkeep = Upkeep::of(context.repository.clone(), &context.config);
+    }
+
     /// Gives the listener that was there before.
     fn listen_to(&mut self, channel: Option<Channel>) -> Listener {
         let listener = Listener::start(self.endpoint.clone(), channel, self.caller.clone(), Some(&self.listener));
@@ -274,6 +288,8 @@ impl Daemon {
         tracing::info!("stopping");
         // Whoever waits for them is told so by their end.
         (self.looking, self.reload) = (None, None);
+        // What it has under way is cancelled, and loads that waited for it can be finished.
+        drop(self.upkeep);
         let context = self.supervisor.context().clone();
         let stop = context.config.timeouts.stop;
         // What is cut off at the end of its time has some left to be cancelled in.

@@ -11,6 +11,7 @@ pub mod telemetry;
 
 pub mod control;
 pub mod supervisor;
+pub mod upkeep;
 pub mod worker;
 
 pub mod snapshot;

@@ -47,7 +47,9 @@ fn the_grants_of_the_readme_are_enough(scene: &Scene) {
         .execute("update powa_servers set powa_coalesce = 5, retention = '1 second' where id = $1", &[&server])
         .unwrap();
     let dsn = format!("{} password=s3cret", scene.dsn(&collector));
-    let running = scene.collector_with(json!({"repository": {"dsn": dsn}}));
+    let _old = scene.bloat();
+    let running = scene.collector_with(json!({"repository": {"dsn": dsn, "bloat": 1}}));
+    running.wait_to_say("and was emptied");
     scene.wait_for_snapshots(server, 6);
     // In PoWA 5.3.0, the purge of pg_qualstats calls a function that PoWA does not have: no right helps there.
     let flaw = "powa_prevent_concurrent_snapshot(integer, unknown) does not exist";

@@ -7,7 +7,7 @@ use lab::{Act, Proxy, Registration};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Collector, Listening, Scene, replacing, tests, wait_until};
+use crate::support::{Collector, Listening, Scene, delaying, replacing, tests, wait_until};
 
 tests![
     sigterm_ends_an_idle_collector_at_once,
@@ -75,7 +75,7 @@ fn a_load_that_has_begun_is_finished(scene: &Scene) {
     // It goes on for as long as the test wants it to.
     scene.repository().batch_execute("create table public.patience as select 1 as one").unwrap();
     let pause = "while exists (select from public.patience) loop perform pg_sleep(0.1); end loop;";
-    scene.repository().batch_execute(&delayed_snapshot("powa_databases_snapshot", pause)).unwrap();
+    scene.repository().batch_execute(&delaying("powa_databases_snapshot", pause)).unwrap();
     let server = scene.register_as(Registration { frequency: 3600, ..Registration::of(scene.remote_server()) });
     let collector = scene.verbose_collector(json!({}));
     let mut repository = scene.repository();
@@ -91,16 +91,6 @@ fn a_load_that_has_begun_is_finished(scene: &Scene) {
     assert!(scene.count("select count(*) from powa_statements where srvid > 0") > 0);
 }
 
-/// Puts a pause in front of what a function of the repository does.
-fn delayed_snapshot(function: &str, pause: &str) -> String {
-    format!(
-        "do $replace$ declare definition text; begin
-            select pg_get_functiondef(oid) into definition from pg_proc where proname = '{function}';
-            execute regexp_replace(definition, E'\\nBEGIN', E'\\nBEGIN {pause}');
-        end $replace$"
-    )
-}
-
 /// Tells how long it took.
 fn terminate(collector: &Collector) -> Duration {
     collector.signal(Signal::TERM);
@@ -110,7 +100,7 @@ fn terminate(collector: &Collector) -> Duration {
 }
 
 fn a_load_that_cannot_be_finished_in_time_is_cancelled(scene: &Scene) {
-    scene.repository().batch_execute(&delayed_snapshot("powa_databases_snapshot", "perform pg_sleep(300);")).unwrap();
+    scene.repository().batch_execute(&delaying("powa_databases_snapshot", "perform pg_sleep(300);")).unwrap();
     let server = scene.register();
     let collector = scene.verbose_collector(json!({"timeouts": {"stop": 4}}));
     let mut repository = scene.repository();

@@ -1,4 +1,4 @@
-//! How to connect to the repository: the connection string, and where the password is if not in there.
+//! The repository: the connection string, where the password is if not in there, and how much bloat is put up with.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -9,6 +9,7 @@ use crate::libpq::Conninfo;
 
 const DSN: &str = "repository.dsn";
 const PASSWORD_FILE: &str = "repository.password_file";
+const BLOAT: &str = "repository.bloat";
 
 /// Where the history is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Repository {
     pub given: Conninfo,
     /// A file with nothing but the password, read again at each connection.
     pub password_file: Option<PathBuf>,
+    /// Bytes of a table that rows only pass through; a larger one is emptied if it has no rows. `None` if never.
+    pub bloat: Option<u64>,
 }
 
 impl Repository {
@@ -48,7 +51,8 @@ impl Repository {
             let reason = format!("and a password in \"{DSN}\" exclude each other");
             violations.push(Violation::Invalid { key: PASSWORD_FILE.into(), reason });
         }
-        Self { given, password_file }
+        let bloat = Some(values.count(BLOAT) as u64).filter(|bloat| *bloat > 0).map(|bloat| bloat << 20);
+        Self { given, password_file, bloat }
     }
 }
 
@@ -120,6 +124,16 @@ mod tests {
             let said = refusal_among(VARIABLES, &text);
             assert!(said.contains("\"repository.password_file\" and a password in \"repository.dsn\" ex"), "{said}");
         }
+    }
+
+    #[test]
+    fn bloat_is_told_in_megabytes_and_nothing_is_done_without() {
+        let of = |bloat| read(&format!(r#"{{"repository": {{"dsn": "host=h"{bloat}}}}}"#)).map(|c| c.repository.bloat);
+        assert_eq!(of("").unwrap(), Some(256 << 20));
+        assert_eq!(of(r#", "bloat": 1"#).unwrap(), Some(1 << 20));
+        assert_eq!(of(r#", "bloat": 0"#).unwrap(), None);
+        let refused = of(r#", "bloat": -1"#).unwrap_err().to_string();
+        assert!(refused.contains("allowed is a whole number from 0 to 1048576"), "{refused}");
     }
 
     #[test]

@@ -42,6 +42,7 @@ const fn seconds(path: &'static str, default: i64) -> Key {
 pub(super) const KEYS: &[Key] = &[
     Key { path: "repository.dsn", kind: Kind::Required },
     Key { path: "repository.password_file", kind: Kind::Text },
+    whole("repository.bloat", 256, 0, 1_048_576),
     Key { path: "remote", kind: Kind::Section },
     Key { path: "debug", kind: Kind::Boolean { default: false } },
     Key { path: "use_server_alias", kind: Kind::Boolean { default: false } },

@@ -19,6 +19,16 @@ pub fn raising(function: &str, message: &str) -> String {
     replacing(function, &format!("raise ''{message}'';"))
 }
 
+/// Puts a pause in front of what a function of the repository does.
+pub fn delaying(function: &str, pause: &str) -> String {
+    format!(
+        "do $replace$ declare definition text; begin
+            select pg_get_functiondef(oid) into definition from pg_proc where proname = '{function}';
+            execute regexp_replace(definition, E'\\nBEGIN', E'\\nBEGIN {pause}');
+        end $replace$"
+    )
+}
+
 /// What is in it may be of any encoding, and its last line may be half of one.
 pub fn log_of_server(path: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 pub use bench::Bench;
 pub use collector::{Collector, output, program};
-pub use faults::{Marked, log_of_server, raising, replacing};
+pub use faults::{Marked, delaying, log_of_server, raising, replacing};
 pub use liar::Liar;
 pub use loads::Loads;
 pub use oracle::{Case, Gate, Round};

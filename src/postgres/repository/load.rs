@@ -59,7 +59,7 @@ pub struct Attempt {
     loaded: Loaded,
 }
 
-/// Only so many loads run at once: this is one of them.
+/// Only so many loads run at once: this is one of them, or the place of all.
 pub struct LoadTurn(#[expect(dead_code, reason = "it is held, not used")] OwnedSemaphorePermit);
 
 /// What became of a load that was committed.
@@ -89,6 +89,12 @@ impl Repository {
     /// Waits until one more load may run.
     pub async fn turn_to_load(&self) -> LoadTurn {
         LoadTurn(Arc::clone(&self.loads).acquire_owned().await.expect("nobody closes the semaphore"))
+    }
+
+    /// Waits until no load runs any more. None begins meanwhile, nor before the turn is over.
+    pub(super) async fn all_turns_to_load(&self) -> LoadTurn {
+        let all = Arc::clone(&self.loads).acquire_many_owned(self.most_loads);
+        LoadTurn(all.await.expect("nobody closes the semaphore"))
     }
 
     /// Loads a snapshot in one transaction: all of it is there afterwards, or nothing, and never twice. `attempt` is the

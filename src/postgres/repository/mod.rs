@@ -1,5 +1,6 @@
 //! The repository, through a bounded pool of warm connections.
 
+mod bloat;
 mod committed;
 mod conversation;
 mod load;
@@ -20,6 +21,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 use tokio_util::task::TaskTracker;
 
+pub use bloat::BloatedTable;
 pub use load::{Attempt, Care, Load, LoadTurn, Loaded};
 pub use sources::{Catalog, DatabaseModule, Module, Sources};
 
@@ -36,6 +38,8 @@ pub struct Repository {
     pool: Pool,
     /// One permit a load; whoever waits is served in the order of asking.
     loads: Arc<Semaphore>,
+    /// All permits there are.
+    most_loads: u32,
     /// What cancels statements that nobody waits for any more.
     cancelling: TaskTracker,
     timeouts: config::Timeouts,
@@ -69,7 +73,9 @@ impl Repository {
             .runtime(Runtime::Tokio1)
             .timeouts(Timeouts { wait: Some(timeouts.query), create: None, recycle: None })
             .build()?;
-        Ok(Self { pool, loads: Arc::new(Semaphore::new(limits.loads)), cancelling: TaskTracker::new(), timeouts })
+        let most_loads = limits.loads.try_into().expect("the configuration allows no such number");
+        let loads = Arc::new(Semaphore::new(limits.loads));
+        Ok(Self { pool, loads, most_loads, cancelling: TaskTracker::new(), timeouts })
     }
 
     /// Whether its connections are made as those of an endpoint would be.
