@@ -39,8 +39,7 @@ pub struct Load<'a> {
 
 /// How much care is taken that a table that refuses its rows costs only these.
 ///
-/// A savepoint for each table takes a transaction id each, and answers to each: a fleet would use up ids some forty times
-/// as fast, for what hardly ever happens.
+/// A savepoint for each table takes a transaction id of its own and three more answers, for what hardly ever happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Care {
     /// None. If a table refuses, the load begins anew, carefully.
