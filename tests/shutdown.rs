@@ -137,7 +137,7 @@ fn a_remote_server_that_froze_does_not_hold_it_up(scene: &Scene) {
 
 fn a_repository_that_froze_does_not_hold_it_up(scene: &Scene) {
     // When it has committed, when it has prepared the load, and in the middle of it.
-    let moments = [(&b"C\0\0\0\x0bCOMM"[..], 1), (b"powa_take_snapshot", 0), (b"SAVEPOINT", 0)];
+    let moments = [(&b"C\0\0\0\x0bCOMM"[..], 1), (b"powa_take_snapshot", 0), (b"COPY ", 0)];
     for (moment, snapshots) in moments {
         let proxy = Proxy::to(scene.repository_server()).unwrap();
         let scene = scene.another();
