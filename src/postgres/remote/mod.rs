@@ -1,11 +1,11 @@
 //! A session on a remote server. It only ever reads, and what it says is the same text every time.
 
-use std::collections::{HashMap, HashSet};
-use std::pin::pin;
+mod copying;
+
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use futures_util::{FutureExt, TryStreamExt};
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Client, Row, Statement};
@@ -13,12 +13,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::connect::{Driver, Opened, Route, drive_until};
 use super::hearing::Hearing;
-use super::in_order::in_order;
-use super::incoming::IncomingRows;
 use super::session::extensions_of;
 use super::{Endpoint, Error, Extensions, Side};
 use crate::config::Timeouts;
-use crate::spool::BLOCK;
+use copying::Prepared;
 
 /// A session in one database of a remote server.
 pub struct RemoteSession {
@@ -40,8 +38,6 @@ pub struct RemoteSession {
     /// What was prepared in this session, by its text, until a plan does without it.
     prepared: Mutex<HashMap<String, Prepared>>,
 }
-
-type Prepared = Result<Statement, tokio_postgres::Error>;
 
 /// What is only said in the database that has PoWA.
 struct Statements {
@@ -86,13 +82,11 @@ pub struct RemoteVersions {
     pub hypopg: Option<String>,
 }
 
-/// Every datasource is collected between this savepoint and a roll-back to it. There is nothing to keep on the remote
-/// server, so success and failure take the same way, and all of it can be sent without waiting for an answer.
+/// With the savepoint that every datasource goes back to: see `copying`.
 const BEGIN: &str = "start transaction isolation level read committed read only; savepoint datasource";
-const ROLL_BACK: &str = "rollback to savepoint datasource";
 
 /// Asked when a session is opened, and hardly ever again.
-const VERSION: &str = include_str!("../../sql/remote/version.sql");
+const VERSION: &str = include_str!("../../../sql/remote/version.sql");
 
 impl RemoteSession {
     /// Opens the session.
@@ -191,9 +185,9 @@ impl RemoteSession {
         let preparing = async || {
             let (now, extensions, databases) = tokio::try_join!(
                 biased;
-                self.client.prepare(include_str!("../../sql/remote/now.sql")),
-                self.client.prepare(include_str!("../../sql/extensions.sql")),
-                self.client.prepare(include_str!("../../sql/remote/databases.sql")),
+                self.client.prepare(include_str!("../../../sql/remote/now.sql")),
+                self.client.prepare(include_str!("../../../sql/extensions.sql")),
+                self.client.prepare(include_str!("../../../sql/remote/databases.sql")),
             )?;
             Ok(Statements { now, extensions, databases })
         };
@@ -212,83 +206,6 @@ impl RemoteSession {
     /// The database that the session is in, in a snapshot of this time.
     pub fn database_at(&self, now: &str) -> DatabaseInfo {
         DatabaseInfo { now: now.to_owned(), oid: self.oid.clone(), name: self.dbname.clone() }
-    }
-
-    /// Prepares what is not prepared yet, inside the transaction, and forgets what is no longer asked for. What cannot
-    /// be prepared fails when it is copied, and fails alone.
-    pub async fn prepare(&self, queries: impl IntoIterator<Item = &str>) {
-        let wanted: HashSet<String> = queries.into_iter().map(|query| self.copy_statement(query)).collect();
-        let missing: Vec<String> = {
-            let mut prepared = self.prepared.lock().expect("no panic while holding the lock");
-            prepared.retain(|text, _| wanted.contains(text));
-            wanted.into_iter().filter(|text| !prepared.contains_key(text)).collect()
-        };
-        let preparing = missing.into_iter().map(|text| self.prepare_one(text).boxed());
-        let statements = in_order(preparing.collect()).await;
-        self.prepared.lock().expect("no panic while holding the lock").extend(statements);
-    }
-
-    fn copy_statement(&self, query: &str) -> String {
-        // What has no encoding cannot be converted: told to write UTF-8, the server would refuse what is not.
-        let options = if self.any_bytes { " (encoding 'SQL_ASCII')" } else { "" };
-        format!("copy ({query}) to stdout{options}")
-    }
-
-    async fn prepare_one(&self, text: String) -> (String, Prepared) {
-        let (statement, _) = tokio::join!(biased; self.client.prepare(&text), self.roll_back());
-        self.hearing.hear();
-        (text, statement)
-    }
-
-    /// Copies the result of a query out, a piece at a time, and rolls back to the savepoint.
-    ///
-    /// The request is sent when the future is first polled, so that several of them polled together cost one round
-    /// trip. The query has to be one that was given to [`Self::prepare`].
-    ///
-    /// # Errors
-    /// The query fails.
-    pub async fn copy_out(&self, query: &str, rows: &mut IncomingRows) -> Result<(), Error> {
-        let prepared = self.take_prepared(&self.copy_statement(query));
-        let (copied, _) = tokio::join!(biased; self.copy_all(prepared, rows), self.roll_back());
-        self.hearing.hear();
-        copied
-    }
-
-    /// A failure to prepare is handed out once; the next snapshot tries again.
-    fn take_prepared(&self, text: &str) -> Result<Statement, Error> {
-        let mut prepared = self.prepared.lock().expect("no panic while holding the lock");
-        if let Some(Ok(statement)) = prepared.get(text) {
-            return Ok(statement.clone());
-        }
-        match prepared.remove(text) {
-            Some(Err(error)) => Err(self.failed("read it", error)),
-            _ => Err(Error::found(Side::Remote, "read it", "another datasource with the same query failed")),
-        }
-    }
-
-    async fn copy_all(&self, prepared: Result<Statement, Error>, rows: &mut IncomingRows) -> Result<(), Error> {
-        let failed = |error| self.failed("read it", error);
-        let statement = prepared?;
-        let mut stream = pin!(self.client.copy_out(&statement).await.map_err(failed)?);
-        while let Some(piece) = self.hearing.listen_to(stream.try_next()).await.map_err(failed)? {
-            for part in piece.chunks(BLOCK) {
-                rows.push(part);
-                if rows.is_full() {
-                    self.hearing.while_keeping(rows.make_room()).await;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Runs a datasource's clean-up and rolls back to the savepoint. Sent when first polled, as [`Self::copy_out`] is.
-    ///
-    /// # Errors
-    /// The statement fails.
-    pub async fn clean_up(&self, statement: &str) -> Result<(), Error> {
-        let (done, _) = tokio::join!(biased; self.client.batch_execute(statement), self.roll_back());
-        self.hearing.hear();
-        done.map_err(|error| self.failed("clean up after it", error))
     }
 
     /// When the server was last heard of while it was collected.
@@ -312,10 +229,6 @@ impl RemoteSession {
         }
     }
 
-    async fn roll_back(&self) -> Result<(), tokio_postgres::Error> {
-        self.client.batch_execute(ROLL_BACK).await
-    }
-
     /// Ends the transaction. Sent when first polled, as [`Self::copy_out`] is.
     ///
     /// # Errors
@@ -335,7 +248,7 @@ impl RemoteSession {
                 biased;
                 self.client.query_typed_one(VERSION, &[]),
                 self.client.query(&own.extensions, &[]),
-                self.client.query_typed(include_str!("../../sql/remote/hypopg_version.sql"), &[]),
+                self.client.query_typed(include_str!("../../../sql/remote/hypopg_version.sql"), &[]),
             )?;
             Ok(RemoteVersions {
                 server: version.try_get(1)?,
