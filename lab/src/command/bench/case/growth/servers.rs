@@ -6,7 +6,7 @@
 //! pg_stat_statements, and neither modules of databases nor catalogs nor sessions (all are one cluster).
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use lab::Result;
@@ -15,8 +15,8 @@ use postgres::Client;
 use super::Growth;
 use crate::command::bench::Setting;
 use crate::command::bench::figure::Unit;
-use crate::command::bench::ground::{Ground, Size};
-use crate::command::bench::window::Window;
+use crate::command::bench::ground::{Ground, Match, Size};
+use crate::command::bench::window::{Window, sessions};
 
 const NUMBERS: [usize; 7] = [1, 10, 50, 100, 200, 500, 1_000];
 const MOST: usize = NUMBERS[NUMBERS.len() - 1];
@@ -24,10 +24,12 @@ const SIZE: Size = Size { servers: MOST, applications: 0, statements: 0, frequen
 const LONGEST_FIRST: Duration = Duration::from_secs(300);
 /// What the last of the first snapshots leaves to be done.
 const AFTERMATH: Duration = Duration::from_secs(3);
+/// What connecting to so many leaves to be done: the versions of each are saved in the repository.
+const UNTIL_SETTLED: Duration = Duration::from_secs(30);
 const WINDOW: Duration = Duration::from_secs(30);
 
 /// Connecting to all servers is no part of the usual course of things.
-const UNTIL_CONNECTED: Duration = Duration::from_secs(10);
+const UNTIL_CONNECTED: Duration = Duration::from_secs(60);
 
 /// What was seen of the two collectors.
 struct Windows {
@@ -76,10 +78,22 @@ fn watch(ground: &Ground, setting: &Setting<'_>, number: usize) -> Result<Window
         .batch_execute("update powa_snapshot_metas set snapts = now() - interval '280 seconds' where srvid > 0")
         .context("having each server be due at its turn")?;
     game.running = contender.start(&ground.repository.dsn(&game.database), &setting.folder)?;
-    thread::sleep(UNTIL_CONNECTED);
+    wait_for_connections(ground, &mut game, number)?;
     let in_turn = Window::watch(ground, &mut game, WINDOW)?;
     game.running.stop()?;
     Ok(Windows { after_all, in_turn })
+}
+
+fn wait_for_connections(ground: &Ground, game: &mut Match, number: usize) -> Result<()> {
+    let mut remote = ground.remote.connect("postgres")?;
+    let begun = Instant::now();
+    while sessions(&mut remote, None)? < number as i64 {
+        game.running.ensure_running()?;
+        ensure!(begun.elapsed() < UNTIL_CONNECTED, "not all of {number} servers were connected to in time");
+        thread::sleep(Duration::from_millis(200));
+    }
+    thread::sleep(UNTIL_SETTLED);
+    Ok(())
 }
 
 /// So many servers, and little to be read of each.
