@@ -24,8 +24,8 @@ const SIZE: Size = Size { servers: MOST, applications: 0, statements: 0, frequen
 const LONGEST_FIRST: Duration = Duration::from_secs(300);
 /// What the last of the first snapshots leaves to be done.
 const AFTERMATH: Duration = Duration::from_secs(3);
-/// What connecting to so many leaves to be done: the versions of each are saved in the repository.
-const UNTIL_SETTLED: Duration = Duration::from_secs(30);
+/// What connecting to so many leaves to be done.
+const UNTIL_SETTLED: Duration = Duration::from_secs(5);
 const WINDOW: Duration = Duration::from_secs(30);
 
 /// Connecting to all servers is no part of the usual course of things.
@@ -73,9 +73,10 @@ fn watch(ground: &Ground, setting: &Setting<'_>, number: usize) -> Result<Window
     thread::sleep(AFTERMATH);
     let after_all = Window::watch(ground, &mut game, Duration::ZERO)?;
     game.running.stop()?;
-    // Recent, so that none is taken at once, and half a frequency ago and more, so that each is taken at its turn.
+    // Recent, so that none is overdue before all are connected to, and half a frequency ago and more, so that each is
+    // taken at its turn.
     game.client
-        .batch_execute("update powa_snapshot_metas set snapts = now() - interval '280 seconds' where srvid > 0")
+        .batch_execute("update powa_snapshot_metas set snapts = now() - interval '200 seconds' where srvid > 0")
         .context("having each server be due at its turn")?;
     game.running = contender.start(&ground.repository.dsn(&game.database), &setting.folder)?;
     wait_for_connections(ground, &mut game, number)?;
