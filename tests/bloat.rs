@@ -68,16 +68,21 @@ fn a_table_with_rows_of_somebody_is_left_alone(scene: &Scene) {
     assert_eq!(size(scene), 0);
 }
 
+/// A transaction that keeps the table from being emptied.
+fn reader_of_the_table(scene: &Scene) -> Client {
+    let mut client = scene.repository();
+    client.batch_execute("begin; lock table powa_databases_src_tmp in access share mode").unwrap();
+    client
+}
+
 fn a_table_that_somebody_uses_is_emptied_later(scene: &Scene) {
     let _old = scene.bloat();
-    let mut reading = scene.repository();
-    let mut reader = reading.transaction().unwrap();
-    reader.batch_execute("lock table powa_databases_src_tmp in access share mode").unwrap();
+    let mut reader = reader_of_the_table(scene);
     let collector = scene.collector_with(bound(scene, "postgres", 10));
     let line = collector.wait_to_say("was not emptied");
     assert!(line.contains("WARN") && line.contains("another session holds a lock on it"), "{line}");
     assert!(size(scene) > 3 << 20, "{}", size(scene));
-    reader.rollback().unwrap();
+    reader.batch_execute("rollback").unwrap();
     collector.wait_to_say(EMPTIED);
     assert_eq!(size(scene), 0);
 }
@@ -183,9 +188,7 @@ fn a_repository_that_freezes_meanwhile_holds_no_load_up(scene: &Scene) {
 
 fn a_stop_does_not_wait_for_it(scene: &Scene) {
     let _old = scene.bloat();
-    let mut reading = scene.repository();
-    let mut reader = reading.transaction().unwrap();
-    reader.batch_execute("lock table powa_databases_src_tmp in access share mode").unwrap();
+    let mut reader = reader_of_the_table(scene);
     let collector = scene.verbose_collector(bound(scene, "postgres", 10));
     let mut repository = scene.repository();
     let waiting = "select count(*) from pg_stat_activity where datname = current_database()
@@ -198,7 +201,7 @@ fn a_stop_does_not_wait_for_it(scene: &Scene) {
     let said = log_of_server(&scene.repository_server().log());
     let own = format!("PoWA collector - upkeep@{} ERROR:  canceling statement due to user request", scene.database);
     assert!(said.contains(&own), "it was not cancelled");
-    reader.rollback().unwrap();
+    reader.batch_execute("rollback").unwrap();
     assert!(size(scene) > 3 << 20, "{}", size(scene));
 }
 

@@ -92,28 +92,21 @@ impl Writer {
         self.block.len() >= BLOCK
     }
 
-    /// Hands on what is in the block, if it is enough.
-    ///
-    /// # Errors
-    /// The temporary file cannot be made or written to.
-    pub async fn make_room(&mut self) -> io::Result<()> {
-        if !self.is_full() {
-            return Ok(());
-        }
-        self.flush().await
-    }
-
     /// Ends the taking.
     ///
     /// # Errors
     /// The temporary file cannot be made or written to.
     pub async fn finish(mut self, name: String, target: String, rows: u64) -> io::Result<SpooledRows> {
-        self.flush().await?;
+        self.make_room().await?;
         let Self { shared, extents, .. } = self;
         Ok(SpooledRows { name, target, rows, shared, extents, extent: 0, read: 0 })
     }
 
-    async fn flush(&mut self) -> io::Result<()> {
+    /// Hands on what is in the block.
+    ///
+    /// # Errors
+    /// The temporary file cannot be made or written to.
+    pub async fn make_room(&mut self) -> io::Result<()> {
         if self.block.is_empty() {
             return Ok(());
         }
@@ -203,7 +196,9 @@ mod tests {
 
     async fn write(writer: &mut Writer, bytes: &[u8]) {
         writer.block().extend_from_slice(bytes);
-        writer.make_room().await.unwrap();
+        if writer.is_full() {
+            writer.make_room().await.unwrap();
+        }
     }
 
     async fn finish(writer: Writer) -> SpooledRows {
