@@ -1,6 +1,10 @@
 //! The command line.
 
+#[allow(dead_code, reason = "the subcommands come next")]
+mod one_shot;
 mod run;
+#[allow(dead_code, reason = "the subcommands come next")]
+mod server_name;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,7 +20,7 @@ use crate::config::Location;
 #[command(name = "powa-collector", version, disable_help_flag = true)]
 pub struct Arguments {
     /// Configuration file, instead of the first of the usual places.
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 
     /// Print help.

@@ -112,6 +112,12 @@ impl Endpoint {
         Self { application_name: format!("{NAME} - main thread ({})", env!("CARGO_PKG_VERSION")), ..self }
     }
 
+    /// An endpoint for somebody who types a command of that name, and is not the daemon.
+    #[must_use]
+    pub fn for_command(self, name: &str) -> Self {
+        Self { application_name: format!("powa-collector {name}"), ..self }
+    }
+
     /// A remote server, called `name` wherever it is spoken of. What is wrong with its parameters is told when it is
     /// connected to. Servers share `connectors`.
     pub fn remote(server: &Server, name: &str, config: &Config, connectors: &Connectors) -> Self {

@@ -5,6 +5,7 @@ mod committed;
 mod conversation;
 mod load;
 mod pool;
+mod registry;
 mod sources;
 mod tables;
 mod versions;
@@ -23,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 pub use bloat::BloatedTable;
 pub use load::{Attempt, Care, Load, LoadTurn, Loaded};
+pub use registry::RegisteredServer;
 pub use sources::{Catalog, DatabaseModule, Module, Sources};
 
 use super::{Endpoint, Error, Extensions, Side};

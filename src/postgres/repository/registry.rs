@@ -1,0 +1,90 @@
+//! The servers that are registered, whether they are collected from or not, as somebody who administers them sees them.
+
+use std::fmt;
+use std::ops::ControlFlow;
+
+use tokio_postgres::Row;
+
+use super::Repository;
+use crate::postgres::{Error, Side};
+use crate::server::ServerId;
+
+/// A row of `powa_servers`, but for the password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisteredServer {
+    pub id: ServerId,
+    pub host: String,
+    pub port: i32,
+    pub alias: Option<String>,
+    pub user: String,
+    pub has_password: bool,
+    pub dbname: String,
+    /// In seconds; below zero for a server that is not collected from.
+    pub frequency: i32,
+    /// How many snapshots are aggregated into one record.
+    pub coalesce: i32,
+    /// How long the history is kept, as PostgreSQL writes an `interval`.
+    pub retention: String,
+    /// Whether powa-web may connect to it.
+    pub allow_ui_connection: bool,
+    /// Of PostgreSQL, as the collector last found it.
+    pub version: Option<String>,
+}
+
+impl RegisteredServer {
+    /// `host:port`.
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// Whether it is to be collected from.
+    pub fn is_active(&self) -> bool {
+        self.frequency > 0
+    }
+}
+
+/// The alias if there is one, and `host:port`.
+impl fmt::Display for RegisteredServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.alias {
+            Some(alias) => write!(f, "{alias} ({}:{})", self.host, self.port),
+            None => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+impl Repository {
+    /// All servers that are registered, the repository itself aside, in the order of their ids.
+    ///
+    /// # Errors
+    /// The repository cannot be reached, has no PoWA that can be worked with, or the table is not as PoWA makes it.
+    pub async fn registered_servers(&self) -> Result<Vec<RegisteredServer>, Error> {
+        let doing = "read powa_servers";
+        let mut conversation = self.session(doing).await?;
+        let unreadable = |error| Error::new(Side::Repository, doing, error);
+        loop {
+            let reading = conversation.query(include_str!("../../../sql/repository/registered_servers.sql"), &[]);
+            match self.say(&conversation, reading).await? {
+                ControlFlow::Break(rows) => return rows.iter().map(|row| read(row).map_err(unreadable)).collect(),
+                ControlFlow::Continue(found) => conversation.take_up(found),
+            }
+        }
+    }
+}
+
+fn read(row: &Row) -> Result<RegisteredServer, tokio_postgres::Error> {
+    Ok(RegisteredServer {
+        id: ServerId::new(row.try_get("id")?).expect("the query asks for those above zero"),
+        host: row.try_get("hostname")?,
+        port: row.try_get("port")?,
+        alias: row.try_get::<_, Option<String>>("alias")?.filter(|alias| !alias.is_empty()),
+        user: row.try_get("username")?,
+        has_password: row.try_get("has_password")?,
+        dbname: row.try_get("dbname")?,
+        frequency: row.try_get("frequency")?,
+        coalesce: row.try_get("powa_coalesce")?,
+        retention: row.try_get("retention")?,
+        allow_ui_connection: row.try_get("allow_ui_connection")?,
+        version: row.try_get("version")?,
+    })
+}
