@@ -1,11 +1,11 @@
 //! The command line.
 
+mod check;
 #[allow(dead_code, reason = "the subcommands come next")]
 mod one_shot;
 #[allow(dead_code, reason = "the subcommands come next")]
 mod output;
 mod run;
-#[allow(dead_code, reason = "the subcommands come next")]
 mod server_name;
 #[allow(dead_code, reason = "the subcommands come next")]
 mod table;
@@ -13,7 +13,7 @@ mod table;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, Parser, Subcommand};
 
 use crate::config::Location;
 
@@ -30,12 +30,27 @@ pub struct Arguments {
     /// Print help.
     #[arg(short = 'h', short_alias = '?', long, action = ArgAction::Help, help = "Print help (also -?)")]
     help: Option<bool>,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Tells why a server does not work, before anything is collected from it.
+    ///
+    /// Looks at the configuration, the repository and the servers, as a snapshot would, and keeps nothing of it.
+    Check(check::Arguments),
 }
 
 impl Arguments {
     /// Does what was asked for.
     pub fn execute(self) -> ExitCode {
-        run::run(self.config.map_or(Location::Usual, Location::Given))
+        let location = self.config.map_or(Location::Usual, Location::Given);
+        match self.command {
+            None => run::run(location),
+            Some(Command::Check(arguments)) => arguments.run(&location),
+        }
     }
 }
 
