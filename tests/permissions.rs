@@ -10,7 +10,7 @@ use crate::support::{Scene, tests, with_powa};
 tests![the_grants_of_the_readme_are_enough, without_pg_read_all_stats_the_readmes_cure_is_named];
 
 /// What the README says for a side, with roles of this test's own.
-fn grants(scene: &Scene, side: &str) -> (String, String, String) {
+pub fn grants(scene: &Scene, side: &str) -> (String, String, String) {
     let readme = include_str!("../README.md");
     let title = format!("<!-- grants: {side}, PoWA {} -->\n```sql\n", scene.generation().powa_major());
     let from = readme.find(&title).unwrap_or_else(|| panic!("the README has no {title}")) + title.len();
@@ -78,7 +78,7 @@ fn without_pg_read_all_stats_the_readmes_cure_is_named(scene: &Scene) {
 
 impl Scene<'_> {
     /// Makes roles for PoWA 5 to know, and gives the name of the one that may take snapshots.
-    fn powa_roles(&self, repository: &mut postgres::Client) -> String {
+    pub fn powa_roles(&self, repository: &mut postgres::Client) -> String {
         let own = self.number();
         let names = ["admin", "read_all_data", "read_all_metrics", "write_all_data", "snapshot", "signal_backend"]
             .map(|role| (format!("powa_{role}"), self.create_role(&format!("{role}_{own}"), "")));
