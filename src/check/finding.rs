@@ -28,7 +28,11 @@ impl Mark {
 /// What is looked at, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum What {
+    /// Overrides that are nobody's.
+    Overrides,
+    Spool,
     Registration,
+    Parameters,
     Name,
     Connection,
     Tls,
@@ -46,8 +50,9 @@ pub enum What {
 
 impl What {
     /// All that is looked at on a remote server.
-    pub(super) const OF_A_SERVER: [Self; 14] = [
+    pub(super) const OF_A_SERVER: [Self; 15] = [
         Self::Registration,
+        Self::Parameters,
         Self::Name,
         Self::Connection,
         Self::Tls,
@@ -66,7 +71,10 @@ impl What {
     /// In a word that does not change.
     pub fn word(self) -> &'static str {
         match self {
+            Self::Overrides => "overrides",
+            Self::Spool => "spool",
             Self::Registration => "registration",
+            Self::Parameters => "parameters",
             Self::Name => "name",
             Self::Connection => "connection",
             Self::Tls => "tls",
@@ -186,19 +194,17 @@ impl Findings {
     #[must_use]
     pub fn complete(mut self) -> Self {
         for what in What::OF_A_SERVER {
-            let number = self.all.iter().filter(|finding| finding.what == what).count();
-            if number == 0 {
-                self.push(Finding::new(what, Mark::NotTried, "something before it failed"));
+            let (mut of_it, others): (Vec<_>, Vec<_>) = self.all.into_iter().partition(|finding| finding.what == what);
+            self.all = others;
+            if of_it.is_empty() {
+                of_it.push(Finding::new(what, Mark::NotTried, "something before it failed"));
             }
-            if number > MOST {
-                let mut place = 0;
-                self.all.retain(|finding| {
-                    place += usize::from(finding.what == what);
-                    finding.what != what || place < MOST
-                });
-                let more = format!("and {} like these", number - (MOST - 1));
-                self.push(Finding::new(what, Mark::Wrong, more));
+            if of_it.len() > MOST {
+                let rest = of_it.split_off(MOST - 1);
+                let mark = rest.iter().map(|finding| finding.mark).max().unwrap_or(Mark::NotTried);
+                of_it.push(Finding::new(what, mark, format!("and {} like these", rest.len())));
             }
+            self.all.extend(of_it);
         }
         self.all.sort_by_key(|finding| finding.what);
         self

@@ -1,6 +1,7 @@
 //! What the tests are told in: a scene with a repository, a remote server and a collector.
 
 mod bench;
+pub mod check;
 mod collector;
 mod faults;
 mod liar;
