@@ -152,12 +152,12 @@ pub struct Finding {
 impl Finding {
     /// What is said may be what a server has said.
     pub fn new(what: What, mark: Mark, said: impl AsRef<str>) -> Self {
-        Self { what, mark, about: None, said: on_one_line(said.as_ref()).into_owned(), cures: vec![] }
+        Self { what, mark, about: None, said: bounded(said.as_ref()), cures: vec![] }
     }
 
     #[must_use]
     pub fn about(self, subject: impl AsRef<str>) -> Self {
-        Self { about: Some(on_one_line(subject.as_ref()).into_owned()), ..self }
+        Self { about: Some(bounded(subject.as_ref())), ..self }
     }
 
     #[must_use]
@@ -165,6 +165,14 @@ impl Finding {
         self.cures.push(Cure::new(place, text));
         self
     }
+}
+
+/// On one line, and of a length that somebody may want to read.
+fn bounded(text: &str) -> String {
+    const LONGEST: usize = 2000;
+    let end = text.char_indices().nth(LONGEST).map_or(text.len(), |(end, _)| end);
+    let more = if end < text.len() { "..." } else { "" };
+    format!("{}{more}", on_one_line(&text[..end]))
 }
 
 /// As many findings are told of one thing that is looked at: a server can have as many databases as it likes.
@@ -239,6 +247,12 @@ mod tests {
         assert_eq!(findings.mark(), Mark::Warning);
         findings.push(Finding::new(What::Login, Mark::Wrong, "a\nb"));
         assert_eq!(findings.worst().map(|worst| worst.said.as_str()), Some("a\\nb"));
+    }
+
+    #[test]
+    fn what_is_said_is_one_line_of_bounded_length() {
+        let said = Finding::new(What::Powa, Mark::Wrong, format!("\n{}", "é".repeat(100_000))).said;
+        assert!(said.starts_with("\\né") && said.ends_with("...") && said.chars().count() < 2010);
     }
 
     #[test]
