@@ -2,6 +2,7 @@
 //!
 //! Nothing here touches a worker. A command that is understood and allowed becomes a [`Call`] to the main task.
 
+pub mod asking;
 pub mod detail;
 mod handler;
 mod listener;

@@ -84,6 +84,29 @@ impl Request {
     }
 }
 
+/// An answer, taken apart.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer<'a> {
+    /// The first word of the request.
+    pub name: &'a str,
+    /// What came of it, or why nothing did.
+    pub outcome: Result<&'a str, &'a str>,
+}
+
+impl<'a> Answer<'a> {
+    /// `None` for what is no answer.
+    pub fn parse(payload: &'a str) -> Option<Self> {
+        let mut words = payload.splitn(3, ' ');
+        let (name, status) = (words.next()?, words.next()?);
+        let data = words.next().unwrap_or_default();
+        match status {
+            "OK" => Some(Self { name, outcome: Ok(data) }),
+            // The Python collector has more than one word for it.
+            _ => Some(Self { name, outcome: Err(data) }),
+        }
+    }
+}
+
 fn which(arguments: &[&str]) -> Result<Which, String> {
     // powa-web ends its request with a space when it wants all of them.
     let ids: Vec<&str> = arguments.iter().copied().filter(|argument| !argument.is_empty()).collect();
@@ -267,6 +290,18 @@ mod tests {
         assert_eq!(request.answer(&Err("no, \"never\"".into())), "RELOAD KO no, \"never\"");
         let long = request.answer(&Err("é".repeat(8000)));
         assert!(long.len() < 8000 && long.len() > 7990, "{}", long.len());
+    }
+
+    #[test]
+    fn answers_are_taken_apart() {
+        let request = Request::parse("RELOAD r1");
+        for outcome in [Ok(String::from("OK")), Err("no, \"never\" again".into()), Ok(String::new())] {
+            let text = request.answer(&outcome);
+            let expected = outcome.as_deref().map_err(String::as_str);
+            assert_eq!(Answer::parse(&text), Some(Answer { name: "RELOAD", outcome: expected }), "{text}");
+        }
+        assert_eq!(Answer::parse("RELOAD UNKNOWN x y").map(|answer| answer.outcome), Some(Err("x y")));
+        assert_eq!(Answer::parse("RELOAD"), None);
     }
 
     #[test]
