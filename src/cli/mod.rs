@@ -2,9 +2,13 @@
 
 #[allow(dead_code, reason = "the subcommands come next")]
 mod one_shot;
+#[allow(dead_code, reason = "the subcommands come next")]
+mod output;
 mod run;
 #[allow(dead_code, reason = "the subcommands come next")]
 mod server_name;
+#[allow(dead_code, reason = "the subcommands come next")]
+mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
