@@ -159,6 +159,7 @@ impl Daemon {
         match call {
             Call::Reload(reply) => self.reload(vec![reply]),
             Call::Statuses(reply) => drop(reply.send(self.supervisor.statuses())),
+            Call::Accounts(reply) => drop(reply.send(self.supervisor.accounts())),
             Call::ForceSnapshot(id, reply) => drop(reply.send(self.supervisor.force_snapshot(id))),
             Call::RefreshCatalogs(id, refresh, reply) => {
                 drop(reply.send(self.supervisor.refresh_catalogs(id, refresh)));

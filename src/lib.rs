@@ -28,3 +28,4 @@ pub mod secret;
 pub mod server;
 pub mod spelling;
 pub mod spool;
+pub mod timestamp;

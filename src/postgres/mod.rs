@@ -1,5 +1,6 @@
 //! Everything that is said to PostgreSQL, on either side, and the only place that names its drivers.
 
+mod asking;
 mod connect;
 mod control;
 pub mod copy_text;
@@ -20,6 +21,7 @@ mod socket;
 mod tls;
 mod waiting_room;
 
+pub use asking::{Asking, Collector};
 pub use connect::{Endpoint, UnusableDsn};
 pub use control::{CHANNEL, Channel, Control, Sender};
 pub use error::{Error, Side};
