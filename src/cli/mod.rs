@@ -1,13 +1,12 @@
 //! The command line.
 
-#[allow(dead_code, reason = "the subcommands come next")]
+mod completions;
+mod man;
 mod one_shot;
-#[allow(dead_code, reason = "the subcommands come next")]
 mod output;
 mod run;
-#[allow(dead_code, reason = "the subcommands come next")]
 mod server_name;
-#[allow(dead_code, reason = "the subcommands come next")]
+mod servers;
 mod table;
 
 use std::path::PathBuf;
@@ -28,14 +27,32 @@ pub struct Arguments {
     config: Option<PathBuf>,
 
     /// Print help.
-    #[arg(short = 'h', short_alias = '?', long, action = ArgAction::Help, help = "Print help (also -?)")]
+    #[arg(short = 'h', short_alias = '?', long, global = true, action = ArgAction::Help, help = "Print help (also -?)")]
     help: Option<bool>,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What can be done instead of collecting.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Lists, registers, changes and removes the servers that are collected from.
+    Servers(servers::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 impl Arguments {
     /// Does what was asked for.
     pub fn execute(self) -> ExitCode {
-        run::run(self.config.map_or(Location::Usual, Location::Given))
+        let location = self.config.map_or(Location::Usual, Location::Given);
+        match self.command {
+            None => run::run(location),
+            Some(Command::Servers(arguments)) => arguments.run(&location),
+            Some(Command::Completions(arguments)) => arguments.run(),
+            Some(Command::Man(arguments)) => arguments.run(),
+        }
     }
 }
 

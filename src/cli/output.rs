@@ -3,8 +3,6 @@
 use std::io::{ErrorKind, IsTerminal, Write, stdout};
 use std::process::ExitCode;
 
-use super::one_shot::Ended;
-
 /// Where something is printed to, as far as that changes how it looks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Screen {
@@ -39,8 +37,13 @@ pub(super) fn print(text: &str) -> std::io::Result<()> {
     }
 }
 
-/// Prints a text, and is done.
-pub(super) fn print_and_end(text: &str) -> Ended {
-    print(text)?;
-    Ok(ExitCode::SUCCESS)
+/// Prints a text that is all there is to do.
+pub(super) fn end_with(text: &str) -> ExitCode {
+    match print(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("powa-collector: could not write to standard output: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
