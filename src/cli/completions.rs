@@ -20,6 +20,8 @@ impl Arguments {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut super::Arguments::command(), "powa-collector", &mut script);
         let script = String::from_utf8(script).expect("what is made of the command line is text");
+        // clap_complete 4.6 has two spellings of a program with a hyphen in its name, and bash knows no subcommand then.
+        let script = script.replace("powa__subcmd__collector", "powa__collector");
         output::end_with(&script)
     }
 }

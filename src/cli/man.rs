@@ -39,11 +39,24 @@ fn whole() -> clap::Command {
     command
 }
 
+/// Of the last change to what is written here by hand. Without one, what comes after it would be taken for it.
+const DATE: &str = "2026-11-21";
+
+/// What is true of the program as a whole.
+const TAIL: &str = include_str!("man_tail.roff");
+
 fn page(command: &clap::Command) -> io::Result<String> {
     let mut text = Vec::new();
+    let name = command.get_display_name().unwrap_or(command.get_name());
     let source = format!("powa-collector {}", env!("CARGO_PKG_VERSION"));
-    Man::new(command.clone()).source(source).manual("PoWA").render(&mut text)?;
-    Ok(String::from_utf8(text).expect("what is made of the command line is text"))
+    let page = Man::new(command.clone()).title(name.to_uppercase()).date(DATE).source(source).manual("PoWA");
+    page.render(&mut text)?;
+    let mut text = String::from_utf8(text).expect("what is made of the command line is text");
+    if name == "powa-collector" {
+        text.push('\n');
+        text.push_str(TAIL);
+    }
+    Ok(text)
 }
 
 fn write_all(command: &clap::Command, folder: &Path) -> io::Result<()> {

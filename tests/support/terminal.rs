@@ -50,12 +50,20 @@ impl Terminal {
 
     /// Waits for a question, and answers it.
     pub fn answer(&mut self, question: &str, answer: &str) {
-        wait_for(&format!("the question {question:?}"), || {
-            let is_there = self.screen().contains(question);
+        self.wait_to_show(question);
+        self.press(&format!("{answer}\n"));
+    }
+
+    pub fn press(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+    }
+
+    pub fn wait_to_show(&mut self, text: &str) {
+        wait_for(&format!("{text:?} to be shown"), || {
+            let is_there = self.screen().contains(text);
             assert!(is_there || self.child.try_wait().unwrap().is_none(), "it has ended:\n{}", self.screen());
             is_there.then_some(())
         });
-        self.keyboard.write_all(format!("{answer}\n").as_bytes()).unwrap();
     }
 
     pub fn screen(&self) -> String {
