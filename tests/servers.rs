@@ -18,7 +18,8 @@ tests![
     a_password_is_asked_for_without_an_echo,
     nothing_is_removed_that_was_not_meant,
     a_snapshot_that_is_being_loaded_is_waited_for,
-    a_role_that_may_not_is_told_the_way_out;
+    a_role_that_may_not_is_told_the_way_out,
+    the_grants_of_the_readme_are_enough_to_administer;
     since 5:
     modules_are_switched_as_extensions_are,
 ];
@@ -338,6 +339,32 @@ fn a_role_that_may_not_is_told_the_way_out(scene: &Scene) {
     let mut adding = servers(scene, &["add", "--host", "db1", "--no-password"]);
     adding.env("POWA_COLLECTOR__REPOSITORY__DSN", scene.dsn("postgres"));
     assert_eq!(ended(&output(&adding)).0, Some(0));
+}
+
+fn the_grants_of_the_readme_are_enough_to_administer(scene: &Scene) {
+    scene.without_databases();
+    let _collector = scene.collector();
+    let dsn = scene.dsn(&scene.create_operator());
+    let done = |arguments: &[&str]| {
+        let (code, said) = ended(&output(servers(scene, arguments).env("POWA_COLLECTOR__REPOSITORY__DSN", &dsn)));
+        assert_eq!(code, Some(0), "{arguments:?}: {said}");
+        said
+    };
+    let port = remote_port(scene);
+    let all = "pg_qualstats,pg_stat_kcache,pg_wait_sampling,pg_track_settings";
+    assert!(done(&add(&port, &["--check", "--no-password", "--extension", all])).contains(RELOADED));
+    scene.wait_for_snapshots(1, 1);
+    assert!(done(&["list"]).contains("pg_track_settings"));
+    let file = scene.folder().join("password");
+    std::fs::write(&file, SECRET).unwrap();
+    done(&["set", "1", "--alias", "x", "--coalesce", "9", "--password-file", file.to_str().unwrap()]);
+    done(&["extensions", "x", "--deactivate", "pg_qualstats"]);
+    done(&["extensions", "x", "--activate", "pg_qualstats"]);
+    assert!(done(&["extensions", "x"]).contains("pg_qualstats"));
+    done(&["disable", "x"]);
+    done(&["enable", "x", "--frequency", "5"]);
+    assert!(done(&["remove", "x", "--yes"]).contains(RELOADED));
+    assert_eq!(scene.count("select count(*) from powa_servers where id > 0"), 0);
 }
 
 fn modules_are_switched_as_extensions_are(scene: &Scene) {
