@@ -29,7 +29,9 @@ mod secrets;
 mod sessions;
 mod shutdown;
 mod snapshot;
+mod snapshot_command;
 mod spool;
+mod status;
 mod strangers_with_tls;
 mod support;
 mod tls;
@@ -87,7 +89,9 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("sessions", sessions::TESTS),
         ("shutdown", shutdown::TESTS),
         ("snapshot", snapshot::TESTS),
+        ("snapshot_command", snapshot_command::TESTS),
         ("spool", spool::TESTS),
+        ("status", status::TESTS),
         ("strangers_with_tls", strangers_with_tls::TESTS),
         ("tls", tls::TESTS),
         ("tls_clients", tls_clients::TESTS),

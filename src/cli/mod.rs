@@ -1,25 +1,26 @@
 //! The command line.
 
-#[allow(dead_code, reason = "the subcommands come next")]
 mod one_shot;
-#[allow(dead_code, reason = "the subcommands come next")]
 mod output;
+mod refresh_catalogs;
+mod reload;
 mod run;
-#[allow(dead_code, reason = "the subcommands come next")]
 mod server_name;
-#[allow(dead_code, reason = "the subcommands come next")]
+mod snapshot;
+mod status;
 mod table;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, Parser, Subcommand};
 
 use crate::config::Location;
 
 /// Collects PostgreSQL workload snapshots of a fleet into a PoWA repository.
 ///
-/// Runs in the foreground until SIGTERM or SIGINT; SIGHUP reloads.
+/// Without a subcommand it is the daemon: it runs in the foreground until SIGTERM or SIGINT; SIGHUP reloads.
 #[derive(Debug, Parser)]
 #[command(name = "powa-collector", version, disable_help_flag = true)]
 pub struct Arguments {
@@ -30,12 +31,30 @@ pub struct Arguments {
     /// Print help.
     #[arg(short = 'h', short_alias = '?', long, action = ArgAction::Help, help = "Print help (also -?)")]
     help: Option<bool>,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Status(status::Arguments),
+    Reload(reload::Arguments),
+    Snapshot(snapshot::Arguments),
+    RefreshCatalogs(refresh_catalogs::Arguments),
 }
 
 impl Arguments {
     /// Does what was asked for.
     pub fn execute(self) -> ExitCode {
-        run::run(self.config.map_or(Location::Usual, Location::Given))
+        let location = self.config.map_or(Location::Usual, Location::Given);
+        match self.command {
+            None => run::run(location),
+            Some(Command::Status(arguments)) => arguments.run(&location),
+            Some(Command::Reload(arguments)) => arguments.run(&location),
+            Some(Command::Snapshot(arguments)) => arguments.run(&location),
+            Some(Command::RefreshCatalogs(arguments)) => arguments.run(&location),
+        }
     }
 }
 

@@ -6,7 +6,8 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use crate::config::{Config, Location};
-use crate::postgres::{Endpoint, Repository};
+use crate::control::asking::Asker;
+use crate::postgres::{self, Endpoint, Repository};
 use crate::settings;
 
 /// What a subcommand works with. Nothing is connected yet.
@@ -16,6 +17,21 @@ pub(super) struct Tools {
     pub(super) endpoint: Endpoint,
     pub(super) repository: Repository,
 }
+
+impl Tools {
+    /// Connects to where the daemon can be asked.
+    pub(super) async fn asker(&self) -> Result<Asker, Told> {
+        let timeouts = self.config.timeouts;
+        // It reads files, connects, and asks one thing.
+        let reload = 2 * timeouts.connect + timeouts.query;
+        Ok(Asker::connect(&self.endpoint, reload).await?)
+    }
+}
+
+/// An error of one of the servers, in full.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.in_full())]
+pub(super) struct Told(#[from] postgres::Error);
 
 /// How a subcommand ends: with an exit code of its own, or with something to say on standard error, and 1.
 pub(super) type Ended = Result<ExitCode, Box<dyn Error>>;

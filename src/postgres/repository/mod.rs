@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 
 pub use bloat::BloatedTable;
 pub use load::{Attempt, Care, Load, LoadTurn, Loaded};
-pub use registry::RegisteredServer;
+pub use registry::{LastSnapshot, RegisteredServer};
 pub use sources::{Catalog, DatabaseModule, Module, Sources};
 
 use super::{Endpoint, Error, Extensions, Side};
