@@ -29,7 +29,7 @@ pub struct Arguments {
     config: Option<PathBuf>,
 
     /// Print help.
-    #[arg(short = 'h', short_alias = '?', long, action = ArgAction::Help, help = "Print help (also -?)")]
+    #[arg(short = 'h', short_alias = '?', long, global = true, action = ArgAction::Help, help = "Print help (also -?)")]
     help: Option<bool>,
 
     #[command(subcommand)]
@@ -74,6 +74,8 @@ mod tests {
         for flag in ["-?", "-h", "--help"] {
             let error = Arguments::try_parse_from(["powa-collector", flag]).unwrap_err();
             assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp, "{flag}");
+            let error = Arguments::try_parse_from(["powa-collector", "snapshot", flag]).unwrap_err();
+            assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp, "snapshot {flag}");
         }
     }
 }

@@ -134,7 +134,7 @@ impl Line {
             state: state.into(),
             phase: detail.map(|detail| detail.phase.clone()),
             frequency: u64::try_from(server.frequency).ok(),
-            age: last.age.map(|age| age.as_secs_f64()),
+            age: last.age.map(|age| (age.as_secs_f64() * 1000.0).round() / 1000.0),
             next: detail.and_then(|detail| detail.next),
             snapshot: detail.and_then(|detail| detail.snapshot.clone()),
             error: detail.map_or_else(|| first_of(&last.errors, 0), |detail| what_is_wrong(detail, &last.errors)),
