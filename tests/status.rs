@@ -137,7 +137,7 @@ fn a_role_that_may_not_ask_learns_what_it_needs(scene: &Scene) {
     let printed = operate(&config, &["status"]);
     assert_eq!(printed.code, 1);
     assert!(
-        printed.errors.contains("Permission denied") && printed.errors.contains("pg_signal_backend"),
+        printed.errors.contains("permission denied") && printed.errors.contains("pg_signal_backend"),
         "{printed:?}"
     );
 }
