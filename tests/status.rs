@@ -164,8 +164,9 @@ fn it_looks_again_and_again(scene: &Scene) {
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().take(2);
     let looks: Vec<Value> = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
-    child.kill().unwrap();
-    child.wait().unwrap();
+    // Nobody reads any more, as with "| head".
+    let status = wait_for("its end", || child.try_wait().unwrap());
+    assert!(status.success(), "{status}");
     assert!(looks.iter().all(|look| shown(look, server)["phase"].is_string()), "{looks:?}");
     assert_eq!(looks.len(), 2);
 }

@@ -1,11 +1,14 @@
 //! The command line.
 
+mod completions;
+mod man;
 mod one_shot;
 mod output;
 mod refresh_catalogs;
 mod reload;
 mod run;
 mod server_name;
+mod servers;
 mod snapshot;
 mod status;
 mod table;
@@ -36,12 +39,17 @@ pub struct Arguments {
     command: Option<Command>,
 }
 
+/// What can be done instead of collecting.
 #[derive(Debug, Subcommand)]
 enum Command {
     Status(status::Arguments),
     Reload(reload::Arguments),
     Snapshot(snapshot::Arguments),
     RefreshCatalogs(refresh_catalogs::Arguments),
+    /// Lists, registers, changes and removes the servers that are collected from.
+    Servers(servers::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 impl Arguments {
@@ -54,6 +62,9 @@ impl Arguments {
             Some(Command::Reload(arguments)) => arguments.run(&location),
             Some(Command::Snapshot(arguments)) => arguments.run(&location),
             Some(Command::RefreshCatalogs(arguments)) => arguments.run(&location),
+            Some(Command::Servers(arguments)) => arguments.run(&location),
+            Some(Command::Completions(arguments)) => arguments.run(),
+            Some(Command::Man(arguments)) => arguments.run(),
         }
     }
 }

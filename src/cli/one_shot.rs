@@ -6,7 +6,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use crate::config::{Config, Location};
-use crate::control::asking::Asker;
+use crate::control::asking::{Asker, Unanswered};
 use crate::postgres::{self, Endpoint, Repository};
 use crate::settings;
 
@@ -20,7 +20,7 @@ pub(super) struct Tools {
 
 impl Tools {
     /// Connects to where the daemon can be asked.
-    pub(super) async fn asker(&self) -> Result<Asker, Told> {
+    pub(super) async fn asker(&self) -> Result<Asker, Unanswered> {
         let timeouts = self.config.timeouts;
         // It reads files, connects, and asks one thing.
         let reload = 2 * timeouts.connect + timeouts.query;
@@ -31,7 +31,7 @@ impl Tools {
 /// An error of one of the servers, in full.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.in_full())]
-pub(super) struct Told(#[from] postgres::Error);
+pub(super) struct InFull(#[from] postgres::Error);
 
 /// How a subcommand ends: with an exit code of its own, or with something to say on standard error, and 1.
 pub(super) type Ended = Result<ExitCode, Box<dyn Error>>;

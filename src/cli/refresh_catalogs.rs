@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::one_shot;
-use super::output::print_and_end;
+use super::output::print;
 use super::server_name::ServerName;
 use crate::config::Location;
 
@@ -21,7 +21,7 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn run(self, location: &Location) -> ExitCode {
         one_shot::run("refresh-catalogs", location, async |tools| {
-            let servers = tools.repository.registered_servers().await.map_err(one_shot::Told::from)?;
+            let servers = tools.repository.registered_servers().await.map_err(one_shot::InFull::from)?;
             let server = self.server.find(&servers)?;
             let mut asker = tools.asker().await?;
             let mut answer = String::new();
@@ -29,7 +29,8 @@ impl Arguments {
             for database in self.databases.iter().map(String::as_str).map(Some).chain(all) {
                 answer = asker.refresh_catalogs(server.id, database).await?;
             }
-            print_and_end(&format!("{server}: {answer}\n"))
+            print(&format!("{server}: {answer}\n"))?;
+            Ok(ExitCode::SUCCESS)
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::one_shot;
-use super::output::print_and_end;
+use super::output::print;
 use crate::config::Location;
 
 /// Has the running collector read its configuration and the list of servers again.
@@ -16,7 +16,8 @@ impl Arguments {
     pub(super) fn run(self, location: &Location) -> ExitCode {
         one_shot::run("reload", location, async |tools| {
             tools.asker().await?.reload().await?;
-            print_and_end("reloaded\n")
+            print("reloaded\n")?;
+            Ok(ExitCode::SUCCESS)
         })
     }
 }

@@ -72,6 +72,7 @@ impl ServerName {
 ///
 /// # Errors
 /// One of the names is not that of one server.
+#[allow(dead_code, reason = "for the subcommands that come next")]
 pub(super) fn find_all<'a>(
     names: &[ServerName],
     servers: &'a [RegisteredServer],

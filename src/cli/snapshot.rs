@@ -47,7 +47,7 @@ enum Ended {
 impl Arguments {
     pub(super) fn run(self, location: &Location) -> ExitCode {
         one_shot::run("snapshot", location, async |tools| {
-            let servers = tools.repository.registered_servers().await.map_err(one_shot::Told::from)?;
+            let servers = tools.repository.registered_servers().await.map_err(one_shot::InFull::from)?;
             let server = self.server.find(&servers)?;
             let mut asker = tools.asker().await?;
             let before = if self.wait { Some(detail(&mut asker, server).await?) } else { None };

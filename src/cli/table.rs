@@ -14,7 +14,9 @@ pub(super) enum Tone {
     #[default]
     Plain,
     Good,
+    #[allow(dead_code, reason = "for the subcommands that come next")]
     Doubtful,
+    #[allow(dead_code, reason = "for the subcommands that come next")]
     Bad,
     /// Of less weight than the others.
     Faint,
@@ -61,6 +63,7 @@ impl Table {
 
     /// Never breaks the cells of the column with that heading: what is short, or what is to be copied.
     #[must_use]
+    #[allow(dead_code, reason = "for the subcommands that come next")]
     pub(super) fn whole(mut self, heading: &str) -> Self {
         self.heading(heading).is_whole = true;
         self
@@ -76,6 +79,7 @@ impl Table {
         self.rows.push(cells);
     }
 
+    #[allow(dead_code, reason = "for the subcommands that come next")]
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }

@@ -32,7 +32,7 @@ pub use incoming::IncomingRows;
 pub use notifications::{Heard, Notification, Notifications};
 pub use remote::{DatabaseInfo, RemoteDatabase, RemoteServerInfo, RemoteSession, RemoteVersions};
 pub use repository::{
-    Attempt, BloatedTable, Care, Catalog, DatabaseModule, LastSnapshot, Load, LoadTurn, Loaded, Module,
-    RegisteredServer, Registration, Repository, ServerList, Sources,
+    Attempt, BloatedTable, Care, Catalog, Changes, DatabaseModule, LastSnapshot, Load, LoadTurn, Loaded, Module,
+    NewServer, RegisteredServer, Registration, Repository, ServerList, Sources, Tracked, TrackedKind,
 };
 pub use tls::Connectors;

@@ -3,15 +3,15 @@
 mod overview;
 
 use std::error::Error;
-use std::io::{IsTerminal, stdout};
+use std::io::{ErrorKind, IsTerminal, stdout};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use console::Term;
 use tokio::time::sleep;
 
-use super::one_shot::{self, Told, Tools};
-use super::output::{Screen, print};
+use super::one_shot::{self, InFull, Tools};
+use super::output::{Screen, print, write};
 use super::server_name::{ServerName, find_all};
 use crate::config::Location;
 use crate::control::asking::{Asker, Unanswered};
@@ -51,7 +51,10 @@ impl Arguments {
             }
             loop {
                 match self.look(&tools, &mut asker).await {
-                    Ok(overview) => self.redraw(&self.text(&overview)?)?,
+                    Ok(overview) => match self.redraw(&self.text(&overview)?) {
+                        Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+                        drawn => drawn?,
+                    },
                     // The repository may be back with the next look.
                     Err(error) if asker.is_some() => {
                         asker = None;
@@ -65,19 +68,19 @@ impl Arguments {
     }
 
     async fn look(&self, tools: &Tools, asker: &mut Option<Asker>) -> Result<Overview, Box<dyn Error>> {
-        let registered = tools.repository.registered_servers().await.map_err(Told::from)?;
+        let registered = tools.repository.registered_servers().await.map_err(InFull::from)?;
         let servers = find_all(&self.servers, &registered)?;
-        let last = tools.repository.last_snapshots().await.map_err(Told::from)?;
+        let last = tools.repository.last_snapshots().await.map_err(InFull::from)?;
         let asker = match asker {
             Some(asker) => asker,
             None => asker.insert(tools.asker().await?),
         };
-        let collectors = asker.collectors().await.map_err(Told::from)?;
+        let collectors = asker.collectors().await.map_err(InFull::from)?;
         // All of them in one question, which has to fit into a notification.
         let ids: Vec<ServerId> =
             if servers.len() > 100 { vec![] } else { servers.iter().map(|server| server.id).collect() };
         let answered = match asker.details(&ids).await {
-            Err(Unanswered::Postgres(error)) => return Err(Told::from(error).into()),
+            Err(Unanswered::Postgres(error)) => return Err(InFull::from(error).into()),
             Err(lost @ Unanswered::Lost) => return Err(lost.into()),
             answered => answered,
         };
@@ -97,7 +100,7 @@ impl Arguments {
         if !self.json && stdout().is_terminal() {
             Term::stdout().clear_screen()?;
         }
-        print(text)
+        write(text)
     }
 }
 
