@@ -9,6 +9,7 @@ pub mod settings;
 pub mod signals;
 pub mod telemetry;
 
+pub mod check;
 pub mod control;
 pub mod supervisor;
 pub mod upkeep;

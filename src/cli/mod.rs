@@ -1,5 +1,6 @@
 //! The command line.
 
+mod check;
 mod completions;
 mod man;
 mod one_shot;
@@ -42,6 +43,7 @@ pub struct Arguments {
 /// What can be done instead of collecting.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::Arguments),
     Status(status::Arguments),
     Reload(reload::Arguments),
     Snapshot(snapshot::Arguments),
@@ -58,6 +60,7 @@ impl Arguments {
         let location = self.config.map_or(Location::Usual, Location::Given);
         match self.command {
             None => run::run(location),
+            Some(Command::Check(arguments)) => arguments.run(&location),
             Some(Command::Status(arguments)) => arguments.run(&location),
             Some(Command::Reload(arguments)) => arguments.run(&location),
             Some(Command::Snapshot(arguments)) => arguments.run(&location),

@@ -48,7 +48,11 @@ pub(super) fn run(name: &str, location: &Location, work: impl AsyncFnOnce(Tools)
 }
 
 fn try_to_run(name: &str, location: &Location, work: impl AsyncFnOnce(Tools) -> Ended) -> Ended {
-    let config = settings::read(location)?;
+    work_with(name, settings::read(location)?, work)
+}
+
+/// Works with a configuration that was read.
+pub(super) fn work_with(name: &str, config: Config, work: impl AsyncFnOnce(Tools) -> Ended) -> Ended {
     let endpoint = Endpoint::repository(&config)?.for_command(name);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
