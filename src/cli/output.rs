@@ -39,7 +39,7 @@ pub(super) fn print(text: &str) -> std::io::Result<()> {
 /// Prints a text, for one who has more to print and would not end otherwise.
 ///
 /// # Errors
-/// As for [`print`]; and the other end is closed.
+/// As for [`print()`]; and the other end is closed.
 pub(super) fn write(text: &str) -> std::io::Result<()> {
     let mut output = stdout().lock();
     output.write_all(text.as_bytes()).and_then(|()| output.flush())
