@@ -26,7 +26,9 @@ mod repository_ways;
 mod round_trips;
 mod rows;
 mod secrets;
+mod servers;
 mod sessions;
+mod shells;
 mod shutdown;
 mod snapshot;
 mod snapshot_command;
@@ -86,6 +88,7 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("round_trips", round_trips::TESTS),
         ("rows", rows::TESTS),
         ("secrets", secrets::TESTS),
+        ("servers", servers::TESTS),
         ("sessions", sessions::TESTS),
         ("shutdown", shutdown::TESTS),
         ("snapshot", snapshot::TESTS),
@@ -110,8 +113,10 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
 
 /// The tests that are about no server.
 fn once() -> impl Iterator<Item = Trial> {
-    libpq::TESTS.iter().map(|(name, run)| {
-        Trial::test(format!("once::libpq::{name}"), move || {
+    let areas = [("libpq", libpq::TESTS), ("shells", shells::TESTS)];
+    let tests = areas.into_iter().flat_map(|(area, tests)| tests.iter().map(move |test| (area, test)));
+    tests.map(|(area, (name, run))| {
+        Trial::test(format!("once::{area}::{name}"), move || {
             run();
             Ok(())
         })

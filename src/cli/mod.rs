@@ -29,11 +29,11 @@ use crate::config::Location;
 #[command(name = "powa-collector", version, disable_help_flag = true)]
 pub struct Arguments {
     /// Configuration file, instead of the first of the usual places.
-    #[arg(short, long, value_name = "FILE", global = true)]
+    #[arg(short, long, value_name = "FILE", global = true, display_order = 900)]
     config: Option<PathBuf>,
 
     /// Print help.
-    #[arg(short = 'h', short_alias = '?', long, global = true, action = ArgAction::Help, help = "Print help (also -?)")]
+    #[arg(short = 'h', short_alias = '?', long, global = true, display_order = 901, action = ArgAction::Help, help = "Print help (also -?)")]
     help: Option<bool>,
 
     #[command(subcommand)]

@@ -14,6 +14,7 @@ mod refusals;
 mod scene;
 mod statements;
 mod stopwatch;
+mod terminal;
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -31,6 +32,7 @@ pub use psql::Psql;
 pub use scene::{Listening, OwnRemote, Scene, with_powa};
 pub use statements::Statements;
 pub use stopwatch::Stopwatch;
+pub use terminal::Terminal;
 
 use lab::Generation;
 

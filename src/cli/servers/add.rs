@@ -39,7 +39,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i32).range(5..))]
     coalesce: i32,
     /// How long the history is kept, as PostgreSQL writes an interval
-    #[arg(long, value_name = "INTERVAL", default_value = "1 day", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "INTERVAL", default_value = "1 day", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
     retention: String,
     /// Extension to collect from, beside pg_stat_statements; may be given several times
     #[arg(long = "extension", value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]

@@ -135,9 +135,9 @@ mod tests {
     fn a_server_is_a_line() {
         let (servers, tracked) = fleet();
         let expected = "\
-ID  ALIAS    ADDRESS        USER  DATABASE  FREQUENCY  RETENTION  EXTENSIONS
- 1  ma\\nin   10.0.0.1:5432  powa  powa         5m 30s  1 mon      pg_qualstats, pg_stat_statements
-12  -        10.0.0.1:5432  powa  powa            off  1 mon
+ID  ALIAS   ADDRESS        USER  DATABASE  FREQUENCY  RETENTION  EXTENSIONS
+ 1  ma\\nin  10.0.0.1:5432  powa  powa         5m 30s  1 mon      pg_qualstats, pg_stat_statements
+12  -       10.0.0.1:5432  powa  powa            off  1 mon
 ";
         assert_eq!(table(&servers, &tracked).text(Screen::default()), expected);
     }

@@ -51,7 +51,7 @@ struct Wanted {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(5..))]
     coalesce: Option<i32>,
     /// How long the history is kept, as PostgreSQL writes an interval
-    #[arg(long, value_name = "INTERVAL", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "INTERVAL", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
     retention: Option<String>,
     /// File with nothing but the new password; - is standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["no_password", "ask_password"])]

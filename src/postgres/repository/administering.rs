@@ -197,7 +197,7 @@ impl Repository {
         let changing = async {
             let client = conversation.begin_work();
             client.batch_execute("begin isolation level read committed").await.map_err(failed)?;
-            conversation.query(include_str!("../../../sql/repository/hide_parameters.sql"), &[]).await?;
+            conversation.query(include_str!("../../../sql/repository/log_no_values.sql"), &[]).await?;
             let done = work(&conversation).await;
             let end = if done.is_ok() { "commit" } else { "rollback" };
             let ended = client.batch_execute(end).await.map_err(failed);
