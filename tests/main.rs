@@ -26,6 +26,7 @@ mod repository_ways;
 mod round_trips;
 mod rows;
 mod secrets;
+mod service;
 mod sessions;
 mod shutdown;
 mod snapshot;
@@ -84,6 +85,7 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("round_trips", round_trips::TESTS),
         ("rows", rows::TESTS),
         ("secrets", secrets::TESTS),
+        ("service", service::TESTS),
         ("sessions", sessions::TESTS),
         ("shutdown", shutdown::TESTS),
         ("snapshot", snapshot::TESTS),

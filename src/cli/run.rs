@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::config::Location;
+use crate::service::Service;
 use crate::telemetry::Telemetry;
 use crate::{daemon, settings};
 
@@ -21,7 +22,8 @@ fn start(location: Location) -> Result<(), Box<dyn std::error::Error>> {
     // What is wrong with the file is better said before anything else happens.
     let config = settings::read(&location)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(daemon::run(location, config, Telemetry::start()));
+    let telemetry = Telemetry::start();
+    let ended = runtime.block_on(async { daemon::run(location, config, telemetry, Service::of_environment()).await });
     // A name that is being resolved by a thread of the runtime is not waited for.
     runtime.shutdown_background();
     Ok(ended?)

@@ -11,6 +11,7 @@ mod powa_web;
 mod psql;
 mod refusals;
 mod scene;
+mod service_manager;
 mod statements;
 mod stopwatch;
 
@@ -27,6 +28,7 @@ pub use papers::{CLIENT, Papers, text};
 pub use powa_web::{PowaWeb, python};
 pub use psql::Psql;
 pub use scene::{Listening, OwnRemote, Scene, with_powa};
+pub use service_manager::ServiceManager;
 pub use statements::Statements;
 pub use stopwatch::Stopwatch;
 
