@@ -15,6 +15,7 @@ mod hostile;
 mod hosts;
 mod inherited;
 mod libpq;
+mod log;
 mod password_files;
 mod permissions;
 mod powa_web;
@@ -74,6 +75,7 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("hostile", hostile::TESTS),
         ("hosts", hosts::TESTS),
         ("inherited", inherited::TESTS),
+        ("log", log::TESTS),
         ("password_files", password_files::TESTS),
         ("permissions", permissions::TESTS),
         ("powa_web", powa_web::TESTS),

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Parser};
 
 use crate::config::Location;
+use crate::telemetry::LogFormat;
 
 /// Collects PostgreSQL workload snapshots of a fleet into a PoWA repository.
 ///
@@ -23,6 +24,10 @@ pub struct Arguments {
     #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 
+    /// What the daemon's log looks like.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
+
     /// Print help.
     #[arg(short = 'h', short_alias = '?', long, action = ArgAction::Help, help = "Print help (also -?)")]
     help: Option<bool>,
@@ -31,7 +36,7 @@ pub struct Arguments {
 impl Arguments {
     /// Does what was asked for.
     pub fn execute(self) -> ExitCode {
-        run::run(self.config.map_or(Location::Usual, Location::Given))
+        run::run(self.config.map_or(Location::Usual, Location::Given), self.log_format.form())
     }
 }
 
