@@ -6,6 +6,7 @@ pub mod cli;
 pub mod daemon;
 pub mod settings;
 
+pub mod service;
 pub mod signals;
 pub mod telemetry;
 

@@ -76,11 +76,11 @@ impl Supervisor {
         }
         for server in diff.changed {
             let handle = self.workers.get_mut(&server.id).expect("the difference is to the workers there are");
-            tracing::info!(id = %server.id, name = self.context.name_of(&server), "server changed");
+            tracing::info!(id = server.id.get(), name = self.context.name_of(&server), "server changed");
             handle.change(server, self.context.clone());
         }
         for server in diff.added {
-            tracing::info!(id = %server.id, name = self.context.name_of(&server), "server added");
+            tracing::info!(id = server.id.get(), name = self.context.name_of(&server), "server added");
             self.start(server);
         }
     }
@@ -113,7 +113,7 @@ impl Supervisor {
 
     fn stop_one(&mut self, id: ServerId) {
         let handle = self.workers.remove(&id).expect("the difference is to the workers there are");
-        tracing::info!(%id, name = self.context.name_of(handle.server()), "server removed");
+        tracing::info!(id = id.get(), name = self.context.name_of(handle.server()), "server removed");
         handle.stop();
         self.failed.remove(&id);
         let task = self.owners.iter().find(|(_, owner)| **owner == id).map(|(task, _)| *task);
@@ -192,7 +192,7 @@ impl Supervisor {
         let pause = failure.pauses.next().unwrap_or(LONGEST_PAUSE);
         (failure.at, failure.restart) = (now, Some(now + pause));
         let name = self.workers.get(&id).map(|handle| self.context.name_of(handle.server()));
-        tracing::error!(%id, name, in_ms = pause.as_millis(), "worker failed, and will be started again");
+        tracing::error!(id = id.get(), name, in_ms = pause.as_millis(), "worker failed, and will be started again");
     }
 
     fn start_again(&mut self, id: ServerId) {
@@ -200,7 +200,7 @@ impl Supervisor {
             failure.restart = None;
         }
         if let Some(server) = self.workers.get(&id).map(|handle| handle.server().clone()) {
-            tracing::info!(%id, name = self.context.name_of(&server), "worker started again");
+            tracing::info!(id = id.get(), name = self.context.name_of(&server), "worker started again");
             self.start(server);
         }
     }
@@ -216,7 +216,7 @@ impl Supervisor {
         if tokio::time::timeout(grace, everybody).await.is_err() {
             for handle in self.workers.values().chain(self.leaving.values()) {
                 let server = handle.server();
-                tracing::warn!(id = %server.id, name = self.context.name_of(server), "worker did not end in time");
+                tracing::warn!(id = server.id.get(), name = self.context.name_of(server), "worker did not end in time");
             }
             self.tasks.shutdown().await;
         }

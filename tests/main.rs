@@ -15,6 +15,7 @@ mod hostile;
 mod hosts;
 mod inherited;
 mod libpq;
+mod log;
 mod password_files;
 mod permissions;
 mod powa_web;
@@ -27,6 +28,7 @@ mod round_trips;
 mod rows;
 mod secrets;
 mod servers;
+mod service;
 mod sessions;
 mod shells;
 mod shutdown;
@@ -77,6 +79,7 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("hostile", hostile::TESTS),
         ("hosts", hosts::TESTS),
         ("inherited", inherited::TESTS),
+        ("log", log::TESTS),
         ("password_files", password_files::TESTS),
         ("permissions", permissions::TESTS),
         ("powa_web", powa_web::TESTS),
@@ -89,6 +92,7 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("rows", rows::TESTS),
         ("secrets", secrets::TESTS),
         ("servers", servers::TESTS),
+        ("service", service::TESTS),
         ("sessions", sessions::TESTS),
         ("shutdown", shutdown::TESTS),
         ("snapshot", snapshot::TESTS),

@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::config::Location;
+use crate::telemetry::LogFormat;
 
 /// Collects PostgreSQL workload snapshots of a fleet into a PoWA repository.
 ///
@@ -31,6 +32,10 @@ pub struct Arguments {
     /// Configuration file, instead of the first of the usual places.
     #[arg(short, long, value_name = "FILE", global = true, display_order = 900)]
     config: Option<PathBuf>,
+
+    /// What the daemon's log looks like.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
 
     /// Print help.
     #[arg(short = 'h', short_alias = '?', long, global = true, display_order = 901, action = ArgAction::Help, help = "Print help (also -?)")]
@@ -59,7 +64,7 @@ impl Arguments {
     pub fn execute(self) -> ExitCode {
         let location = self.config.map_or(Location::Usual, Location::Given);
         match self.command {
-            None => run::run(location),
+            None => run::run(location, self.log_format.form()),
             Some(Command::Check(arguments)) => arguments.run(&location),
             Some(Command::Status(arguments)) => arguments.run(&location),
             Some(Command::Reload(arguments)) => arguments.run(&location),

@@ -9,6 +9,7 @@ use crate::config::{Config, Location};
 use crate::control::asking::{Asker, Unanswered};
 use crate::postgres::{self, Endpoint, Repository};
 use crate::settings;
+use crate::telemetry::Telemetry;
 
 /// What a subcommand works with. Nothing is connected yet.
 pub(super) struct Tools {
@@ -38,6 +39,7 @@ pub(super) type Ended = Result<ExitCode, Box<dyn Error>>;
 
 /// Reads the configuration and works with it. One thread is enough: what there is to do is to wait.
 pub(super) fn run(name: &str, location: &Location, work: impl AsyncFnOnce(Tools) -> Ended) -> ExitCode {
+    Telemetry::quietly();
     match try_to_run(name, location, work) {
         Ok(code) => code,
         Err(error) => {
