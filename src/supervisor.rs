@@ -1,7 +1,7 @@
 //! Owns the workers: starts, changes and stops them until they are the ones that should be.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use backon::ExponentialBackoff;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -135,6 +135,11 @@ impl Supervisor {
     pub fn accounts(&self) -> BTreeMap<ServerId, Account> {
         let handles = self.leaving.values().chain(self.workers.values());
         handles.map(|handle| (handle.server().id, handle.account(self.context.name_of(handle.server())))).collect()
+    }
+
+    /// When the last snapshot of any server was begun.
+    pub fn last_snapshot(&self) -> Option<SystemTime> {
+        self.workers.values().filter_map(Handle::last_snapshot).max()
     }
 
     fn worker(&self, id: ServerId) -> Result<&Handle, Refused> {
