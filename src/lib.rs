@@ -6,9 +6,11 @@ pub mod cli;
 pub mod daemon;
 pub mod settings;
 
+pub mod service;
 pub mod signals;
 pub mod telemetry;
 
+pub mod check;
 pub mod control;
 pub mod supervisor;
 pub mod upkeep;

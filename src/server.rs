@@ -81,6 +81,16 @@ pub struct InvalidServer {
 }
 
 impl InvalidServer {
+    /// `powa_servers.id`, as far as it has one.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Which column is wrong.
+    pub fn column(&self) -> &str {
+        self.column
+    }
+
     /// A row with a column that is not of its type any more. The id may be that column itself.
     pub fn of_type(id: Option<i32>, column: &'static str, found: &str, allowed: &'static str) -> Self {
         let id = id.map_or_else(|| "unknown".into(), |id| id.to_string());

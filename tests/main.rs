@@ -15,6 +15,7 @@ mod hostile;
 mod hosts;
 mod inherited;
 mod libpq;
+mod log;
 mod password_files;
 mod permissions;
 mod powa_web;
@@ -27,11 +28,14 @@ mod round_trips;
 mod rows;
 mod secrets;
 mod servers;
+mod service;
 mod sessions;
 mod shells;
 mod shutdown;
 mod snapshot;
+mod snapshot_command;
 mod spool;
+mod status;
 mod strangers_with_tls;
 mod support;
 mod tls;
@@ -75,6 +79,7 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("hostile", hostile::TESTS),
         ("hosts", hosts::TESTS),
         ("inherited", inherited::TESTS),
+        ("log", log::TESTS),
         ("password_files", password_files::TESTS),
         ("permissions", permissions::TESTS),
         ("powa_web", powa_web::TESTS),
@@ -87,10 +92,13 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("rows", rows::TESTS),
         ("secrets", secrets::TESTS),
         ("servers", servers::TESTS),
+        ("service", service::TESTS),
         ("sessions", sessions::TESTS),
         ("shutdown", shutdown::TESTS),
         ("snapshot", snapshot::TESTS),
+        ("snapshot_command", snapshot_command::TESTS),
         ("spool", spool::TESTS),
+        ("status", status::TESTS),
         ("strangers_with_tls", strangers_with_tls::TESTS),
         ("tls", tls::TESTS),
         ("tls_clients", tls_clients::TESTS),

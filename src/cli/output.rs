@@ -30,11 +30,19 @@ impl Screen {
 /// # Errors
 /// The text could not be written, as where a disk is full.
 pub(super) fn print(text: &str) -> std::io::Result<()> {
-    let mut output = stdout().lock();
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+    match write(text) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Prints a text, for one who has more to print and would not end otherwise.
+///
+/// # Errors
+/// As for [`print()`]; and the other end is closed.
+pub(super) fn write(text: &str) -> std::io::Result<()> {
+    let mut output = stdout().lock();
+    output.write_all(text.as_bytes()).and_then(|()| output.flush())
 }
 
 /// Prints a text that is all there is to do.

@@ -72,7 +72,6 @@ impl ServerName {
 ///
 /// # Errors
 /// One of the names is not that of one server.
-#[allow(dead_code, reason = "for the subcommands that come next")]
 pub(super) fn find_all<'a>(
     names: &[ServerName],
     servers: &'a [RegisteredServer],

@@ -14,9 +14,7 @@ pub(super) enum Tone {
     #[default]
     Plain,
     Good,
-    #[allow(dead_code, reason = "for the subcommands that come next")]
     Doubtful,
-    #[allow(dead_code, reason = "for the subcommands that come next")]
     Bad,
     /// Of less weight than the others.
     Faint,
@@ -63,7 +61,6 @@ impl Table {
 
     /// Never breaks the cells of the column with that heading: what is short, or what is to be copied.
     #[must_use]
-    #[allow(dead_code, reason = "for the subcommands that come next")]
     pub(super) fn whole(mut self, heading: &str) -> Self {
         self.heading(heading).is_whole = true;
         self
@@ -77,11 +74,6 @@ impl Table {
     pub(super) fn row(&mut self, cells: Vec<Cell>) {
         debug_assert_eq!(cells.len(), self.headings.len(), "a cell for each heading");
         self.rows.push(cells);
-    }
-
-    #[allow(dead_code, reason = "for the subcommands that come next")]
-    pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
     }
 
     /// The table as text, with a line break at its end.

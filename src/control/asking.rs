@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::detail::Detail;
-use super::protocol::{Answer, Details};
+use super::handler::DENIED;
+use super::protocol::{Answer, Details, Refusal};
 use crate::postgres::{Asking, Collector, Endpoint, Error};
 use crate::server::ServerId;
 
@@ -23,10 +24,10 @@ pub enum Unanswered {
     #[error("{name} is connected to the repository, and does not answer within {} s; its log tells more", .patience.as_secs())]
     Silent { name: String, patience: Duration },
     #[error(
-        "the collector refuses: {0}; the role in \"repository.dsn\" has to be a member of pg_signal_backend, or of a role \
+        "the collector refuses: permission denied; the role in \"repository.dsn\" has to be a member of pg_signal_backend, or of a role \
          that PoWA 5 lists in powa_roles for it"
     )]
-    Denied(String),
+    Denied,
     #[error("the collector refuses: {0}")]
     Refused(String),
     #[error("the collector that answers does not know the command {0}: it is another program, or an older version")]
@@ -142,7 +143,9 @@ impl Asker {
             let heard = heard.ok_or(Unanswered::Lost)?;
             match Answer::parse(&heard) {
                 Some(Answer { name, outcome: Ok(data) }) if name == command => return Ok(data.into()),
-                Some(Answer { name, outcome: Err(reason) }) if name == command => return Err(refused(command, reason)),
+                Some(Answer { name, outcome: Err(refusal) }) if name == command => {
+                    return Err(refused(command, &refusal));
+                }
                 // To a question that nobody waits for any more.
                 _ => {}
             }
@@ -158,12 +161,10 @@ impl Asker {
     }
 }
 
-fn refused(command: &str, reason: &str) -> Unanswered {
-    if reason.contains("Permission denied") {
-        Unanswered::Denied(reason.into())
-    } else if reason.contains("unknown") && reason.contains(command) {
-        Unanswered::Unknown(command.into())
-    } else {
-        Unanswered::Refused(reason.into())
+fn refused(command: &str, refusal: &Refusal<'_>) -> Unanswered {
+    match *refusal {
+        Refusal::Unknown => Unanswered::Unknown(command.into()),
+        Refusal::Because(DENIED) => Unanswered::Denied,
+        Refusal::Because(reason) => Unanswered::Refused(reason.into()),
     }
 }

@@ -35,6 +35,9 @@ pub(super) struct Handler {
     complaints: Throttle,
 }
 
+/// The answer to those who may not command.
+pub(super) const DENIED: &str = "Permission denied";
+
 type Outcome = Result<Vec<String>, String>;
 
 /// What became of a request.
@@ -100,7 +103,7 @@ impl Handler {
             return Ok(None);
         }
         let outcome = match control.sender(notification.sender).await {
-            Ok(Sender::Denied) => Err("Permission denied".into()),
+            Ok(Sender::Denied) => Err(DENIED.into()),
             Ok(Sender::Left) if !self.may_be_anonymous(&request) => {
                 self.complain(&request, "command ignored", "its sender has left, so its role is not known");
                 return Ok(None);

@@ -67,7 +67,7 @@ impl Request {
             "WORKERS_DETAIL" => which(&arguments).map(Command::WorkersDetail),
             "FORCE_SNAPSHOT" => force_snapshot(&arguments),
             "REFRESH_DB_CAT" => refresh_catalogs(&arguments),
-            _ => Err(format!("Command \"{name}\" unknown, ignored")),
+            _ => Err(unknown(name)),
         };
         Self { name: name.into(), channel: channel.map(Into::into), command }
     }
@@ -90,7 +90,15 @@ pub struct Answer<'a> {
     /// The first word of the request.
     pub name: &'a str,
     /// What came of it, or why nothing did.
-    pub outcome: Result<&'a str, &'a str>,
+    pub outcome: Result<&'a str, Refusal<'a>>,
+}
+
+/// Why a request was not carried out.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refusal<'a> {
+    /// The command is not known there.
+    Unknown,
+    Because(&'a str),
 }
 
 impl<'a> Answer<'a> {
@@ -99,12 +107,19 @@ impl<'a> Answer<'a> {
         let mut words = payload.splitn(3, ' ');
         let (name, status) = (words.next()?, words.next()?);
         let data = words.next().unwrap_or_default();
-        match status {
-            "OK" => Some(Self { name, outcome: Ok(data) }),
-            // The Python collector has more than one word for it.
-            _ => Some(Self { name, outcome: Err(data) }),
-        }
+        let outcome = match status {
+            "OK" => Ok(data),
+            // The Python collector's word for it.
+            "UNKNOWN" => Err(Refusal::Unknown),
+            _ if data == unknown(name) => Err(Refusal::Unknown),
+            _ => Err(Refusal::Because(data)),
+        };
+        Some(Self { name, outcome })
     }
+}
+
+fn unknown(name: &str) -> String {
+    format!("Command \"{name}\" unknown, ignored")
 }
 
 fn which(arguments: &[&str]) -> Result<Which, String> {
@@ -297,10 +312,14 @@ mod tests {
         let request = Request::parse("RELOAD r1");
         for outcome in [Ok(String::from("OK")), Err("no, \"never\" again".into()), Ok(String::new())] {
             let text = request.answer(&outcome);
-            let expected = outcome.as_deref().map_err(String::as_str);
+            let expected = outcome.as_deref().map_err(|reason| Refusal::Because(reason));
             assert_eq!(Answer::parse(&text), Some(Answer { name: "RELOAD", outcome: expected }), "{text}");
         }
-        assert_eq!(Answer::parse("RELOAD UNKNOWN x y").map(|answer| answer.outcome), Some(Err("x y")));
+        let request = Request::parse("RELAOD r1");
+        let refused = request.answer(&Err(request.command.clone().unwrap_err()));
+        for unknown in ["RELOAD UNKNOWN Message invalid", &refused] {
+            assert_eq!(Answer::parse(unknown).map(|answer| answer.outcome), Some(Err(Refusal::Unknown)), "{unknown}");
+        }
         assert_eq!(Answer::parse("RELOAD"), None);
     }
 

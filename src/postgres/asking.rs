@@ -28,7 +28,8 @@ pub struct Asking {
 pub struct Collector {
     /// Has the version in it.
     pub name: String,
-    pub connected_for: Duration,
+    /// `None` where the role may not see that.
+    pub connected_for: Option<Duration>,
 }
 
 impl Asking {
@@ -76,8 +77,8 @@ impl Asking {
         let looking = async {
             let rows = self.client.query(include_str!("../../sql/repository/collectors.sql"), &[&MAIN_TASK]).await?;
             let collector = |row: &Row| {
-                let seconds: f64 = row.try_get(1)?;
-                let connected_for = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+                let seconds: Option<f64> = row.try_get(1)?;
+                let connected_for = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
                 Ok(Collector { name: row.try_get(0)?, connected_for })
             };
             rows.iter().map(collector).collect()

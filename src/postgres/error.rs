@@ -1,5 +1,7 @@
 //! What went wrong with PostgreSQL: on which side, while doing what, what it said, and the cure where it is known.
 
+mod stage;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use tokio_postgres::types::{WasNull, WrongType};
 
 use super::tls::TlsError;
 use crate::one_line::on_one_line;
+
+pub use stage::Stage;
 
 /// Two sides talk PostgreSQL; a message always tells which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! Word that is left twice is the same word: the mailbox has a place for each kind, so it cannot overflow.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -119,6 +119,11 @@ impl Handle {
             status: self.status_of(&mailbox.state),
             progress: mailbox.progress.clone(),
         }
+    }
+
+    /// When the last snapshot that is in the repository was begun, as far as the worker knows.
+    pub fn last_snapshot(&self) -> Option<SystemTime> {
+        self.shared.lock().progress.last
     }
 
     /// Gives the worker other settings.

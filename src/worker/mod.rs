@@ -79,7 +79,7 @@ impl Worker {
     pub async fn run(mut self) {
         while !self.cancel.is_cancelled() {
             // The name may change, so each step has a span of its own.
-            let span = tracing::info_span!("server", id = %self.server.id, name = self.name);
+            let span = tracing::info_span!("server", id = self.server.id.get(), name = self.name);
             self.step().instrument(span).await;
         }
         self.sessions.close();
@@ -288,8 +288,8 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.shared.finish();
         if let Some(waiting) = &self.waiting {
-            let (id, lost) = (self.server.id, &waiting.collected);
-            tracing::warn!(%id, name = self.name, "ended before the snapshot was loaded: {lost} are lost");
+            let (id, lost) = (self.server.id.get(), &waiting.collected);
+            tracing::warn!(id, name = self.name, "ended before the snapshot was loaded: {lost} are lost");
         }
     }
 }

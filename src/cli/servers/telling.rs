@@ -1,21 +1,17 @@
 //! Tells the collector that something has changed, and what is said of that.
 
 use std::fmt;
-use std::time::Duration;
 
 use super::super::one_shot::Tools;
-use crate::control::asking::{Asker, Unanswered};
+use crate::control::asking::Unanswered;
 
 /// What became of it. The change is made, whatever it is.
 #[derive(Debug)]
 pub(super) struct Told(Result<(), Unanswered>);
 
-/// For a reload, which reads the configuration and the servers.
-const PATIENCE: Duration = Duration::from_secs(3);
-
 /// Has the collector reload, if there is one.
 pub(super) async fn tell_daemon(tools: &Tools) -> Told {
-    let telling = async { Asker::connect(&tools.endpoint, PATIENCE).await?.reload().await };
+    let telling = async { tools.asker().await?.reload().await };
     Told(telling.await)
 }
 

@@ -225,6 +225,17 @@ impl Endpoint {
         Err(failed.expect("there is something to look for"))
     }
 
+    /// Where its hosts are: the addresses that would be tried, of which not all need be good.
+    ///
+    /// # Errors
+    /// What says how to connect cannot be used, or no host has an address.
+    pub async fn addresses(&self) -> Result<Vec<String>, Error> {
+        let Read { parameters, passwords, .. } = self.read().await?;
+        let wanted = Wanted::whatever(self.side);
+        let walk = Walk { endpoint: self, parameters: &parameters, passwords: &passwords, wanted };
+        Ok(walk.addresses().await?.iter().map(ToString::to_string).collect())
+    }
+
     async fn read(&self) -> Result<Read, Error> {
         let limit = self.timeouts.connect;
         if !self.source.is_in_files() {
