@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "the tests' own harness is not known to clippy as one")]
 
 mod bloat;
+mod check;
 mod commands;
 mod configuration;
 mod connection_errors;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
 fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
     const AREAS: &[(&str, &[Test])] = &[
         ("bloat", bloat::TESTS),
+        ("check", check::TESTS),
         ("commands", commands::TESTS),
         ("configuration", configuration::TESTS),
         ("connection_errors", connection_errors::TESTS),
