@@ -1,21 +1,23 @@
 //! The main task. It waits for signals, commands, the clock and the workers, and decides what happens next.
 
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout_at};
 
 use crate::config::{Config, Location};
 use crate::control::{Call, Listener};
 use crate::postgres::{Channel, Endpoint, ServerList};
+use crate::service::{Service, summary};
 use crate::settings::{self, Error, Look, Seen, Settings};
 use crate::signals::{Request, Signals};
 use crate::supervisor::Supervisor;
 use crate::telemetry::Telemetry;
 use crate::upkeep::Upkeep;
+use crate::worker::Status;
 
 /// How often `powa_servers` is looked at, so that a newly registered server needs no reload.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
@@ -25,6 +27,9 @@ const UNTIL_CANCELLED: Duration = Duration::from_secs(2);
 
 /// From the beginning of one reload to the beginning of the next, at least.
 const BETWEEN_RELOADS: Duration = Duration::from_secs(1);
+
+/// How long the repository may keep silent before the start counts as done, and the rest as waiting for it.
+const UNTIL_READY: Duration = Duration::from_secs(5);
 
 /// Calls that may wait for the main task, which never makes them wait long.
 const WAITING_CALLS: usize = 64;
@@ -36,6 +41,7 @@ type Waiting = oneshot::Sender<Result<(), String>>;
 struct Daemon {
     location: Location,
     telemetry: Telemetry,
+    service: Service,
     supervisor: Supervisor,
     listener: Listener,
     /// Listeners of repositories that were left, on their way out.
@@ -65,13 +71,14 @@ struct Looking {
 ///
 /// # Errors
 /// It could not start.
-pub async fn run(location: Location, config: Config, telemetry: Telemetry) -> Result<(), Error> {
+pub async fn run(location: Location, config: Config, telemetry: Telemetry, mut service: Service) -> Result<(), Error> {
     let mut signals = Signals::new().map_err(Error::Signals)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "powa-collector starts");
     // Taken apart, so that nothing of the first repository is kept when there is another one.
     let Some(Settings { context, endpoint, channel, servers }) =
-        begin(&location, config, &telemetry, &mut signals).await?
+        begin(&location, config, &telemetry, &mut service, &mut signals).await?
     else {
+        service.stopping(Duration::ZERO);
         return Ok(());
     };
     let (caller, calls) = mpsc::channel(WAITING_CALLS);
@@ -79,6 +86,7 @@ pub async fn run(location: Location, config: Config, telemetry: Telemetry) -> Re
     let mut daemon = Daemon {
         location,
         telemetry,
+        service,
         supervisor: Supervisor::new(context),
         listener: Listener::start(endpoint.clone(), Some(channel), caller.clone(), None),
         leaving: JoinSet::new(),
@@ -94,6 +102,7 @@ pub async fn run(location: Location, config: Config, telemetry: Telemetry) -> Re
     daemon.name_overrides_of_nobody(&servers);
     daemon.serve_only(servers);
     tracing::info!(servers = daemon.supervisor.statuses().len(), "ready");
+    daemon.say_ready();
     daemon.turn(&mut signals, calls).await;
     daemon.stop().await;
     tracing::info!("powa-collector stopped");
@@ -102,27 +111,49 @@ pub async fn run(location: Location, config: Config, telemetry: Telemetry) -> Re
 
 /// Waits for the repository; `None` if it is told to stop first. A file that was changed meanwhile is read again when a
 /// reload is asked for.
+///
+/// To the service manager, the start is done when it is known that the repository has to be waited for, which may take
+/// hours: whoever waits for the start would end it. What makes it fail at once is still a start that failed.
 async fn begin(
     location: &Location,
     mut config: Config,
     telemetry: &Telemetry,
+    service: &mut Service,
     signals: &mut Signals,
 ) -> Result<Option<Settings>, Error> {
+    service.status("connecting to the repository");
+    let patience = Instant::now() + UNTIL_READY;
+    let mut is_ready = false;
     loop {
         telemetry.set_debug(config.debug);
-        let mut first = pin!(Settings::first(config.clone()));
+        let (tell, mut reason) = watch::channel(String::new());
+        let mut first = pin!(Settings::first(config.clone(), tell));
         config = loop {
-            let request = tokio::select! {
+            tokio::select! {
                 settings = &mut first => return settings.map(Some),
-                request = signals.next() => request,
-            };
-            if request == Request::Stop {
-                return Ok(None);
-            }
-            match settings::read(location) {
-                Ok(other) if other != config => break other,
-                Ok(_) => {}
-                Err(error) => tracing::error!("{error}; what was there before stays"),
+                Ok(()) = reason.changed() => {
+                    service.status(&format!("waiting for the repository: {}", *reason.borrow_and_update()));
+                    service.ready();
+                    is_ready = true;
+                }
+                () = sleep_until(patience), if !is_ready => {
+                    service.ready();
+                    is_ready = true;
+                }
+                () = service.turn() => {}
+                request = signals.next() => match request {
+                    Request::Stop => return Ok(None),
+                    Request::Reload => {
+                        service.reloading();
+                        let read = settings::read(location);
+                        service.ready();
+                        match read {
+                            Ok(other) if other != config => break other,
+                            Ok(_) => {}
+                            Err(error) => tracing::error!("{error}; what was there before stays"),
+                        }
+                    }
+                },
             }
         };
     }
@@ -146,6 +177,7 @@ impl Daemon {
                 }
                 seen = seen(&mut self.looking) => self.take_up(seen),
                 () = self.supervisor.tend() => {}
+                () = self.service.turn() => self.say_status(),
                 () = self.listener.failed() => drop(self.listen_to(None)),
                 Some(_) = self.leaving.join_next() => {}
                 never = self.upkeep.go_on() => match never {},
@@ -159,6 +191,7 @@ impl Daemon {
         match call {
             Call::Reload(reply) => self.reload(vec![reply]),
             Call::Statuses(reply) => drop(reply.send(self.supervisor.statuses())),
+            Call::Accounts(reply) => drop(reply.send(self.supervisor.accounts())),
             Call::ForceSnapshot(id, reply) => drop(reply.send(self.supervisor.force_snapshot(id))),
             Call::RefreshCatalogs(id, refresh, reply) => {
                 drop(reply.send(self.supervisor.refresh_catalogs(id, refresh)));
@@ -182,6 +215,7 @@ impl Daemon {
     fn begin_reload(&mut self) {
         let Some(waiting) = self.reload.take() else { return };
         tracing::info!("reloading");
+        self.service.reloading();
         self.next_reload = Instant::now() + BETWEEN_RELOADS;
         self.looking = Some(Looking { look: self.look_at_everything(), is_asked_for: true, waiting });
     }
@@ -252,6 +286,21 @@ impl Daemon {
             let before = self.listen_to(Some(channel));
             self.leaving.spawn(before.leave());
         }
+        if is_asked_for {
+            self.say_ready();
+        }
+    }
+
+    fn say_ready(&mut self) {
+        self.service.ready();
+        self.say_status();
+    }
+
+    fn say_status(&mut self) {
+        let statuses = self.supervisor.statuses();
+        let running = statuses.values().filter(|status| **status == Status::Running).count();
+        let last = self.supervisor.last_snapshot().and_then(|last| SystemTime::now().duration_since(last).ok());
+        self.service.status(&summary(statuses.len(), running, last));
     }
 
     /// Begins anew with the care for the repository. What was under way may wait for an answer that does not come any
@@ -292,6 +341,7 @@ impl Daemon {
         drop(self.upkeep);
         let context = self.supervisor.context().clone();
         let stop = context.config.timeouts.stop;
+        self.service.stopping(stop);
         // What is cut off at the end of its time has some left to be cancelled in.
         let grace = stop - (stop / 4).min(UNTIL_CANCELLED);
         let now = Instant::now();

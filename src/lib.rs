@@ -6,6 +6,7 @@ pub mod cli;
 pub mod daemon;
 pub mod settings;
 
+pub mod service;
 pub mod signals;
 pub mod telemetry;
 
@@ -29,3 +30,4 @@ pub mod secret;
 pub mod server;
 pub mod spelling;
 pub mod spool;
+pub mod timestamp;

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
 use crate::secret::Secret;
 
 /// `powa_servers.id` of a remote server: always above zero, as zero is the repository itself.
@@ -22,6 +25,13 @@ impl ServerId {
     /// The number as PostgreSQL stores it.
     pub fn get(self) -> i32 {
         self.0
+    }
+}
+
+/// Nothing but an identifier of a remote server can be read as one.
+impl<'de> Deserialize<'de> for ServerId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(i32::deserialize(deserializer)?).ok_or_else(|| D::Error::custom("a server's id is above 0"))
     }
 }
 

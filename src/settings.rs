@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::aside::Aside;
@@ -46,12 +46,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Connects to the repository and reads the servers. A repository that is not there yet is waited for, with a line
-    /// in the log for each reason; what waiting cannot change is an error at once.
+    /// Connects to the repository and reads the servers. A repository that is not there yet is waited for, and the
+    /// reason is told, with a line in the log for each; what waiting cannot change is an error at once.
     ///
     /// # Errors
     /// The configuration names no repository that one could connect to, or one that is not a repository.
-    pub async fn first(config: Config) -> Result<Self, Error> {
+    pub async fn first(config: Config, why_it_waits: watch::Sender<String>) -> Result<Self, Error> {
         let endpoint = Endpoint::repository(&config)?;
         let (context, endpoint) = context(config, endpoint, None)?;
         let mut known = String::new();
@@ -61,6 +61,7 @@ impl Settings {
                     let reason = error.in_full();
                     if reason != known {
                         tracing::error!("{reason}; waiting for it");
+                        why_it_waits.send_replace(reason.clone());
                         known = reason;
                     } else {
                         tracing::debug!("{reason}; still waiting");

@@ -1,7 +1,7 @@
 //! Owns the workers: starts, changes and stops them until they are the ones that should be.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use backon::ExponentialBackoff;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::pauses;
 use crate::server::{Server, ServerDiff, ServerId};
 use crate::snapshot::CatalogRefresh;
-use crate::worker::{Context, ForceRefused, Forced, Handle, Status, Worker};
+use crate::worker::{Account, Context, ForceRefused, Forced, Handle, Status, Worker};
 
 /// The longest pause before a worker that failed is started again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
@@ -76,11 +76,11 @@ impl Supervisor {
         }
         for server in diff.changed {
             let handle = self.workers.get_mut(&server.id).expect("the difference is to the workers there are");
-            tracing::info!(id = %server.id, name = self.context.name_of(&server), "server changed");
+            tracing::info!(id = server.id.get(), name = self.context.name_of(&server), "server changed");
             handle.change(server, self.context.clone());
         }
         for server in diff.added {
-            tracing::info!(id = %server.id, name = self.context.name_of(&server), "server added");
+            tracing::info!(id = server.id.get(), name = self.context.name_of(&server), "server added");
             self.start(server);
         }
     }
@@ -113,7 +113,7 @@ impl Supervisor {
 
     fn stop_one(&mut self, id: ServerId) {
         let handle = self.workers.remove(&id).expect("the difference is to the workers there are");
-        tracing::info!(%id, name = self.context.name_of(handle.server()), "server removed");
+        tracing::info!(id = id.get(), name = self.context.name_of(handle.server()), "server removed");
         handle.stop();
         self.failed.remove(&id);
         let task = self.owners.iter().find(|(_, owner)| **owner == id).map(|(task, _)| *task);
@@ -129,6 +129,17 @@ impl Supervisor {
         let leaving = self.leaving.values().map(|handle| (handle.server().id, handle.status()));
         let current = self.workers.iter().map(|(id, handle)| (*id, handle.status()));
         leaving.chain(current).collect()
+    }
+
+    /// What is known of each worker, those that are leaving included.
+    pub fn accounts(&self) -> BTreeMap<ServerId, Account> {
+        let handles = self.leaving.values().chain(self.workers.values());
+        handles.map(|handle| (handle.server().id, handle.account(self.context.name_of(handle.server())))).collect()
+    }
+
+    /// When the last snapshot of any server was begun.
+    pub fn last_snapshot(&self) -> Option<SystemTime> {
+        self.workers.values().filter_map(Handle::last_snapshot).max()
     }
 
     fn worker(&self, id: ServerId) -> Result<&Handle, Refused> {
@@ -186,7 +197,7 @@ impl Supervisor {
         let pause = failure.pauses.next().unwrap_or(LONGEST_PAUSE);
         (failure.at, failure.restart) = (now, Some(now + pause));
         let name = self.workers.get(&id).map(|handle| self.context.name_of(handle.server()));
-        tracing::error!(%id, name, in_ms = pause.as_millis(), "worker failed, and will be started again");
+        tracing::error!(id = id.get(), name, in_ms = pause.as_millis(), "worker failed, and will be started again");
     }
 
     fn start_again(&mut self, id: ServerId) {
@@ -194,7 +205,7 @@ impl Supervisor {
             failure.restart = None;
         }
         if let Some(server) = self.workers.get(&id).map(|handle| handle.server().clone()) {
-            tracing::info!(%id, name = self.context.name_of(&server), "worker started again");
+            tracing::info!(id = id.get(), name = self.context.name_of(&server), "worker started again");
             self.start(server);
         }
     }
@@ -210,7 +221,7 @@ impl Supervisor {
         if tokio::time::timeout(grace, everybody).await.is_err() {
             for handle in self.workers.values().chain(self.leaving.values()) {
                 let server = handle.server();
-                tracing::warn!(id = %server.id, name = self.context.name_of(server), "worker did not end in time");
+                tracing::warn!(id = server.id.get(), name = self.context.name_of(server), "worker did not end in time");
             }
             self.tasks.shutdown().await;
         }

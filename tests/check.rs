@@ -37,7 +37,7 @@ fn with_the_grants_of_the_readme_all_is_well_and_nothing_is_changed(scene: &Scen
     let mut repository = scene.repository();
     let (sql, collector, _) = grants(scene, "repository");
     if scene.generation().powa_major() >= 5 {
-        let own = scene.powa_roles(&mut repository);
+        let own = scene.powa_roles(&mut repository, "powa_snapshot");
         repository.batch_execute(&sql.replace("powa_snapshot", &own)).unwrap();
     } else {
         repository.batch_execute(&sql).unwrap();

@@ -17,6 +17,7 @@ mod hostile;
 mod hosts;
 mod inherited;
 mod libpq;
+mod log;
 mod password_files;
 mod permissions;
 mod powa_web;
@@ -28,10 +29,15 @@ mod repository_ways;
 mod round_trips;
 mod rows;
 mod secrets;
+mod servers;
+mod service;
 mod sessions;
+mod shells;
 mod shutdown;
 mod snapshot;
+mod snapshot_command;
 mod spool;
+mod status;
 mod strangers_with_tls;
 mod support;
 mod tls;
@@ -77,6 +83,7 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("hostile", hostile::TESTS),
         ("hosts", hosts::TESTS),
         ("inherited", inherited::TESTS),
+        ("log", log::TESTS),
         ("password_files", password_files::TESTS),
         ("permissions", permissions::TESTS),
         ("powa_web", powa_web::TESTS),
@@ -88,10 +95,14 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("round_trips", round_trips::TESTS),
         ("rows", rows::TESTS),
         ("secrets", secrets::TESTS),
+        ("servers", servers::TESTS),
+        ("service", service::TESTS),
         ("sessions", sessions::TESTS),
         ("shutdown", shutdown::TESTS),
         ("snapshot", snapshot::TESTS),
+        ("snapshot_command", snapshot_command::TESTS),
         ("spool", spool::TESTS),
+        ("status", status::TESTS),
         ("strangers_with_tls", strangers_with_tls::TESTS),
         ("tls", tls::TESTS),
         ("tls_clients", tls_clients::TESTS),
@@ -110,8 +121,10 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
 
 /// The tests that are about no server.
 fn once() -> impl Iterator<Item = Trial> {
-    libpq::TESTS.iter().map(|(name, run)| {
-        Trial::test(format!("once::libpq::{name}"), move || {
+    let areas = [("libpq", libpq::TESTS), ("shells", shells::TESTS)];
+    let tests = areas.into_iter().flat_map(|(area, tests)| tests.iter().map(move |test| (area, test)));
+    tests.map(|(area, (name, run))| {
+        Trial::test(format!("once::{area}::{name}"), move || {
             run();
             Ok(())
         })

@@ -6,8 +6,10 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use crate::config::{Config, Location};
-use crate::postgres::{Endpoint, Repository};
+use crate::control::asking::{Asker, Unanswered};
+use crate::postgres::{self, Endpoint, Repository};
 use crate::settings;
+use crate::telemetry::Telemetry;
 
 /// What a subcommand works with. Nothing is connected yet.
 pub(super) struct Tools {
@@ -17,11 +19,27 @@ pub(super) struct Tools {
     pub(super) repository: Repository,
 }
 
+impl Tools {
+    /// Connects to where the daemon can be asked.
+    pub(super) async fn asker(&self) -> Result<Asker, Unanswered> {
+        let timeouts = self.config.timeouts;
+        // It reads files, connects, and asks one thing.
+        let reload = 2 * timeouts.connect + timeouts.query;
+        Ok(Asker::connect(&self.endpoint, reload).await?)
+    }
+}
+
+/// An error of one of the servers, in full.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.in_full())]
+pub(super) struct InFull(#[from] postgres::Error);
+
 /// How a subcommand ends: with an exit code of its own, or with something to say on standard error, and 1.
 pub(super) type Ended = Result<ExitCode, Box<dyn Error>>;
 
 /// Reads the configuration and works with it. One thread is enough: what there is to do is to wait.
 pub(super) fn run(name: &str, location: &Location, work: impl AsyncFnOnce(Tools) -> Ended) -> ExitCode {
+    Telemetry::quietly();
     match try_to_run(name, location, work) {
         Ok(code) => code,
         Err(error) => {

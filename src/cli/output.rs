@@ -3,8 +3,6 @@
 use std::io::{ErrorKind, IsTerminal, Write, stdout};
 use std::process::ExitCode;
 
-use super::one_shot::Ended;
-
 /// Where something is printed to, as far as that changes how it looks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Screen {
@@ -32,15 +30,28 @@ impl Screen {
 /// # Errors
 /// The text could not be written, as where a disk is full.
 pub(super) fn print(text: &str) -> std::io::Result<()> {
-    let mut output = stdout().lock();
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+    match write(text) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
         _ => Ok(()),
     }
 }
 
-/// Prints a text, and is done.
-pub(super) fn print_and_end(text: &str) -> Ended {
-    print(text)?;
-    Ok(ExitCode::SUCCESS)
+/// Prints a text, for one who has more to print and would not end otherwise.
+///
+/// # Errors
+/// As for [`print()`]; and the other end is closed.
+pub(super) fn write(text: &str) -> std::io::Result<()> {
+    let mut output = stdout().lock();
+    output.write_all(text.as_bytes()).and_then(|()| output.flush())
+}
+
+/// Prints a text that is all there is to do.
+pub(super) fn end_with(text: &str) -> ExitCode {
+    match print(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("powa-collector: could not write to standard output: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -76,10 +76,6 @@ impl Table {
         self.rows.push(cells);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// The table as text, with a line break at its end.
     pub(super) fn text(&self, screen: Screen) -> String {
         let mut table = comfy_table::Table::new();
@@ -97,13 +93,14 @@ impl Table {
         table.set_header(self.headings.iter().map(bold));
         table.add_rows(self.rows.iter().map(|row| row.iter().map(styled)));
         let last = self.headings.len().saturating_sub(1);
+        let headings_fit = screen.width.is_none_or(|width| self.width_of_headings() <= usize::from(width));
         for (index, (column, heading)) in table.column_iter_mut().zip(&self.headings).enumerate() {
             column.set_padding((0, if index == last { 0 } else { GAP }));
             column.set_cell_alignment(heading.side);
             if heading.is_whole {
                 column.set_constraint(ColumnConstraint::ContentWidth);
-            } else {
-                // A heading is not broken.
+            } else if headings_fit {
+                // A heading is broken only if there is no room for all of them.
                 let least = u16::try_from(heading.text.len()).expect("a heading is short");
                 column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least + GAP)));
             }
@@ -111,6 +108,10 @@ impl Table {
         let mut text = table.trim_fmt();
         text.push('\n');
         text
+    }
+
+    fn width_of_headings(&self) -> usize {
+        self.headings.iter().map(|heading| heading.text.len() + usize::from(GAP)).sum()
     }
 
     /// Prints it to standard output.
@@ -174,6 +175,14 @@ mod tests {
         let expected =
             "ID  SERVER    WHAT IS WRONG\n 1  db1:5432\n10  db2:5432  nobody is there,\n              or so it seems\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn headings_are_broken_where_nothing_else_helps() {
+        let mut table = Table::new(&["ID", "SERVER", "WHAT IS WRONG"]);
+        table.row(vec!["1".into(), "db1:5432".into(), "nobody is there".into()]);
+        let text = table.text(Screen { width: Some(20), is_coloured: false });
+        assert!(text.lines().all(|line| line.chars().count() <= 20), "{text}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Everything that is said to PostgreSQL, on either side, and the only place that names its drivers.
 
+mod asking;
 mod clock;
 mod connect;
 mod control;
@@ -21,6 +22,7 @@ mod socket;
 mod tls;
 mod waiting_room;
 
+pub use asking::{Asking, Collector};
 pub use clock::ClockReading;
 pub use connect::{Endpoint, UnusableDsn};
 pub use control::{CHANNEL, Channel, Control, Sender};
@@ -32,7 +34,8 @@ pub use incoming::IncomingRows;
 pub use notifications::{Heard, Notification, Notifications};
 pub use remote::{DatabaseInfo, Inspection, Needed, RemoteDatabase, RemoteServerInfo, RemoteSession, RemoteVersions};
 pub use repository::{
-    Attempt, BloatedTable, Care, Catalog, DatabaseModule, Load, LoadTurn, Loaded, MissingPrivileges, Module, Purpose,
-    RegisteredServer, Registration, Repository, RepositoryState, ServerList, Sources,
+    Attempt, BloatedTable, Care, Catalog, Changes, DatabaseModule, LastSnapshot, Load, LoadTurn, Loaded,
+    MissingPrivileges, Module, NewServer, Purpose, RegisteredServer, Registration, Repository, RepositoryState,
+    ServerList, Sources, Tracked, TrackedKind,
 };
 pub use tls::Connectors;

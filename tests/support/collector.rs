@@ -14,7 +14,10 @@ use super::{Stopwatch, assert_no_secret, wait_for};
 /// The program under test, with nothing of the tester's own configuration in its environment.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_powa-collector"));
-    command.env_remove("RUST_LOG").stdin(Stdio::null());
+    command.stdin(Stdio::null());
+    for name in ["RUST_LOG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"] {
+        command.env_remove(name);
+    }
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PG") || name.starts_with("POWA_COLLECTOR")) {
         command.env_remove(name);
     }
@@ -29,7 +32,7 @@ pub fn output(program: &Command) -> Output {
 }
 
 /// The same program, started by another one that sees to its end.
-fn bounded(program: &Command, starter: &str, arguments: &[&str]) -> Command {
+pub(super) fn bounded(program: &Command, starter: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(starter);
     command.args(arguments).arg(program.get_program()).args(program.get_args());
     for (name, value) in program.get_envs() {

@@ -1,5 +1,6 @@
 //! The repository, through a bounded pool of warm connections.
 
+mod administering;
 mod bloat;
 mod committed;
 mod conversation;
@@ -9,6 +10,7 @@ mod pool;
 mod registry;
 mod sources;
 mod tables;
+mod tracked;
 mod versions;
 
 use std::ops::ControlFlow;
@@ -23,11 +25,13 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 use tokio_util::task::TaskTracker;
 
+pub use administering::{Changes, NewServer};
 pub use bloat::BloatedTable;
 pub use inspection::{MissingPrivileges, Purpose, RepositoryState};
 pub use load::{Attempt, Care, Load, LoadTurn, Loaded};
-pub use registry::RegisteredServer;
+pub use registry::{LastSnapshot, RegisteredServer};
 pub use sources::{Catalog, DatabaseModule, Module, Sources};
+pub use tracked::{Tracked, TrackedKind};
 
 use super::{Endpoint, Error, Extensions, Side};
 use crate::config::{self, Limits};

@@ -1,0 +1,106 @@
+//! What the log looks like to who reads it: people, the journal, and programs that read JSON.
+
+use std::path::Path;
+use std::process::Command;
+
+use lab::Registration;
+use serde_json::{Value, json};
+
+use crate::support::{Collector, Scene, output, program, tests};
+
+tests![
+    the_journal_is_written_to_in_its_own_way,
+    what_is_not_the_journal_gets_the_time,
+    json_can_be_read_line_by_line,
+    a_start_that_fails_says_so_in_the_form_of_the_log,
+];
+
+/// A server with a name that would be several lines, and in colour.
+const NAME: &str = "first\nERROR second\u{85}\u{1b}[31mthird";
+
+fn named(scene: &Scene) -> i32 {
+    let alias = format!("{NAME} {}", scene.number());
+    scene.register_as(Registration { alias: Some(&alias), ..Registration::of(scene.remote_server()) })
+}
+
+/// With standard error said to be the journal, as systemd says it; `stream` prints what is said.
+fn beneath_a_journal(config: &Path, stream: &str) -> Command {
+    let mut command = program();
+    let collector = command.get_program().to_owned();
+    let environment: Vec<_> =
+        command.get_envs().map(|(name, value)| (name.to_owned(), value.map(Into::into))).collect();
+    command = Command::new("sh");
+    command.arg("-c").arg(format!("export JOURNAL_STREAM=\"$({stream})\"; exec \"$@\"")).arg("sh");
+    command.arg(collector).arg("-c").arg(config);
+    for (name, value) in environment {
+        match value {
+            Some::<std::ffi::OsString>(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
+fn the_journal_is_written_to_in_its_own_way(scene: &Scene) {
+    let server = named(scene);
+    let nobody = scene.register_as(Registration { port: 1, ..Registration::of(scene.remote_server()) });
+    let config = scene.config(json!({"use_server_alias": true}));
+    let collector = Collector::run(beneath_a_journal(&config, "stat --dereference --format=%d:%i /dev/fd/2"));
+    let taken = collector.wait_to_say("snapshot taken");
+    let name = NAME.replace('\n', "\\n").replace('\u{85}', "\\u{85}").replace('\u{1b}', "\\u{1b}");
+    let begins = format!("<6>server{{id={server} name=\"{name} {}\"}}: snapshot taken ", scene.number());
+    assert!(taken.starts_with(&begins), "{taken}");
+    let failed = collector.wait_to_say("could not connect");
+    assert!(failed.starts_with(&format!("<3>server{{id={nobody} ")), "{failed}");
+    collector.stop();
+    let log = collector.log();
+    assert!(log[0].starts_with("<6>powa-collector starts"), "{log:?}");
+    let has_priority = |line: &String| ["<3>", "<4>", "<6>"].iter().any(|priority| line.starts_with(priority));
+    let others: Vec<_> = log.iter().filter(|line| !has_priority(line)).collect();
+    assert_eq!(others, [""; 0]);
+}
+
+fn what_is_not_the_journal_gets_the_time(scene: &Scene) {
+    let config = scene.config(json!({}));
+    // As when standard error was sent elsewhere by whoever was started with the journal.
+    for stream in ["stat --dereference --format=%d:%i /dev/null", "echo nonsense", "echo"] {
+        let collector = Collector::run(beneath_a_journal(&config, stream));
+        let said = collector.wait_to_say("ready");
+        assert!(said.contains("Z  INFO ready"), "{said}");
+    }
+}
+
+fn json_can_be_read_line_by_line(scene: &Scene) {
+    let server = named(scene);
+    let mut command = program();
+    command.arg("--log-format").arg("json").arg("-c").arg(scene.config(json!({"use_server_alias": true})));
+    let collector = Collector::run(command);
+    let taken: Value = serde_json::from_str(&collector.wait_to_say("snapshot taken")).unwrap();
+    assert_eq!(taken["level"], "INFO");
+    assert_eq!(taken["message"], "snapshot taken");
+    assert_eq!(taken["server"], json!({"id": server, "name": format!("{NAME} {}", scene.number())}));
+    assert!(taken["fields"]["rows"].as_u64().is_some_and(|rows| rows > 0), "{taken}");
+    assert!(taken["fields"]["collect_ms"].is_u64(), "{taken}");
+    collector.stop();
+    for line in collector.log() {
+        let message: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(message["timestamp"].is_string() && message["message"].is_string(), "{line}");
+    }
+}
+
+fn a_start_that_fails_says_so_in_the_form_of_the_log(scene: &Scene) {
+    let config = scene.config(json!({"limits": {"loads": 0, "collects": 0}}));
+    let said = |format: &str| {
+        let mut command = program();
+        let output = output(command.arg("--log-format").arg(format).arg("-c").arg(&config));
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let text = said("text");
+    assert!(text.starts_with("powa-collector: configuration file") && text.lines().count() > 2, "{text}");
+    assert_eq!(said("auto"), text);
+    let journal: String = text.lines().map(|line| format!("<3>{line}\n")).collect();
+    assert_eq!(said("journal"), journal);
+    let json: Value = serde_json::from_str(&said("json")).unwrap();
+    assert_eq!(format!("powa-collector: {}\n", json["message"].as_str().unwrap()), text);
+}

@@ -1,0 +1,77 @@
+//! What systemd is to a service: a socket where it says how it is.
+
+use std::io::ErrorKind;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::PATIENCE;
+
+/// Hears what one collector says.
+pub struct ServiceManager {
+    socket: UnixDatagram,
+    folder: TempDir,
+}
+
+impl ServiceManager {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
+        Self { socket, folder }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("notify")
+    }
+
+    /// The program as this manager would start it. It expects a sign of life in each such time.
+    pub fn starts(&self, program: &mut Command, watchdog: Duration) {
+        program.env("NOTIFY_SOCKET", self.path()).env("WATCHDOG_USEC", watchdog.as_micros().to_string());
+    }
+
+    /// What is said next, within a time.
+    pub fn hear_within(&self, patience: Duration) -> Option<String> {
+        self.socket.set_read_timeout(Some(patience)).unwrap();
+        let mut room = [0; 4096];
+        match self.socket.recv(&mut room) {
+            Ok(length) => Some(String::from_utf8(room[..length].into()).unwrap()),
+            Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// What is said next, but for signs of life.
+    pub fn hear(&self) -> String {
+        let since = Instant::now();
+        loop {
+            let said = self.hear_within(PATIENCE).expect("something is said");
+            if said != "WATCHDOG=1\n" {
+                return said;
+            }
+            assert!(since.elapsed() < PATIENCE, "nothing is said but signs of life");
+        }
+    }
+
+    /// Waits for something that is said; whatever comes before is of no interest.
+    pub fn wait_for(&self, beginning: &str) -> String {
+        let since = Instant::now();
+        let mut all = vec![];
+        while since.elapsed() < PATIENCE {
+            let said = self.hear_within(PATIENCE).unwrap_or_else(|| panic!("no {beginning:?} after {all:?}"));
+            if said.starts_with(beginning) {
+                return said;
+            }
+            all.push(said);
+        }
+        panic!("no {beginning:?} among {all:?}");
+    }
+
+    /// Takes what has been said so far, and how many signs of life were among it.
+    pub fn signs_of_life_so_far(&self) -> usize {
+        let said = std::iter::from_fn(|| self.hear_within(Duration::from_millis(1)));
+        said.filter(|said| said == "WATCHDOG=1\n").count()
+    }
+}
