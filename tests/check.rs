@@ -114,6 +114,15 @@ fn with_the_grants_of_the_readme_all_is_well_and_nothing_is_changed(scene: &Scen
         repository.batch_execute(grant).unwrap_or_else(|error| panic!("{grant}: {error}"));
     }
     assert_well(&check_json(scene, config(), &[]));
+    // Without the list of servers, none of them can be looked at.
+    repository.batch_execute(&format!("revoke select on {schema}.powa_servers from {own}")).unwrap();
+    let (code, told) = check_json(scene, config(), &[]);
+    assert_eq!((code, &told["result"]), (2, &json!("not checked")), "{told:#}");
+    assert!(told["unchecked"].as_str().unwrap().contains("permission denied"), "{told:#}");
+    for grant in cures(&told["repository"], "repository") {
+        repository.batch_execute(grant).unwrap_or_else(|error| panic!("{grant}: {error}"));
+    }
+    assert_well(&check_json(scene, config(), &[]));
     repository
         .batch_execute(&format!("grant execute on function {schema}.powa_take_snapshot(integer) to public"))
         .unwrap();

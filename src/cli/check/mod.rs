@@ -21,10 +21,14 @@ use crate::server::{InvalidServer, Server};
 use crate::settings;
 use progress::Progress;
 
-/// What was typed behind `check`.
+/// Tells why a server does not work, and what to do about it
+///
+/// Looks at the configuration, the repository and the servers as a snapshot would, and keeps nothing of it. The exit code is 0
+/// if all is well, 1 if something is wrong, and 2 if it could not be looked at.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Servers to look at, by id, alias or host:port, also those that are not active. All that are active, if none is named.
+    #[arg(value_name = "SERVER")]
     servers: Vec<ServerName>,
 
     /// Print one JSON object.
