@@ -9,7 +9,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout_at};
 
 use crate::config::{Config, Location};
-use crate::control::{Call, Listener};
+use crate::control::{Call, Listener, NotReady, Overview};
+use crate::http;
+use crate::metrics::Metrics;
 use crate::postgres::{Channel, Endpoint, ServerList};
 use crate::settings::{self, Error, Look, Seen, Settings};
 use crate::signals::{Request, Signals};
@@ -44,6 +46,7 @@ struct Daemon {
     caller: mpsc::Sender<Call>,
     looking: Option<Looking>,
     upkeep: Upkeep,
+    http: http::Server,
     /// A reload that is to begin, and who waits for it. However often it is asked for, it is one.
     reload: Option<Vec<Waiting>>,
     /// When it may begin: never so soon after the one before that all there is to do is to reload.
@@ -69,23 +72,27 @@ pub async fn run(location: Location, config: Config, telemetry: Telemetry) -> Re
     let mut signals = Signals::new().map_err(Error::Signals)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "powa-collector starts");
     // Taken apart, so that nothing of the first repository is kept when there is another one.
+    let (caller, mut calls) = mpsc::channel(WAITING_CALLS);
+    let metrics = Metrics::new();
+    let mut watched = Watched { http: http::Server::new(caller.clone(), metrics.clone()), calls: &mut calls };
     let Some(Settings { context, endpoint, channel, servers }) =
-        begin(&location, config, &telemetry, &mut signals).await?
+        begin(&location, config, &telemetry, &mut signals, &mut watched, &metrics).await?
     else {
         return Ok(());
     };
-    let (caller, calls) = mpsc::channel(WAITING_CALLS);
+    let http = watched.http;
     let upkeep = Upkeep::of(context.repository.clone(), &context.config);
     let mut daemon = Daemon {
         location,
         telemetry,
         supervisor: Supervisor::new(context),
-        listener: Listener::start(endpoint.clone(), Some(channel), caller.clone(), None),
+        listener: Listener::start(endpoint.clone(), Some(channel), caller.clone(), metrics, None),
         leaving: JoinSet::new(),
         endpoint,
         caller,
         looking: None,
         upkeep,
+        http,
         reload: None,
         next_reload: Instant::now(),
         invalid: Vec::new(),
@@ -100,6 +107,12 @@ pub async fn run(location: Location, config: Config, telemetry: Telemetry) -> Re
     Ok(())
 }
 
+/// Those who watch do so from the start.
+struct Watched<'a> {
+    http: http::Server,
+    calls: &'a mut mpsc::Receiver<Call>,
+}
+
 /// Waits for the repository; `None` if it is told to stop first. A file that was changed meanwhile is read again when a
 /// reload is asked for.
 async fn begin(
@@ -107,24 +120,45 @@ async fn begin(
     mut config: Config,
     telemetry: &Telemetry,
     signals: &mut Signals,
+    watched: &mut Watched<'_>,
+    metrics: &Metrics,
 ) -> Result<Option<Settings>, Error> {
+    watched.http.take_up(settings::prepare(&config, None)?);
     loop {
         telemetry.set_debug(config.debug);
-        let mut first = pin!(Settings::first(config.clone()));
+        let mut first = pin!(Settings::first(config.clone(), metrics.clone()));
         config = loop {
             let request = tokio::select! {
                 settings = &mut first => return settings.map(Some),
                 request = signals.next() => request,
+                Some(call) = watched.calls.recv() => {
+                    answer_at_start(call);
+                    continue;
+                }
+                () = watched.http.tend() => continue,
             };
             if request == Request::Stop {
+                watched.http.stop().await;
                 return Ok(None);
             }
-            match settings::read(location) {
-                Ok(other) if other != config => break other,
-                Ok(_) => {}
+            let read = settings::read(location);
+            match read.and_then(|other| Ok((settings::prepare(&other, Some(&config.http))?, other))) {
+                Ok((prepared, other)) => {
+                    watched.http.take_up(prepared);
+                    if other != config {
+                        break other;
+                    }
+                }
                 Err(error) => tracing::error!("{error}; what was there before stays"),
             }
         };
+    }
+}
+
+/// There is nothing to tell of yet, and nobody else who could call.
+fn answer_at_start(call: Call) {
+    if let Call::Overview(reply) = call {
+        drop(reply.send(Overview::at_start()));
     }
 }
 
@@ -149,6 +183,7 @@ impl Daemon {
                 () = self.listener.failed() => drop(self.listen_to(None)),
                 Some(_) = self.leaving.join_next() => {}
                 never = self.upkeep.go_on() => match never {},
+                () = self.http.tend() => {}
             }
         }
     }
@@ -160,6 +195,7 @@ impl Daemon {
             Call::Reload(reply) => self.reload(vec![reply]),
             Call::Statuses(reply) => drop(reply.send(self.supervisor.statuses())),
             Call::Accounts(reply) => drop(reply.send(self.supervisor.accounts())),
+            Call::Overview(reply) => drop(reply.send(self.overview())),
             Call::ForceSnapshot(id, reply) => drop(reply.send(self.supervisor.force_snapshot(id))),
             Call::RefreshCatalogs(id, refresh, reply) => {
                 drop(reply.send(self.supervisor.refresh_catalogs(id, refresh)));
@@ -172,6 +208,14 @@ impl Daemon {
                 self.supervisor.repository_is_back();
                 self.look_again();
             }
+        }
+    }
+
+    fn overview(&self) -> Overview {
+        Overview {
+            accounts: self.supervisor.accounts(),
+            readiness: if self.listener.listens() { Ok(()) } else { Err(NotReady::Lost) },
+            repository: Some(self.supervisor.context().repository.occupancy()),
         }
     }
 
@@ -223,6 +267,9 @@ impl Daemon {
                     self.supervisor.share(context);
                     self.keep_up();
                 }
+                if let Some(http) = seen.http {
+                    self.http.take_up(http);
+                }
                 self.look_failed = None;
                 if reloaded {
                     self.name_overrides_of_nobody(&seen.servers);
@@ -264,7 +311,9 @@ impl Daemon {
 
     /// Gives the listener that was there before.
     fn listen_to(&mut self, channel: Option<Channel>) -> Listener {
-        let listener = Listener::start(self.endpoint.clone(), channel, self.caller.clone(), Some(&self.listener));
+        let metrics = self.supervisor.context().metrics.clone();
+        let (endpoint, caller) = (self.endpoint.clone(), self.caller.clone());
+        let listener = Listener::start(endpoint, channel, caller, metrics, Some(&self.listener));
         std::mem::replace(&mut self.listener, listener)
     }
 
@@ -287,6 +336,7 @@ impl Daemon {
 
     async fn stop(mut self) {
         tracing::info!("stopping");
+        self.http.stop().await;
         // Whoever waits for them is told so by their end.
         (self.looking, self.reload) = (None, None);
         // What it has under way is cancelled, and loads that waited for it can be finished.

@@ -13,6 +13,7 @@ mod connections;
 mod deadlines;
 mod hostile;
 mod hosts;
+mod http;
 mod inherited;
 mod libpq;
 mod password_files;
@@ -72,6 +73,10 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("deadlines", deadlines::TESTS),
         ("hostile", hostile::TESTS),
         ("hosts", hosts::TESTS),
+        ("http", http::access::TESTS),
+        ("http", http::metrics::TESTS),
+        ("http", http::probes::TESTS),
+        ("http", http::strangers::TESTS),
         ("inherited", inherited::TESTS),
         ("password_files", password_files::TESTS),
         ("permissions", permissions::TESTS),

@@ -11,7 +11,6 @@ mod in_order;
 mod incoming;
 mod message_guard;
 mod notifications;
-mod private_file;
 mod progress;
 mod remote;
 mod repository;
@@ -30,7 +29,7 @@ pub use incoming::IncomingRows;
 pub use notifications::{Heard, Notification, Notifications};
 pub use remote::{DatabaseInfo, RemoteDatabase, RemoteServerInfo, RemoteSession, RemoteVersions};
 pub use repository::{
-    Attempt, BloatedTable, Care, Catalog, DatabaseModule, Load, LoadTurn, Loaded, Module, RegisteredServer,
+    Attempt, BloatedTable, Care, Catalog, DatabaseModule, Load, LoadTurn, Loaded, Module, Occupancy, RegisteredServer,
     Registration, Repository, ServerList, Sources,
 };
 pub use tls::Connectors;

@@ -13,6 +13,7 @@ mod refusals;
 mod scene;
 mod statements;
 mod stopwatch;
+mod watcher;
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -29,6 +30,7 @@ pub use psql::Psql;
 pub use scene::{Listening, OwnRemote, Scene, with_powa};
 pub use statements::Statements;
 pub use stopwatch::Stopwatch;
+pub use watcher::{Watcher, promtool};
 
 use lab::Generation;
 
