@@ -3,6 +3,8 @@
 "use strict";
 
 const STATES = ["failing", "overdue", "incomplete", "starting", "running", "stopping"];
+// Those that are not shown as a choice while there are none.
+const SELDOM = ["starting", "stopping"];
 const SVG_WIDTH = 120, SVG_HEIGHT = 28, MOST_POINTS = 120;
 const SILENCE = 6000, RETRY = 4000;
 const STATUS_IS_FINE = "running";
@@ -123,7 +125,7 @@ class Row {
     if (this.server.phase !== "idle") return "now";
     if (this.next === null) return "–";
     const left = (this.next - now) / 1000;
-    return left <= 0 ? "now" : `in ${span(left)}`;
+    return left < 1 ? "now" : `in ${span(left)}`;
   }
 
   // Only what somebody sees is drawn.
@@ -184,7 +186,7 @@ function chart(svg, values, what, word) {
   const minutes = Math.round(values.length * every / 60);
   const range = known.length === 0 ? "nothing is known yet"
     : `${word(Math.min(...known))} to ${word(most)} in the last ${minutes} min`;
-  mark(svg, "aria-label", `${what}: ${range}`);
+  put(svg.querySelector("title"), `${what}: ${range}`);
 }
 
 // --- All servers -------------------------------------------------------------------------------------------------------
@@ -258,6 +260,7 @@ function summarize() {
     const count = state ? counts[state] : rows.size;
     put(chip.querySelector("b"), compact.format(count));
     chip.toggleAttribute("data-none", count === 0);
+    chip.hidden = count === 0 && SELDOM.includes(state) && view.state !== state;
   }
 }
 
