@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod metrics;
+pub mod page;
 pub mod probes;
 pub mod strangers;
 

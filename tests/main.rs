@@ -75,6 +75,7 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("hosts", hosts::TESTS),
         ("http", http::access::TESTS),
         ("http", http::metrics::TESTS),
+        ("http", http::page::TESTS),
         ("http", http::probes::TESTS),
         ("http", http::strangers::TESTS),
         ("inherited", inherited::TESTS),

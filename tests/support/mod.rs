@@ -1,6 +1,7 @@
 //! What the tests are told in: a scene with a repository, a remote server and a collector.
 
 mod bench;
+mod browser;
 mod collector;
 mod faults;
 mod liar;
@@ -19,6 +20,7 @@ use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 pub use bench::Bench;
+pub use browser::Browser;
 pub use collector::{Collector, output, program};
 pub use faults::{Marked, delaying, log_of_server, raising, replacing};
 pub use liar::Liar;
