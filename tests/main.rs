@@ -7,6 +7,7 @@
 
 mod bloat;
 mod check;
+mod check_cures;
 mod commands;
 mod configuration;
 mod connection_errors;
@@ -74,6 +75,7 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
     const AREAS: &[(&str, &[Test])] = &[
         ("bloat", bloat::TESTS),
         ("check", check::TESTS),
+        ("check_cures", check_cures::TESTS),
         ("commands", commands::TESTS),
         ("configuration", configuration::TESTS),
         ("connection_errors", connection_errors::TESTS),

@@ -2,6 +2,7 @@
 
 mod bench;
 mod browser;
+pub mod check;
 mod collector;
 mod faults;
 mod liar;

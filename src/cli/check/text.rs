@@ -13,8 +13,10 @@ pub(super) fn of(outcome: &Outcome, is_verbose: bool, screen: Screen) -> String 
     let mut table = Table::new(&["WHAT", "RESULT", "DETAILS"]).whole("RESULT");
     let mut details = String::new();
     let file = outcome.file.as_deref().unwrap_or("no file");
-    let of_configuration = if outcome.unreadable.is_some() { Mark::Wrong } else { Mark::Well };
-    table.row(vec![Cell::new("configuration"), marked(of_configuration), Cell::new(file)]);
+    table.row(vec![Cell::new("configuration"), marked(outcome.of_configuration()), Cell::new(file)]);
+    if outcome.unreadable.is_none() {
+        add_details(&mut details, "configuration", &outcome.configuration, is_verbose);
+    }
     match &outcome.repository {
         None => {}
         Some(Ok(CheckedRepository { findings, state })) => {
