@@ -20,6 +20,7 @@ tests![
     a_snapshot_that_is_being_loaded_is_waited_for,
     what_cannot_be_removed_in_time_is_disabled_and_whole,
     a_role_that_may_not_is_told_the_way_out,
+    a_collector_that_may_not_be_told_is_no_reason_to_fail,
     the_grants_of_the_readme_are_enough_to_administer;
     since 5:
     modules_are_switched_as_extensions_are,
@@ -360,6 +361,19 @@ fn a_role_that_may_not_is_told_the_way_out(scene: &Scene) {
     let mut adding = servers(scene, &["add", "--host", "db1", "--no-password"]);
     adding.env("POWA_COLLECTOR__REPOSITORY__DSN", scene.dsn("postgres"));
     assert_eq!(ended(&output(&adding)).0, Some(0));
+}
+
+fn a_collector_that_may_not_be_told_is_no_reason_to_fail(scene: &Scene) {
+    done(scene, &["add", "--host", "127.0.0.1", "--port", "1", "--no-password"]);
+    let _collector = scene.collector();
+    let role = scene.create_role("editor", "");
+    scene.repository().batch_execute(&format!("grant select, update on powa_servers to {role}")).unwrap();
+    let mut setting = servers(scene, &["set", "1", "--retention", "2 days"]);
+    let (code, said) = ended(&output(setting.env("POWA_COLLECTOR__REPOSITORY__DSN", scene.dsn(&role))));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("is changed") && said.contains("the collector refuses: Permission denied"), "{said}");
+    assert!(said.contains("counts within a minute"), "{said}");
+    assert_eq!(listed(scene)[0]["retention"], json!("2 days"));
 }
 
 fn the_grants_of_the_readme_are_enough_to_administer(scene: &Scene) {
