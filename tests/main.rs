@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "the tests' own harness is not known to clippy as one")]
 
 mod bloat;
+mod check;
 mod commands;
 mod configuration;
 mod connection_errors;
@@ -13,6 +14,7 @@ mod connections;
 mod deadlines;
 mod hostile;
 mod hosts;
+mod http;
 mod inherited;
 mod libpq;
 mod log;
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
 fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
     const AREAS: &[(&str, &[Test])] = &[
         ("bloat", bloat::TESTS),
+        ("check", check::TESTS),
         ("commands", commands::TESTS),
         ("configuration", configuration::TESTS),
         ("connection_errors", connection_errors::TESTS),
@@ -78,6 +81,11 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("deadlines", deadlines::TESTS),
         ("hostile", hostile::TESTS),
         ("hosts", hosts::TESTS),
+        ("http", http::access::TESTS),
+        ("http", http::metrics::TESTS),
+        ("http", http::page::TESTS),
+        ("http", http::probes::TESTS),
+        ("http", http::strangers::TESTS),
         ("inherited", inherited::TESTS),
         ("log", log::TESTS),
         ("password_files", password_files::TESTS),

@@ -10,7 +10,7 @@ use crate::support::{Scene, tests, with_powa};
 tests![the_grants_of_the_readme_are_enough, without_pg_read_all_stats_the_readmes_cure_is_named];
 
 /// What the README says for a side, with roles of this test's own.
-fn grants(scene: &Scene, side: &str) -> (String, String, String) {
+pub fn grants(scene: &Scene, side: &str) -> (String, String, String) {
     let sql = told(scene, side);
     let own = scene.number();
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
@@ -95,7 +95,7 @@ impl Scene<'_> {
     }
 
     /// Makes roles for PoWA 5 to know, and gives the name of one of them.
-    fn powa_roles(&self, repository: &mut postgres::Client, wanted: &str) -> String {
+    pub fn powa_roles(&self, repository: &mut postgres::Client, wanted: &str) -> String {
         let own = self.number();
         let names = ["admin", "read_all_data", "read_all_metrics", "write_all_data", "snapshot", "signal_backend"]
             .map(|role| (format!("powa_{role}"), self.create_role(&format!("{role}_{own}"), "")));

@@ -10,7 +10,7 @@ with owned as (
 ), relation as (
     select c.oid, c.relname, pg_catalog.format('%I.%I', n.nspname, c.relname) as name,
         case
-            when c.relkind = 'v' or c.relname in ('powa_servers', 'powa_functions', 'powa_extensions', 'powa_roles',
+            when c.relname in ('powa_servers', 'powa_functions', 'powa_extensions', 'powa_roles',
                 'powa_extension_functions', 'powa_extension_config', 'powa_modules', 'powa_module_config',
                 'powa_module_functions', 'powa_db_modules', 'powa_db_module_config', 'powa_db_module_functions',
                 'powa_db_module_src_queries', 'powa_catalogs', 'powa_catalog_src_queries')
@@ -22,7 +22,7 @@ with owned as (
     from owned o
     join pg_catalog.pg_class c on c.oid = o.objid and o.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-    where c.relkind in ('r', 'p', 'v')
+    where c.relkind in ('r', 'p') or c.relname = 'powa_functions'
 ), versioned as (
     select r.oid, r.relname, r.name, a.attnum
     from relation r
@@ -63,4 +63,4 @@ with owned as (
     from relation
     where relname like '%\_src\_tmp' and not pg_catalog.has_table_privilege(oid, 'truncate')
 )
-select purpose, privileges, name from missing where privileges <> '{}' order by purpose, privileges, name
+select purpose, privileges, name from missing where pg_catalog.cardinality(privileges) > 0 order by purpose, privileges, name

@@ -179,7 +179,9 @@ impl Ground {
         // In the transaction, whatever is refused would be the end of it.
         let session = match sessions.main().await {
             Ok(session) => session,
-            Err(error) => return stop(findings, What::Connection, &error),
+            Err(error) if tried.is_some() => return stop(findings, What::Connection, &error),
+            // It is what the trial has ended with, and that is said.
+            Err(_) => return Err(Stop),
         };
         let available = if missing.is_empty() { vec![] } else { session.available(&missing).await.unwrap_or_default() };
         let of = (applicant.server.id, &self.schema);

@@ -82,12 +82,13 @@ fn needed(sources: &Sources, there: &Extensions) -> Needed {
 }
 
 /// The function that a clean-up calls, with its schema, if it is all that it does: nothing is said of others than
-/// `select schema.name()`.
+/// `select {extension}.name()`, as PoWA 5 has it, and `select name()`, as PoWA 4 does.
 fn clean_up_function(module: &Module, there: &Extensions) -> Option<(String, String)> {
     let text = module.query_cleanup.as_deref()?.trim();
     let (select, call) = text.split_at_checked("select ".len())?;
-    let call = call.trim().strip_prefix('{').filter(|_| select.eq_ignore_ascii_case("select "))?;
-    let (extension, function) = call.split_once("}.")?;
+    let call = Some(call.trim()).filter(|_| select.eq_ignore_ascii_case("select "))?;
+    let qualified = call.strip_prefix('{').and_then(|call| call.split_once("}."));
+    let (extension, function) = qualified.unwrap_or((&module.name, call));
     let name = function.strip_suffix("()")?;
     let is_plain =
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || b"_0123456789".contains(&byte));
@@ -136,7 +137,9 @@ mod tests {
     fn nothing_is_said_of_a_clean_up_that_is_not_one_plain_call() {
         let there = Extensions::from_rows([("q".into(), "1".into(), "q".into())]);
         let found = |text| clean_up_function(&module("q", false, Some(text)), &there);
-        assert_eq!(found("select {q}.reset()"), Some(("\"q\"".into(), "\"q\".\"reset\"()".into())));
+        for text in ["select {q}.reset()", "SELECT reset()"] {
+            assert_eq!(found(text), Some(("\"q\"".into(), "\"q\".\"reset\"()".into())), "{text}");
+        }
         for text in
             ["", "select", "select {q}.a(), {q}.b()", "select {q}.a(1)", "truncate {q}.a()", "select {x}.a()", "é{"]
         {

@@ -18,7 +18,7 @@ pub(super) fn of(outcome: &Outcome, is_verbose: bool, screen: Screen) -> String 
     match &outcome.repository {
         None => {}
         Some(Ok(CheckedRepository { findings, state })) => {
-            let said = said_of(findings, || format!("PostgreSQL {}, PoWA {}", state.version, state.powa));
+            let said = said_of(findings, || format!("PostgreSQL {}, PoWA {}", short(&state.version), state.powa));
             table.row(vec![Cell::new("repository"), marked(findings.mark()), Cell::new(said)]);
             add_details(&mut details, "repository", findings, is_verbose);
         }
@@ -75,13 +75,18 @@ fn said_of(findings: &Findings, well: impl FnOnce() -> String) -> String {
 
 fn figures(figures: &Figures) -> String {
     let told = [
-        figures.version.as_ref().map(|version| format!("PostgreSQL {version}")),
+        figures.version.as_ref().map(|version| format!("PostgreSQL {}", short(version))),
         figures.powa.as_ref().map(|version| format!("PoWA {version}")),
         figures.is_encrypted.map(|is| if is { "TLS" } else { "no TLS" }.to_owned()),
         figures.clock.map(|clock| format!("{:.1} ms", clock.round_trip.as_secs_f64() * 1000.0)),
         figures.datasources.map(|(number, rows)| format!("{number} datasources, {rows} rows")),
     ];
     told.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Without what a packager has added.
+fn short(version: &str) -> &str {
+    version.split_once(' ').map_or(version, |(number, _)| number)
 }
 
 /// Not in a table: what is to be copied is best on a line of its own, however long.
@@ -113,7 +118,8 @@ fn summary(servers: &[CheckedServer]) -> String {
     let of = |number: usize, what: &str| format!("{number} of {all} {what}");
     match (all, wrong, warned) {
         (0, ..) => "no server is active: \"powa-collector servers list\" shows those that are registered".into(),
-        (_, 0, 0) => format!("{all} servers, all well"),
+        (1, 0, 0) => "1 server, and all is well".into(),
+        (_, 0, 0) => format!("{all} servers, and all is well"),
         (_, 0, warned) => of(warned, "servers with warnings"),
         (_, wrong, 0) => of(wrong, "servers with something wrong"),
         (_, wrong, warned) => format!("{}, {warned} with warnings", of(wrong, "servers with something wrong")),
