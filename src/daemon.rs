@@ -1,7 +1,7 @@
 //! The main task. It waits for signals, commands, the clock and the workers, and decides what happens next.
 
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -191,6 +191,7 @@ impl Daemon {
         match call {
             Call::Reload(reply) => self.reload(vec![reply]),
             Call::Statuses(reply) => drop(reply.send(self.supervisor.statuses())),
+            Call::Accounts(reply) => drop(reply.send(self.supervisor.accounts())),
             Call::ForceSnapshot(id, reply) => drop(reply.send(self.supervisor.force_snapshot(id))),
             Call::RefreshCatalogs(id, refresh, reply) => {
                 drop(reply.send(self.supervisor.refresh_catalogs(id, refresh)));
@@ -298,7 +299,8 @@ impl Daemon {
     fn say_status(&mut self) {
         let statuses = self.supervisor.statuses();
         let running = statuses.values().filter(|status| **status == Status::Running).count();
-        self.service.status(&summary(statuses.len(), running, None));
+        let last = self.supervisor.last_snapshot().and_then(|last| SystemTime::now().duration_since(last).ok());
+        self.service.status(&summary(statuses.len(), running, last));
     }
 
     /// Begins anew with the care for the repository. What was under way may wait for an answer that does not come any

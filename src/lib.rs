@@ -10,6 +10,7 @@ pub mod service;
 pub mod signals;
 pub mod telemetry;
 
+pub mod check;
 pub mod control;
 pub mod supervisor;
 pub mod upkeep;
@@ -29,3 +30,4 @@ pub mod secret;
 pub mod server;
 pub mod spelling;
 pub mod spool;
+pub mod timestamp;

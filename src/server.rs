@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
 use crate::secret::Secret;
 
 /// `powa_servers.id` of a remote server: always above zero, as zero is the repository itself.
@@ -22,6 +25,13 @@ impl ServerId {
     /// The number as PostgreSQL stores it.
     pub fn get(self) -> i32 {
         self.0
+    }
+}
+
+/// Nothing but an identifier of a remote server can be read as one.
+impl<'de> Deserialize<'de> for ServerId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(i32::deserialize(deserializer)?).ok_or_else(|| D::Error::custom("a server's id is above 0"))
     }
 }
 
@@ -71,6 +81,16 @@ pub struct InvalidServer {
 }
 
 impl InvalidServer {
+    /// `powa_servers.id`, as far as it has one.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Which column is wrong.
+    pub fn column(&self) -> &str {
+        self.column
+    }
+
     /// A row with a column that is not of its type any more. The id may be that column itself.
     pub fn of_type(id: Option<i32>, column: &'static str, found: &str, allowed: &'static str) -> Self {
         let id = id.map_or_else(|| "unknown".into(), |id| id.to_string());

@@ -1,7 +1,7 @@
 //! Owns the workers: starts, changes and stops them until they are the ones that should be.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use backon::ExponentialBackoff;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::pauses;
 use crate::server::{Server, ServerDiff, ServerId};
 use crate::snapshot::CatalogRefresh;
-use crate::worker::{Context, ForceRefused, Forced, Handle, Status, Worker};
+use crate::worker::{Account, Context, ForceRefused, Forced, Handle, Status, Worker};
 
 /// The longest pause before a worker that failed is started again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
@@ -129,6 +129,17 @@ impl Supervisor {
         let leaving = self.leaving.values().map(|handle| (handle.server().id, handle.status()));
         let current = self.workers.iter().map(|(id, handle)| (*id, handle.status()));
         leaving.chain(current).collect()
+    }
+
+    /// What is known of each worker, those that are leaving included.
+    pub fn accounts(&self) -> BTreeMap<ServerId, Account> {
+        let handles = self.leaving.values().chain(self.workers.values());
+        handles.map(|handle| (handle.server().id, handle.account(self.context.name_of(handle.server())))).collect()
+    }
+
+    /// When the last snapshot of any server was begun.
+    pub fn last_snapshot(&self) -> Option<SystemTime> {
+        self.workers.values().filter_map(Handle::last_snapshot).max()
     }
 
     fn worker(&self, id: ServerId) -> Result<&Handle, Refused> {

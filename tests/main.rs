@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "the tests' own harness is not known to clippy as one")]
 
 mod bloat;
+mod check;
 mod commands;
 mod configuration;
 mod connection_errors;
@@ -27,11 +28,15 @@ mod repository_ways;
 mod round_trips;
 mod rows;
 mod secrets;
+mod servers;
 mod service;
 mod sessions;
+mod shells;
 mod shutdown;
 mod snapshot;
+mod snapshot_command;
 mod spool;
+mod status;
 mod strangers_with_tls;
 mod support;
 mod tls;
@@ -67,6 +72,7 @@ fn main() -> ExitCode {
 fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
     const AREAS: &[(&str, &[Test])] = &[
         ("bloat", bloat::TESTS),
+        ("check", check::TESTS),
         ("commands", commands::TESTS),
         ("configuration", configuration::TESTS),
         ("connection_errors", connection_errors::TESTS),
@@ -87,11 +93,14 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("round_trips", round_trips::TESTS),
         ("rows", rows::TESTS),
         ("secrets", secrets::TESTS),
+        ("servers", servers::TESTS),
         ("service", service::TESTS),
         ("sessions", sessions::TESTS),
         ("shutdown", shutdown::TESTS),
         ("snapshot", snapshot::TESTS),
+        ("snapshot_command", snapshot_command::TESTS),
         ("spool", spool::TESTS),
+        ("status", status::TESTS),
         ("strangers_with_tls", strangers_with_tls::TESTS),
         ("tls", tls::TESTS),
         ("tls_clients", tls_clients::TESTS),
@@ -110,8 +119,10 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
 
 /// The tests that are about no server.
 fn once() -> impl Iterator<Item = Trial> {
-    libpq::TESTS.iter().map(|(name, run)| {
-        Trial::test(format!("once::libpq::{name}"), move || {
+    let areas = [("libpq", libpq::TESTS), ("shells", shells::TESTS)];
+    let tests = areas.into_iter().flat_map(|(area, tests)| tests.iter().map(move |test| (area, test)));
+    tests.map(|(area, (name, run))| {
+        Trial::test(format!("once::{area}::{name}"), move || {
             run();
             Ok(())
         })

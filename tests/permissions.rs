@@ -10,16 +10,21 @@ use crate::support::{Scene, tests, with_powa};
 tests![the_grants_of_the_readme_are_enough, without_pg_read_all_stats_the_readmes_cure_is_named];
 
 /// What the README says for a side, with roles of this test's own.
-fn grants(scene: &Scene, side: &str) -> (String, String, String) {
-    let readme = include_str!("../README.md");
-    let title = format!("<!-- grants: {side}, PoWA {} -->\n```sql\n", scene.generation().powa_major());
-    let from = readme.find(&title).unwrap_or_else(|| panic!("the README has no {title}")) + title.len();
-    let sql = &readme[from..from + readme[from..].find("```").unwrap()];
+pub fn grants(scene: &Scene, side: &str) -> (String, String, String) {
+    let sql = told(scene, side);
     let own = scene.number();
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
     let (collector, reader) = (format!("collector_{own}_{since}"), format!("reader_{own}_{since}"));
     let sql = sql.replace("powa_collector", &collector).replace("powa_reader", &reader);
     (sql, collector, reader)
+}
+
+/// What the README says for a side, to the letter.
+fn told(scene: &Scene, side: &str) -> &'static str {
+    let readme = include_str!("../README.md");
+    let title = format!("<!-- grants: {side}, PoWA {} -->\n```sql\n", scene.generation().powa_major());
+    let from = readme.find(&title).unwrap_or_else(|| panic!("the README has no {title}")) + title.len();
+    &readme[from..from + readme[from..].find("```").unwrap()]
 }
 
 fn the_grants_of_the_readme_are_enough(scene: &Scene) {
@@ -33,7 +38,7 @@ fn the_grants_of_the_readme_are_enough(scene: &Scene) {
     let mut repository = scene.repository();
     let (sql, collector, _) = grants(scene, "repository");
     if scene.generation().powa_major() >= 5 {
-        let own = scene.powa_roles(&mut repository);
+        let own = scene.powa_roles(&mut repository, "powa_snapshot");
         repository.batch_execute(&sql.replace("powa_snapshot", &own)).unwrap();
     } else {
         repository.batch_execute(&sql).unwrap();
@@ -77,8 +82,20 @@ fn without_pg_read_all_stats_the_readmes_cure_is_named(scene: &Scene) {
 }
 
 impl Scene<'_> {
-    /// Makes roles for PoWA 5 to know, and gives the name of the one that may take snapshots.
-    fn powa_roles(&self, repository: &mut postgres::Client) -> String {
+    /// Makes a role that has what the README says for those who administer, and gives its name.
+    pub fn create_operator(&self) -> String {
+        let mut repository = self.repository();
+        let operator = format!("operator_{}", self.number());
+        let mut sql = told(self, "administration").replace("powa_operator", &operator);
+        if self.generation().powa_major() >= 5 {
+            sql = sql.replace("powa_admin", &self.powa_roles(&mut repository, "powa_admin"));
+        }
+        repository.batch_execute(&format!("drop role if exists {operator}; {sql}")).unwrap();
+        operator
+    }
+
+    /// Makes roles for PoWA 5 to know, and gives the name of one of them.
+    pub fn powa_roles(&self, repository: &mut postgres::Client, wanted: &str) -> String {
         let own = self.number();
         let names = ["admin", "read_all_data", "read_all_metrics", "write_all_data", "snapshot", "signal_backend"]
             .map(|role| (format!("powa_{role}"), self.create_role(&format!("{role}_{own}"), "")));
@@ -86,6 +103,6 @@ impl Scene<'_> {
             repository.execute("update powa_roles set rolname = $1 where powa_role = $2", &[name, role]).unwrap();
         }
         repository.batch_execute("select powa_grant()").unwrap();
-        names[4].1.clone()
+        names.into_iter().find_map(|(role, name)| (role == wanted).then_some(name)).unwrap()
     }
 }

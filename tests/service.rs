@@ -93,7 +93,7 @@ fn it_is_told_how_many_servers_are_running(scene: &Scene) {
     scene.register_as(nobody);
     let manager = ServiceManager::new();
     let _collector = collector(scene, &manager, NO_WATCHDOG, json!({}));
-    manager.wait_for("STATUS=2 servers, 1 running\n");
+    manager.wait_for("STATUS=2 servers, 1 running, last snapshot ");
 }
 
 fn a_repository_that_is_away_is_said_to_be_waited_for(scene: &Scene) {

@@ -1,27 +1,36 @@
 //! The command line.
 
-#[allow(dead_code, reason = "the subcommands come next")]
+mod check;
+mod completions;
+mod man;
 mod one_shot;
+mod output;
+mod refresh_catalogs;
+mod reload;
 mod run;
-#[allow(dead_code, reason = "the subcommands come next")]
 mod server_name;
+mod servers;
+mod snapshot;
+mod status;
+mod table;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, Parser, Subcommand};
 
 use crate::config::Location;
 use crate::telemetry::LogFormat;
 
 /// Collects PostgreSQL workload snapshots of a fleet into a PoWA repository.
 ///
-/// Runs in the foreground until SIGTERM or SIGINT; SIGHUP reloads.
+/// Without a subcommand it is the daemon: it runs in the foreground until SIGTERM or SIGINT; SIGHUP reloads.
 #[derive(Debug, Parser)]
 #[command(name = "powa-collector", version, disable_help_flag = true)]
 pub struct Arguments {
     /// Configuration file, instead of the first of the usual places.
-    #[arg(short, long, value_name = "FILE", global = true)]
+    #[arg(short, long, value_name = "FILE", global = true, display_order = 900)]
     config: Option<PathBuf>,
 
     /// What the daemon's log looks like.
@@ -29,14 +38,42 @@ pub struct Arguments {
     log_format: LogFormat,
 
     /// Print help.
-    #[arg(short = 'h', short_alias = '?', long, action = ArgAction::Help, help = "Print help (also -?)")]
+    #[arg(short = 'h', short_alias = '?', long, global = true, display_order = 901, action = ArgAction::Help, help = "Print help (also -?)")]
     help: Option<bool>,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What can be done instead of collecting.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Arguments),
+    Status(status::Arguments),
+    Reload(reload::Arguments),
+    Snapshot(snapshot::Arguments),
+    RefreshCatalogs(refresh_catalogs::Arguments),
+    /// Lists, registers, changes and removes the servers that are collected from.
+    Servers(servers::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 impl Arguments {
     /// Does what was asked for.
     pub fn execute(self) -> ExitCode {
-        run::run(self.config.map_or(Location::Usual, Location::Given), self.log_format.form())
+        let location = self.config.map_or(Location::Usual, Location::Given);
+        match self.command {
+            None => run::run(location, self.log_format.form()),
+            Some(Command::Check(arguments)) => arguments.run(&location),
+            Some(Command::Status(arguments)) => arguments.run(&location),
+            Some(Command::Reload(arguments)) => arguments.run(&location),
+            Some(Command::Snapshot(arguments)) => arguments.run(&location),
+            Some(Command::RefreshCatalogs(arguments)) => arguments.run(&location),
+            Some(Command::Servers(arguments)) => arguments.run(&location),
+            Some(Command::Completions(arguments)) => arguments.run(),
+            Some(Command::Man(arguments)) => arguments.run(),
+        }
     }
 }
 
@@ -56,6 +93,8 @@ mod tests {
         for flag in ["-?", "-h", "--help"] {
             let error = Arguments::try_parse_from(["powa-collector", flag]).unwrap_err();
             assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp, "{flag}");
+            let error = Arguments::try_parse_from(["powa-collector", "snapshot", flag]).unwrap_err();
+            assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp, "snapshot {flag}");
         }
     }
 }

@@ -6,7 +6,8 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use crate::config::{Config, Location};
-use crate::postgres::{Endpoint, Repository};
+use crate::control::asking::{Asker, Unanswered};
+use crate::postgres::{self, Endpoint, Repository};
 use crate::settings;
 use crate::telemetry::Telemetry;
 
@@ -17,6 +18,21 @@ pub(super) struct Tools {
     pub(super) endpoint: Endpoint,
     pub(super) repository: Repository,
 }
+
+impl Tools {
+    /// Connects to where the daemon can be asked.
+    pub(super) async fn asker(&self) -> Result<Asker, Unanswered> {
+        let timeouts = self.config.timeouts;
+        // It reads files, connects, and asks one thing.
+        let reload = 2 * timeouts.connect + timeouts.query;
+        Ok(Asker::connect(&self.endpoint, reload).await?)
+    }
+}
+
+/// An error of one of the servers, in full.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.in_full())]
+pub(super) struct InFull(#[from] postgres::Error);
 
 /// How a subcommand ends: with an exit code of its own, or with something to say on standard error, and 1.
 pub(super) type Ended = Result<ExitCode, Box<dyn Error>>;
@@ -34,7 +50,11 @@ pub(super) fn run(name: &str, location: &Location, work: impl AsyncFnOnce(Tools)
 }
 
 fn try_to_run(name: &str, location: &Location, work: impl AsyncFnOnce(Tools) -> Ended) -> Ended {
-    let config = settings::read(location)?;
+    work_with(name, settings::read(location)?, work)
+}
+
+/// Works with a configuration that was read.
+pub(super) fn work_with(name: &str, config: Config, work: impl AsyncFnOnce(Tools) -> Ended) -> Ended {
     let endpoint = Endpoint::repository(&config)?.for_command(name);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {

@@ -55,7 +55,11 @@ impl ServerName {
         };
         match found[..] {
             [server] => Ok(server),
-            [] => Err(NotFound::Unknown { name: name.into(), nearest: nearest(name, servers) }),
+            [] => {
+                // One id is as near as another.
+                let nearest = if is_id { None } else { nearest(name, servers) };
+                Err(NotFound::Unknown { name: name.into(), nearest })
+            }
             _ => {
                 let ids = found.iter().map(|server| server.id.to_string()).collect();
                 Err(NotFound::Several { name: name.into(), ids })

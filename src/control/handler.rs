@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::Call;
-use super::protocol::{Command, Request, Which, status_objects};
+use super::detail::Detail;
+use super::protocol::{Command, Request, detail_objects, status_objects};
 use super::throttle::Throttle;
 use crate::postgres::{CHANNEL, Control, Error, Notification, Sender};
 
@@ -33,6 +34,9 @@ pub(super) struct Handler {
     anonymous_reloads: Throttle,
     complaints: Throttle,
 }
+
+/// The answer to those who may not command.
+pub(super) const DENIED: &str = "Permission denied";
 
 type Outcome = Result<Vec<String>, String>;
 
@@ -99,7 +103,7 @@ impl Handler {
             return Ok(None);
         }
         let outcome = match control.sender(notification.sender).await {
-            Ok(Sender::Denied) => Err("Permission denied".into()),
+            Ok(Sender::Denied) => Err(DENIED.into()),
             Ok(Sender::Left) if !self.may_be_anonymous(&request) => {
                 self.complain(&request, "command ignored", "its sender has left, so its role is not known");
                 return Ok(None);
@@ -136,13 +140,17 @@ impl Handler {
                 let place = place.map_err(|_| format!("{MOST_RELOADS} wait for a reload already"))?;
                 return Ok(Carried::On(self.call(Call::Reload).await?, place));
             }
-            Command::WorkersStatus(_) if request.channel.is_none() => vec![],
+            Command::WorkersStatus(_) | Command::WorkersDetail(_) if request.channel.is_none() => vec![],
             Command::WorkersStatus(which) => {
                 let mut statuses = self.ask(Call::Statuses).await?;
-                if let Which::Only(ids) = which {
-                    statuses.retain(|id, _| ids.contains(id));
-                }
+                statuses.retain(|id, _| which.has(*id));
                 status_objects(request, &statuses)
+            }
+            Command::WorkersDetail(which) => {
+                let accounts = self.ask(Call::Accounts).await?;
+                let accounts = accounts.iter().filter(|(id, _)| which.has(**id));
+                let details = accounts.map(|(id, account)| (*id, Detail::of(account))).collect();
+                detail_objects(request, &details)
             }
             Command::ForceSnapshot(id) => {
                 let forced = self.ask(|reply| Call::ForceSnapshot(id, reply)).await?;

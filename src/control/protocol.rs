@@ -5,6 +5,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use serde::Deserialize;
+
+use super::detail::Detail;
 use crate::server::ServerId;
 use crate::snapshot::CatalogRefresh;
 use crate::worker::Status;
@@ -28,6 +31,7 @@ pub struct Request {
 pub enum Command {
     Reload,
     WorkersStatus(Which),
+    WorkersDetail(Which),
     ForceSnapshot(ServerId),
     RefreshCatalogs(ServerId, CatalogRefresh),
 }
@@ -40,6 +44,16 @@ pub enum Which {
     Only(Vec<ServerId>),
 }
 
+impl Which {
+    /// Whether this server's is asked for.
+    pub fn has(&self, id: ServerId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(ids) => ids.contains(&id),
+        }
+    }
+}
+
 impl Request {
     /// Takes any text.
     pub fn parse(payload: &str) -> Self {
@@ -49,10 +63,11 @@ impl Request {
         let arguments: Vec<&str> = words.collect();
         let command = match name {
             "RELOAD" => Ok(Command::Reload),
-            "WORKERS_STATUS" => workers_status(&arguments),
+            "WORKERS_STATUS" => which(&arguments).map(Command::WorkersStatus),
+            "WORKERS_DETAIL" => which(&arguments).map(Command::WorkersDetail),
             "FORCE_SNAPSHOT" => force_snapshot(&arguments),
             "REFRESH_DB_CAT" => refresh_catalogs(&arguments),
-            _ => Err(format!("Command \"{name}\" unknown, ignored")),
+            _ => Err(unknown(name)),
         };
         Self { name: name.into(), channel: channel.map(Into::into), command }
     }
@@ -69,15 +84,53 @@ impl Request {
     }
 }
 
-fn workers_status(arguments: &[&str]) -> Result<Command, String> {
+/// An answer, taken apart.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer<'a> {
+    /// The first word of the request.
+    pub name: &'a str,
+    /// What came of it, or why nothing did.
+    pub outcome: Result<&'a str, Refusal<'a>>,
+}
+
+/// Why a request was not carried out.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refusal<'a> {
+    /// The command is not known there.
+    Unknown,
+    Because(&'a str),
+}
+
+impl<'a> Answer<'a> {
+    /// `None` for what is no answer.
+    pub fn parse(payload: &'a str) -> Option<Self> {
+        let mut words = payload.splitn(3, ' ');
+        let (name, status) = (words.next()?, words.next()?);
+        let data = words.next().unwrap_or_default();
+        let outcome = match status {
+            "OK" => Ok(data),
+            // The Python collector's word for it.
+            "UNKNOWN" => Err(Refusal::Unknown),
+            _ if data == unknown(name) => Err(Refusal::Unknown),
+            _ => Err(Refusal::Because(data)),
+        };
+        Some(Self { name, outcome })
+    }
+}
+
+fn unknown(name: &str) -> String {
+    format!("Command \"{name}\" unknown, ignored")
+}
+
+fn which(arguments: &[&str]) -> Result<Which, String> {
     // powa-web ends its request with a space when it wants all of them.
     let ids: Vec<&str> = arguments.iter().copied().filter(|argument| !argument.is_empty()).collect();
     if ids.is_empty() {
-        return Ok(Command::WorkersStatus(Which::All));
+        return Ok(Which::All);
     }
     let ids: Result<Vec<_>, _> = ids.into_iter().map(parse_id).collect();
     // A number that no server can have is as unknown as one that no server has.
-    Ok(Command::WorkersStatus(Which::Only(ids?.into_iter().flatten().collect())))
+    Ok(Which::Only(ids?.into_iter().flatten().collect()))
 }
 
 fn force_snapshot(arguments: &[&str]) -> Result<Command, String> {
@@ -121,9 +174,31 @@ fn parse_known_id(text: &str) -> Result<ServerId, String> {
 /// The workers' statuses as JSON objects, as many as it takes for each to fit into an answer.
 pub fn status_objects(request: &Request, statuses: &BTreeMap<ServerId, Status>) -> Vec<String> {
     let room = LONGEST_PAYLOAD - format!("{} OK ", request.name).len();
+    objects(room, statuses.iter().map(|(id, status)| (*id, serde_json::Value::from(status.to_string()).to_string())))
+}
+
+/// One of the answers to `WORKERS_DETAIL`.
+#[derive(Debug, Deserialize)]
+pub struct Details {
+    /// Servers that all answers together tell of.
+    pub of: usize,
+    pub servers: BTreeMap<ServerId, Detail>,
+}
+
+/// What is known of the workers as JSON objects, as many as it takes for each to fit into an answer. Each says how many
+/// servers all of them tell of, so that whoever asks knows when there are no more to come.
+pub fn detail_objects(request: &Request, details: &BTreeMap<ServerId, Detail>) -> Vec<String> {
+    let (before, after) = (format!("{{\"of\": {}, \"servers\": ", details.len()), "}");
+    let room = LONGEST_PAYLOAD - format!("{} OK {before}{after}", request.name).len();
+    let members = details.iter().map(|(id, detail)| (*id, detail.to_json()));
+    objects(room, members).into_iter().map(|servers| format!("{before}{servers}{after}")).collect()
+}
+
+/// Objects with a member for each server, each no larger than the room there is.
+fn objects(room: usize, members: impl Iterator<Item = (ServerId, String)>) -> Vec<String> {
     let mut objects = vec![String::from("{")];
-    for (id, status) in statuses {
-        let member = format!("\"{id}\": {}", serde_json::Value::from(status.to_string()));
+    for (id, value) in members {
+        let member = format!("\"{id}\": {value}");
         let object = objects.last_mut().expect("there is one from the beginning");
         // The comma and space before it, and the brace after it.
         if object.len() + member.len() + 3 > room {
@@ -140,6 +215,7 @@ pub fn status_objects(request: &Request, statuses: &BTreeMap<ServerId, Status>) 
 
 #[cfg(test)]
 mod tests {
+    use super::super::detail::tests::account;
     use super::*;
     use crate::postgres::Side;
     use proptest::collection::{btree_map, btree_set, vec};
@@ -166,6 +242,8 @@ mod tests {
             ("WORKERS_STATUS r12 3 4", Command::WorkersStatus(Which::Only(vec![id(3), id(4)]))),
             ("WORKERS_STATUS r12 99999999999999999999", Command::WorkersStatus(Which::Only(vec![]))),
             ("WORKERS_STATUS r12 0", Command::WorkersStatus(Which::Only(vec![]))),
+            ("WORKERS_DETAIL r12", Command::WorkersDetail(Which::All)),
+            ("WORKERS_DETAIL r12 3 0", Command::WorkersDetail(Which::Only(vec![id(3)]))),
             ("FORCE_SNAPSHOT r12 3", Command::ForceSnapshot(id(3))),
             ("REFRESH_DB_CAT r12 3 0", Command::RefreshCatalogs(id(3), CatalogRefresh::All)),
             ("REFRESH_DB_CAT r12 3 0 ", Command::RefreshCatalogs(id(3), CatalogRefresh::All)),
@@ -230,6 +308,22 @@ mod tests {
     }
 
     #[test]
+    fn answers_are_taken_apart() {
+        let request = Request::parse("RELOAD r1");
+        for outcome in [Ok(String::from("OK")), Err("no, \"never\" again".into()), Ok(String::new())] {
+            let text = request.answer(&outcome);
+            let expected = outcome.as_deref().map_err(|reason| Refusal::Because(reason));
+            assert_eq!(Answer::parse(&text), Some(Answer { name: "RELOAD", outcome: expected }), "{text}");
+        }
+        let request = Request::parse("RELAOD r1");
+        let refused = request.answer(&Err(request.command.clone().unwrap_err()));
+        for unknown in ["RELOAD UNKNOWN Message invalid", &refused] {
+            assert_eq!(Answer::parse(unknown).map(|answer| answer.outcome), Some(Err(Refusal::Unknown)), "{unknown}");
+        }
+        assert_eq!(Answer::parse("RELOAD"), None);
+    }
+
+    #[test]
     fn statuses_of_any_number_of_workers_fit_into_answers_that_are_valid_each() {
         let request = Request::parse("WORKERS_STATUS r1");
         assert_eq!(status_objects(&request, &BTreeMap::new()), ["{}"]);
@@ -249,10 +343,40 @@ mod tests {
         assert!(objects.len() < 20, "{}", objects.len());
     }
 
+    #[test]
+    fn what_is_known_of_any_number_of_workers_fits_into_answers_that_say_how_many_there_are() {
+        let request = Request::parse("WORKERS_DETAIL r1");
+        assert_eq!(detail_objects(&request, &BTreeMap::new()), ["{\"of\": 0, \"servers\": {}}"]);
+        let trouble = "nobody answers; \"who\" is there? ".repeat(100);
+        let details: BTreeMap<_, _> =
+            (1..=300).map(|number| (id(number), Detail::of(&account("h", &trouble)))).collect();
+        let mut found = BTreeMap::new();
+        for object in detail_objects(&request, &details) {
+            let answer = request.answer(&Ok(object.clone()));
+            assert_eq!(answer, format!("WORKERS_DETAIL OK {object}"), "it was cut");
+            let Details { of, servers } = serde_json::from_str(&object).unwrap();
+            assert_eq!(of, 300);
+            found.extend(servers);
+        }
+        assert_eq!(found, details);
+    }
+
     /// Payloads that are nearly right, and some that are not at all.
     fn payload() -> impl Strategy<Value = String> {
-        let words =
-            ["RELOAD", "WORKERS_STATUS", "FORCE_SNAPSHOT", "REFRESH_DB_CAT", "-", "", "0", "1", "2", "-1", "r1"];
+        let words = [
+            "RELOAD",
+            "WORKERS_STATUS",
+            "WORKERS_DETAIL",
+            "FORCE_SNAPSHOT",
+            "REFRESH_DB_CAT",
+            "-",
+            "",
+            "0",
+            "1",
+            "2",
+            "-1",
+            "r1",
+        ];
         let word = prop_oneof![
             4 => select(words.to_vec()).prop_map(String::from),
             1 => "[0-9]{1,40}",

@@ -1,5 +1,7 @@
 //! What went wrong with PostgreSQL: on which side, while doing what, what it said, and the cure where it is known.
 
+mod stage;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use tokio_postgres::types::{WasNull, WrongType};
 
 use super::tls::TlsError;
 use crate::one_line::on_one_line;
+
+pub use stage::Stage;
 
 /// Two sides talk PostgreSQL; a message always tells which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,6 +174,16 @@ impl Error {
     /// A function got a value that it cannot work with.
     pub(super) fn is_invalid_parameter(&self) -> bool {
         self.db_error().is_some_and(|error| *error.code() == SqlState::INVALID_PARAMETER_VALUE)
+    }
+
+    /// The role may not do that, or not with that.
+    pub fn is_denied(&self) -> bool {
+        self.db_error().is_some_and(|error| *error.code() == SqlState::INSUFFICIENT_PRIVILEGE)
+    }
+
+    /// There is one already, and there may be one only.
+    pub fn is_duplicate(&self) -> bool {
+        self.db_error().is_some_and(|error| *error.code() == SqlState::UNIQUE_VIOLATION)
     }
 
     /// What the one who reads the message can do about it, where the cause is known.

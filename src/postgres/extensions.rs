@@ -122,6 +122,11 @@ impl PowaVersion {
         (self.major, self.minor) == (4, 0)
     }
 
+    /// By these numbers.
+    pub fn is_older_than(&self, other: &Self) -> bool {
+        (self.major, self.minor) < (other.major, other.minor)
+    }
+
     /// Repository and remote server have to agree on the first two numbers.
     pub fn fits(&self, other: &Self) -> bool {
         (self.major, self.minor) == (other.major, other.minor)

@@ -1,5 +1,7 @@
 //! Everything that is said to PostgreSQL, on either side, and the only place that names its drivers.
 
+mod asking;
+mod clock;
 mod connect;
 mod control;
 pub mod copy_text;
@@ -20,17 +22,20 @@ mod socket;
 mod tls;
 mod waiting_room;
 
+pub use asking::{Asking, Collector};
+pub use clock::ClockReading;
 pub use connect::{Endpoint, UnusableDsn};
 pub use control::{CHANNEL, Channel, Control, Sender};
-pub use error::{Error, Side};
+pub use error::{Error, Side, Stage};
 pub use extensions::{Extensions, PowaVersion};
 pub use identifier::QuotedIdent;
 pub use in_order::in_order;
 pub use incoming::IncomingRows;
 pub use notifications::{Heard, Notification, Notifications};
-pub use remote::{DatabaseInfo, RemoteDatabase, RemoteServerInfo, RemoteSession, RemoteVersions};
+pub use remote::{DatabaseInfo, Inspection, Needed, RemoteDatabase, RemoteServerInfo, RemoteSession, RemoteVersions};
 pub use repository::{
-    Attempt, BloatedTable, Care, Catalog, DatabaseModule, Load, LoadTurn, Loaded, Module, RegisteredServer,
-    Registration, Repository, ServerList, Sources,
+    Attempt, BloatedTable, Care, Catalog, Changes, DatabaseModule, LastSnapshot, Load, LoadTurn, Loaded,
+    MissingPrivileges, Module, NewServer, Purpose, RegisteredServer, Registration, Repository, RepositoryState,
+    ServerList, Sources, Tracked, TrackedKind,
 };
 pub use tls::Connectors;

@@ -26,13 +26,18 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    fn failed(datasource: String, reason: String) -> Self {
-        Self { rows: None, failures: vec![SourceFailure { datasource, reason }] }
+    fn database_failed(database: &str, error: &super::Error) -> Self {
+        let failure = SourceFailure {
+            database: Some(database.to_owned()),
+            sqlstate: error.sqlstate().map(Into::into),
+            ..SourceFailure::new(format!("database \"{database}\""), error.to_string())
+        };
+        Self { rows: None, failures: vec![failure] }
     }
 }
 
 fn failure(datasource: impl Into<String>, error: &Error) -> SourceFailure {
-    SourceFailure { datasource: datasource.into(), reason: error.in_full() }
+    SourceFailure { sqlstate: error.sqlstate().map(Into::into), ..SourceFailure::new(datasource, error.in_full()) }
 }
 
 impl Collector<'_> {
@@ -138,7 +143,7 @@ impl Collector<'_> {
             Err(error) => {
                 // In whatever state it is: nothing may go on there.
                 sessions.cancel_database(&plan.database).await;
-                vec![Outcome::failed(format!("database \"{}\"", plan.database), error.to_string())]
+                vec![Outcome::database_failed(&plan.database, &error)]
             }
         }
     }

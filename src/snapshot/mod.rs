@@ -7,6 +7,7 @@ mod collect;
 mod plan;
 mod report;
 mod sessions;
+mod trial;
 
 use std::fmt;
 use std::future::ready;
@@ -16,6 +17,7 @@ use std::time::Instant;
 pub use plan::CatalogRefresh;
 pub use report::{Report, SourceFailure};
 pub use sessions::Sessions;
+pub use trial::{Trial, Tried};
 
 use crate::config::Config;
 use crate::failures::Failures;
@@ -24,7 +26,7 @@ use crate::postgres::{
 };
 use crate::server::ServerId;
 use crate::spool::{Spool, SpooledRows};
-use collect::Collector;
+use collect::{Collector, Outcome};
 use plan::Plan;
 
 /// Whose snapshot it is, and where it goes.
@@ -84,6 +86,15 @@ impl Error {
         matches!(self, Self::Postgres(error) if error.side() == Side::Repository)
     }
 
+    /// PostgreSQL's code of it, if it is an error of PostgreSQL's.
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::NoSession(error) | Self::Postgres(error) => error.sqlstate(),
+            Self::Broken(first) => first.sqlstate.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The side that cannot be talked to at all, if that is the reason.
     pub fn unreachable_side(&self) -> Option<Side> {
         match self {
@@ -125,20 +136,11 @@ impl Snapshot<'_> {
         refresh: &CatalogRefresh,
     ) -> Result<Collected, Error> {
         let started = Instant::now();
-        let Begun { sources, session, server } = begun;
-        let plan = Plan::new(&sources, &server, refresh);
-        let spool = Spool::new(&self.config.spool);
-        let collector = Collector { server: self.server, spool: &spool };
-        let collecting = async {
-            tokio::join!(
-                collector.collect_and_end(&session, ready(Ok(())), &server.database, &plan.main),
-                collector.collect_databases(sessions, &plan.others, self.config.limits.databases, &server.database.now),
-            )
-        };
-        let (main, others) = spool.unless_broken(collecting).await.map_err(Error::Spool)?;
+        let plan = Plan::new(&begun.sources, &begun.server, refresh);
+        let outcomes = self.read(&begun, sessions, &plan, &Spool::new(&self.config.spool)).await?;
         let mut failures = plan.failures;
         let mut pieces = Vec::new();
-        for outcome in main?.into_iter().chain(others) {
+        for outcome in outcomes {
             failures.extend(outcome.failures);
             pieces.extend(outcome.rows);
         }
@@ -149,7 +151,28 @@ impl Snapshot<'_> {
             collecting: started.elapsed(),
             ..Report::default()
         };
+        let sources = begun.sources;
         Ok(Collected { sources, pieces, report, failures: failures.iter().collect(), attempt: None })
+    }
+
+    /// Reads what a plan says, all databases side by side, into the spool.
+    async fn read(
+        &self,
+        begun: &Begun,
+        sessions: &Sessions,
+        plan: &Plan<'_>,
+        spool: &Spool,
+    ) -> Result<Vec<Outcome>, Error> {
+        let (session, database) = (&begun.session, &begun.server.database);
+        let collector = Collector { server: self.server, spool };
+        let collecting = async {
+            tokio::join!(
+                collector.collect_and_end(session, ready(Ok(())), database, &plan.main),
+                collector.collect_databases(sessions, &plan.others, self.config.limits.databases, &database.now),
+            )
+        };
+        let (main, others) = spool.unless_broken(collecting).await.map_err(Error::Spool)?;
+        Ok(main?.into_iter().chain(others).collect())
     }
 
     async fn sources(&self, version_num: i32, known: &mut Option<Sources>) -> Result<Sources, postgres::Error> {

@@ -93,10 +93,8 @@ impl<'a> Plan<'a> {
         // The one with PoWA is there anyhow.
         let (main, beyond): (Vec<_>, Vec<_>) = rest.iter().partition(|database| database.name == server.database.name);
         if !beyond.is_empty() {
-            plan.failures.push(SourceFailure {
-                datasource: "databases".into(),
-                reason: format!("{} are not collected: {MOST_DATABASES} of one server are the most", beyond.len()),
-            });
+            let reason = format!("{} are not collected: {MOST_DATABASES} of one server are the most", beyond.len());
+            plan.failures.push(SourceFailure::new("databases", reason));
         }
         let databases = first.iter().chain(main);
         for RemoteDatabase { name: database, is_template } in databases {
@@ -116,12 +114,23 @@ impl<'a> Plan<'a> {
         if let CatalogRefresh::Only(names) = refresh {
             let is_there = |name: &&String| server.databases.iter().any(|database| database.name == **name);
             let missing = names.iter().filter(|name| !is_there(name));
-            plan.failures.extend(missing.map(|name| SourceFailure {
-                datasource: "catalog refresh".into(),
-                reason: format!("the remote server has no database \"{name}\" that takes connections"),
+            plan.failures.extend(missing.map(|name| {
+                let reason = format!("the remote server has no database \"{name}\" that takes connections");
+                SourceFailure::new("catalog refresh", reason)
             }));
         }
         plan
+    }
+}
+
+impl Plan<'_> {
+    /// Without what changes anything on the remote server.
+    #[must_use]
+    pub(super) fn without_clean_ups(mut self) -> Self {
+        for datasource in &mut self.main {
+            datasource.cleanup = None;
+        }
+        self
     }
 }
 
@@ -131,8 +140,7 @@ fn plan_module(
     server: &RemoteServerInfo,
 ) -> Result<Datasource<'static>, SourceFailure> {
     let name = format!("{} ({})", module.name, module.query_source);
-    let failed =
-        |side: Side, reason: String| SourceFailure { datasource: name.clone(), reason: format!("{reason} ({side})") };
+    let failed = |side: Side, reason: String| SourceFailure::new(name.clone(), format!("{reason} ({side})"));
     let owner = if module.external { &module.name } else { "powa" };
     let source_schema = server.extensions.schema(owner).map_err(|unknown| failed(Side::Remote, unknown.to_string()))?;
     let target_schema =

@@ -10,9 +10,20 @@ use crate::postgres::Loaded;
 /// A datasource that failed, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceFailure {
-    pub(super) datasource: String,
+    pub datasource: String,
     /// Names the side, and has the cure where it is known.
-    pub(super) reason: String,
+    pub reason: String,
+    /// PostgreSQL's code of it, if it is an error of PostgreSQL's.
+    pub sqlstate: Option<String>,
+    /// The database, if nothing was to be collected in it.
+    pub database: Option<String>,
+}
+
+impl SourceFailure {
+    /// One of a datasource, that PostgreSQL has no code for.
+    pub(super) fn new(datasource: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { datasource: datasource.into(), reason: reason.into(), sqlstate: None, database: None }
+    }
 }
 
 impl fmt::Display for SourceFailure {

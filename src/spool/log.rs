@@ -28,6 +28,8 @@ pub(super) enum Store {
     /// A block is in the file where it was in memory.
     File(Arc<File>),
     Broken(io::ErrorKind, String),
+    /// It is not kept at all.
+    Nowhere,
 }
 
 impl Log {
@@ -39,6 +41,10 @@ impl Log {
             length: 0,
             store: Store::Memory(Arc::default()),
         }
+    }
+
+    pub(super) fn of_nothing(config: &config::Spool) -> Self {
+        Self { store: Store::Nowhere, ..Self::new(config) }
     }
 
     /// Gives the place of the block from now on, and its memory back.
@@ -74,6 +80,10 @@ impl Log {
                 file
             }
             Store::File(file) => Arc::clone(file),
+            Store::Nowhere => {
+                self.length = place.end;
+                return Ok((place, block));
+            }
             Store::Broken(..) => unreachable!("it is intact"),
         };
         // Before it is written: what nobody waits for any more is written all the same.
@@ -105,6 +115,7 @@ impl Log {
                     .await
                     .map_err(|error| self.failed("no more can be read from the temporary file in", &error))
             }
+            Store::Nowhere => Ok(Bytes::new()),
             Store::Broken(..) => self.intact().map(|()| Bytes::new()),
         }
     }

@@ -39,6 +39,12 @@ impl Spool {
         Self { shared: Arc::new(Shared { log: Mutex::new(Log::new(config)), broken: CancellationToken::new() }) }
     }
 
+    /// One that keeps nothing of what it takes, and counts it.
+    pub fn of_nothing(config: &config::Spool) -> Self {
+        let log = Log::of_nothing(config);
+        Self { shared: Arc::new(Shared { log: Mutex::new(log), broken: CancellationToken::new() }) }
+    }
+
     /// For the rows of one datasource. It holds no memory before the first of them, and none after the last.
     pub fn writer(&self) -> Writer {
         Writer { shared: Arc::clone(&self.shared), block: Vec::new(), extents: Vec::new() }

@@ -3,11 +3,12 @@
 //! Word that is left twice is the same word: the mailbox has a place for each kind, so it cannot overflow.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::account::{Account, Phase, Progress};
 use super::{Context, Status};
 use crate::postgres::Side;
 use crate::server::Server;
@@ -40,11 +41,12 @@ struct Mailbox {
     repository_is_back: bool,
     forced: bool,
     refresh: CatalogRefresh,
+    state: State,
     progress: Progress,
 }
 
 #[derive(Default)]
-struct Progress {
+struct State {
     unreachable: Option<Side>,
     finished: bool,
     snapshot_in_progress: bool,
@@ -86,7 +88,7 @@ impl Handle {
     pub(super) fn new(server: Server, cancel: CancellationToken) -> (Self, Arc<Shared>) {
         let shared = Arc::new(Shared::default());
         // Until it has connected for the first time.
-        shared.lock().progress.unreachable = Some(Side::Remote);
+        shared.lock().state.unreachable = Some(Side::Remote);
         (Self { shared: Arc::clone(&shared), cancel, server }, shared)
     }
 
@@ -97,11 +99,31 @@ impl Handle {
 
     /// How the worker is.
     pub fn status(&self) -> Status {
-        match &self.shared.lock().progress {
-            progress if progress.finished => Status::Stopped,
+        self.status_of(&self.shared.lock().state)
+    }
+
+    fn status_of(&self, state: &State) -> Status {
+        match state {
+            state if state.finished => Status::Stopped,
             _ if self.cancel.is_cancelled() => Status::Stopping,
-            progress => progress.unreachable.map_or(Status::Running, Status::NoConnection),
+            state => state.unreachable.map_or(Status::Running, Status::NoConnection),
         }
+    }
+
+    /// All that is known of the worker, whose server is called `name`.
+    pub fn account(&self, name: String) -> Account {
+        let mailbox = self.shared.lock();
+        Account {
+            name,
+            frequency: self.server.frequency,
+            status: self.status_of(&mailbox.state),
+            progress: mailbox.progress.clone(),
+        }
+    }
+
+    /// When the last snapshot that is in the repository was begun, as far as the worker knows.
+    pub fn last_snapshot(&self) -> Option<SystemTime> {
+        self.shared.lock().progress.last
     }
 
     /// Gives the worker other settings.
@@ -126,13 +148,13 @@ impl Handle {
     /// There is one already, or there was just now.
     pub fn force_snapshot(&self) -> Result<Forced, ForceRefused> {
         let mut mailbox = self.shared.lock();
-        if mailbox.progress.snapshot_in_progress {
+        if mailbox.state.snapshot_in_progress {
             return Err(ForceRefused::InProgress);
         }
         if mailbox.forced {
             return Err(ForceRefused::Scheduled);
         }
-        if mailbox.progress.last_begun.is_some_and(|begun| begun.elapsed() < TOO_SOON) {
+        if mailbox.state.last_begun.is_some_and(|begun| begun.elapsed() < TOO_SOON) {
             return Err(ForceRefused::TooSoon);
         }
         (mailbox.forced, mailbox.hurry) = (true, true);
@@ -188,8 +210,9 @@ impl Shared {
         let refresh = {
             let mut mailbox = self.lock();
             mailbox.forced = false;
-            mailbox.progress.snapshot_in_progress = true;
-            mailbox.progress.last_begun = Some(Instant::now());
+            mailbox.state.snapshot_in_progress = true;
+            mailbox.state.last_begun = Some(Instant::now());
+            mailbox.progress.phase = Phase::Collecting;
             std::mem::take(&mut mailbox.refresh)
         };
         self.begun.send_modify(|begun| *begun += 1);
@@ -199,22 +222,32 @@ impl Shared {
     /// The snapshot has ended; the refresh it did not carry out is for the next one.
     pub(super) fn end_snapshot(&self, not_refreshed: CatalogRefresh) {
         let mut mailbox = self.lock();
-        mailbox.progress.snapshot_in_progress = false;
+        mailbox.state.snapshot_in_progress = false;
         mailbox.refresh.add(not_refreshed);
     }
 
     /// What was collected waits to be loaded again. Meanwhile another snapshot may be forced.
     pub(super) fn pause_snapshot(&self) {
-        self.lock().progress.snapshot_in_progress = false;
+        self.lock().state.snapshot_in_progress = false;
     }
 
     /// Which side cannot be reached, if any.
     pub(super) fn set_unreachable(&self, side: Option<Side>) {
-        self.lock().progress.unreachable = side;
+        self.lock().state.unreachable = side;
+    }
+
+    /// Tells how far the worker has got.
+    pub(super) fn tell(&self, progress: impl FnOnce(&mut Progress)) {
+        progress(&mut self.lock().progress);
+    }
+
+    /// Tells what it is about.
+    pub(super) fn enter(&self, phase: Phase) {
+        self.tell(|progress| progress.phase = phase);
     }
 
     pub(super) fn finish(&self) {
-        self.lock().progress.finished = true;
+        self.lock().state.finished = true;
     }
 }
 
@@ -255,7 +288,7 @@ mod tests {
         worker.begin_snapshot();
         assert!(forced.begins_within(Duration::from_secs(10)).await);
         worker.end_snapshot(CatalogRefresh::None);
-        worker.lock().progress.last_begun = None;
+        worker.lock().state.last_begun = None;
         let forced = handle.force_snapshot().unwrap();
         assert!(!forced.begins_within(Duration::from_millis(1)).await);
     }

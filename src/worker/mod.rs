@@ -1,5 +1,6 @@
 //! The task that owns one remote server: it waits, takes a snapshot, and tells how it went.
 
+mod account;
 mod context;
 mod handle;
 mod next;
@@ -16,6 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+pub use account::{Account, Phase, Progress};
 pub use context::Context;
 pub use handle::{ForceRefused, Forced, Handle};
 pub use status::Status;
@@ -86,8 +88,10 @@ impl Worker {
     async fn step(&mut self) {
         self.read_mail();
         let cancel = self.cancel.clone();
+        let next = self.next();
+        self.tell_of(&next);
         // What is done rarely is on the heap only then: hundreds of workers do nothing but wait.
-        match self.next() {
+        match next {
             Next::Wait(until) => self.wait(until).await,
             Next::Load => Box::pin(self.load(None)).await,
             Next::Snapshot { due } => Box::pin(self.snapshot(due)).await,
@@ -109,6 +113,27 @@ impl Worker {
             due: self.last.map_or(now, |last| self.schedule.due(last, now)),
         };
         state.next(now, clock)
+    }
+
+    /// Those who watch learn what comes next, and when.
+    fn tell_of(&self, next: &Next) {
+        let (phase, at) = match next {
+            // It may sleep for less than that.
+            Next::Wait(until) if self.trouble_pauses() => (Phase::Idle, Some(on_the_wall(*until))),
+            Next::Wait(_) => (Phase::Idle, self.last.map(|last| self.schedule.due(last, SystemTime::now()))),
+            Next::Connect => (Phase::Connecting, None),
+            Next::Load => (Phase::WaitingToLoad, None),
+            Next::Snapshot { due } => (Phase::WaitingToCollect, Some(*due)),
+        };
+        self.shared.tell(|progress| {
+            progress.phase = phase;
+            progress.last = self.last.and_then(Last::begun).or(progress.last);
+            progress.next = at.or(progress.next);
+        });
+    }
+
+    fn trouble_pauses(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| trouble.pause(Instant::now()).is_some())
     }
 
     fn is_ready(&self) -> bool {
@@ -218,6 +243,7 @@ impl Worker {
         if let Some(trouble) = self.trouble.take().filter(|trouble| trouble.unreachable().is_some()) {
             tracing::info!(was = trouble.reason(), "connected again");
         }
+        self.shared.tell(|progress| progress.trouble = None);
         self.shared.set_unreachable(None);
     }
 
@@ -238,6 +264,10 @@ impl Worker {
             tracing::error!("{}", trouble.reason());
         }
         let trouble = self.trouble.insert(trouble);
+        self.shared.tell(|progress| {
+            progress.trouble = Some(trouble.reason().to_owned());
+            progress.failures += 1;
+        });
         if !trouble.is_stored && unreachable != Some(Side::Repository) {
             let errors = [trouble.reason().to_owned()];
             match self.context.repository.replace_errors(self.server.id, &errors).await {
@@ -246,6 +276,11 @@ impl Worker {
             }
         }
     }
+}
+
+/// The time on the wall at a moment to come.
+fn on_the_wall(moment: Instant) -> SystemTime {
+    SystemTime::now() + moment.duration_since(Instant::now())
 }
 
 impl Drop for Worker {

@@ -30,6 +30,16 @@ pub enum Last {
     },
 }
 
+impl Last {
+    /// When it was begun, if that is known.
+    pub fn begun(self) -> Option<SystemTime> {
+        match self {
+            Self::Overdue => None,
+            Self::At { begun, .. } => Some(begun),
+        }
+    }
+}
+
 impl Schedule {
     /// The grid of a server with that id and frequency.
     pub fn new(server: ServerId, frequency: Duration) -> Self {

@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, timeout};
 
 use super::Worker;
+use super::account::Phase;
 use super::schedule::Last;
 use super::trouble::Step;
 use super::waiting::{Tries, Waiting};
@@ -108,11 +109,13 @@ impl Worker {
             config: &self.context.config,
             repository: &self.context.repository,
         };
+        self.shared.enter(Phase::WaitingToLoad);
         let turn = tokio::select! {
             () = self.cancel.cancelled() => return,
             turn = self.context.repository.turn_to_load() => turn,
         };
         drop(collecting);
+        self.shared.enter(Phase::Loading);
         let care = if waiting.tries.are_almost_used_up() {
             Care::LastTry
         } else if self.errors.is_empty() {
@@ -122,7 +125,7 @@ impl Worker {
             Care::Careful
         };
         match snapshot.load(&mut waiting.collected, turn, care).await {
-            Ok(report) => self.loaded(&report),
+            Ok(report) => self.loaded(report),
             Err(error) => {
                 let cancel = self.cancel.clone();
                 tokio::select! {
@@ -134,11 +137,16 @@ impl Worker {
         }
     }
 
-    fn loaded(&mut self, report: &Report) {
+    fn loaded(&mut self, report: Report) {
         let Some(waiting) = self.waiting.take() else { return };
         self.shared.end_snapshot(CatalogRefresh::None);
-        self.succeeded(report);
+        self.succeeded(&report);
         self.note_taken(waiting.due, waiting.begun);
+        self.shared.tell(|progress| {
+            progress.taken += 1;
+            progress.last = Some(waiting.begun);
+            progress.report = Some(Arc::new(report));
+        });
         if !waiting.tries.is_first() && self.schedule.has_passed(waiting.due, SystemTime::now()) {
             // What was due meanwhile was not taken, so that it could not be lost.
             self.last = Some(Last::Overdue);

@@ -32,7 +32,7 @@ pub fn output(program: &Command) -> Output {
 }
 
 /// The same program, started by another one that sees to its end.
-fn bounded(program: &Command, starter: &str, arguments: &[&str]) -> Command {
+pub(super) fn bounded(program: &Command, starter: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(starter);
     command.args(arguments).arg(program.get_program()).args(program.get_args());
     for (name, value) in program.get_envs() {

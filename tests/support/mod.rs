@@ -5,6 +5,7 @@ mod collector;
 mod faults;
 mod liar;
 mod loads;
+mod operator;
 mod oracle;
 mod papers;
 mod powa_web;
@@ -14,6 +15,7 @@ mod scene;
 mod service_manager;
 mod statements;
 mod stopwatch;
+mod terminal;
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -23,6 +25,7 @@ pub use collector::{Collector, output, program};
 pub use faults::{Marked, delaying, log_of_server, raising, replacing};
 pub use liar::Liar;
 pub use loads::Loads;
+pub use operator::{Printed, operate};
 pub use oracle::{Case, Gate, Round};
 pub use papers::{CLIENT, Papers, text};
 pub use powa_web::{PowaWeb, python};
@@ -31,6 +34,7 @@ pub use scene::{Listening, OwnRemote, Scene, with_powa};
 pub use service_manager::ServiceManager;
 pub use statements::Statements;
 pub use stopwatch::Stopwatch;
+pub use terminal::Terminal;
 
 use lab::Generation;
 

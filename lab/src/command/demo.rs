@@ -48,6 +48,7 @@ pub fn demo(generation: &Generation, collector: &Path, seconds: Option<Duration>
     fleet.describe();
     println!("\nThe remote servers are busy, and registered with a snapshot every 5 s. To look for yourself:");
     println!("    psql {}", fleet.repository_dsn());
+    println!("    {} -c {} status --watch", collector.display(), configuration.display());
     println!("\n{} -c {}", collector.display(), configuration.display());
     match seconds {
         Some(seconds) => println!("ends in {} s, or with Ctrl-C:\n", seconds.as_secs()),

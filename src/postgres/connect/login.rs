@@ -97,7 +97,9 @@ impl Login<'_> {
             Protection::IfOffered => self.is_offered(&mut socket).await?,
             Protection::Tls if self.parameters.tls.negotiation == SslNegotiation::Direct => true,
             Protection::Tls if self.is_offered(&mut socket).await? => true,
-            Protection::Tls => return Err(self.barred("the server does not offer TLS")),
+            Protection::Tls => {
+                return Err(Failed { is_about_protection: false, ..self.tls(tls::TlsError::NotOffered) });
+            }
         };
         progress.is_encrypted(is_encrypted);
         let (stream, armour) = if is_encrypted {

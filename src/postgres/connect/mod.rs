@@ -36,6 +36,9 @@ use crate::server::Server;
 /// What the names of the daemon's sessions begin with; powa-web looks for them in `pg_stat_activity`.
 const NAME: &str = "PoWA collector";
 
+/// What that of its main task begins with.
+pub(super) const MAIN_TASK: &str = "PoWA collector - main thread";
+
 /// Somewhere to connect to, and how.
 #[derive(Clone)]
 pub struct Endpoint {
@@ -109,7 +112,7 @@ impl Endpoint {
     /// The repository, for the main task: powa-web reads the daemon's version out of this session's name.
     #[must_use]
     pub fn for_main_task(self) -> Self {
-        Self { application_name: format!("{NAME} - main thread ({})", env!("CARGO_PKG_VERSION")), ..self }
+        Self { application_name: format!("{MAIN_TASK} ({})", env!("CARGO_PKG_VERSION")), ..self }
     }
 
     /// An endpoint for somebody who types a command of that name, and is not the daemon.
@@ -220,6 +223,17 @@ impl Endpoint {
             }
         }
         Err(failed.expect("there is something to look for"))
+    }
+
+    /// Where its hosts are: the addresses that would be tried, of which not all need be good.
+    ///
+    /// # Errors
+    /// What says how to connect cannot be used, or no host has an address.
+    pub async fn addresses(&self) -> Result<Vec<String>, Error> {
+        let Read { parameters, passwords, .. } = self.read().await?;
+        let wanted = Wanted::whatever(self.side);
+        let walk = Walk { endpoint: self, parameters: &parameters, passwords: &passwords, wanted };
+        Ok(walk.addresses().await?.iter().map(ToString::to_string).collect())
     }
 
     async fn read(&self) -> Result<Read, Error> {

@@ -26,6 +26,10 @@ pub(super) struct Armour {
 }
 
 impl Route {
+    pub(in crate::postgres) fn is_encrypted(&self) -> bool {
+        self.armour.is_some()
+    }
+
     /// Asks the server to cancel what is under way in a session, which closing the connection alone does not: the server
     /// goes on until it has something to send.
     pub(in crate::postgres) async fn cancel(&self, token: CancelToken) {

@@ -78,6 +78,21 @@ impl Walk<'_> {
         Fruitless { error: Error::all_of(self.endpoint.side, self.endpoint.connecting(), tried), is_refused }
     }
 
+    /// The addresses of all hosts.
+    pub(super) async fn addresses(&self) -> Result<Vec<Peer>, Error> {
+        let (mut found, mut failed) = (Vec::new(), Vec::new());
+        for host in self.endpoint.hosts.in_order(&self.parameters.hosts, false) {
+            match self.peers(&host).await {
+                Ok(peers) => found.extend(peers),
+                Err(error) => failed.push(error),
+            }
+        }
+        match found.is_empty() {
+            true => Err(Error::all_of(self.endpoint.side, self.endpoint.connecting(), failed)),
+            false => Ok(found),
+        }
+    }
+
     async fn peers(&self, host: &Host) -> Result<Vec<Peer>, Error> {
         match &self.endpoint.only {
             Some(place) => Ok(vec![place.peer.clone()]),

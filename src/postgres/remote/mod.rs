@@ -1,6 +1,7 @@
 //! A session on a remote server. It only ever reads, and what it says is the same text every time.
 
 mod copying;
+mod inspection;
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -17,6 +18,7 @@ use super::session::extensions_of;
 use super::{Endpoint, Error, Extensions, Side};
 use crate::config::Timeouts;
 use copying::Prepared;
+pub use inspection::{Inspection, Needed};
 
 /// A session in one database of a remote server.
 pub struct RemoteSession {

@@ -1,13 +1,16 @@
 //! The repository, through a bounded pool of warm connections.
 
+mod administering;
 mod bloat;
 mod committed;
 mod conversation;
+mod inspection;
 mod load;
 mod pool;
 mod registry;
 mod sources;
 mod tables;
+mod tracked;
 mod versions;
 
 use std::ops::ControlFlow;
@@ -22,10 +25,13 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 use tokio_util::task::TaskTracker;
 
+pub use administering::{Changes, NewServer};
 pub use bloat::BloatedTable;
+pub use inspection::{MissingPrivileges, Purpose, RepositoryState};
 pub use load::{Attempt, Care, Load, LoadTurn, Loaded};
-pub use registry::RegisteredServer;
+pub use registry::{LastSnapshot, RegisteredServer};
 pub use sources::{Catalog, DatabaseModule, Module, Sources};
+pub use tracked::{Tracked, TrackedKind};
 
 use super::{Endpoint, Error, Extensions, Side};
 use crate::config::{self, Limits};
@@ -205,9 +211,22 @@ impl Repository {
 
 impl ServerList {
     fn of(rows: &[Row]) -> Self {
+        Self::of_rows(rows.iter().map(server_row))
+    }
+
+    /// Also of those that have no frequency, as they are not collected from.
+    fn of_all(rows: &[Row]) -> Self {
+        const ANY: i32 = 300;
+        Self::of_rows(rows.iter().map(|row| {
+            let row = server_row(row)?;
+            Ok(ServerRow { frequency: row.frequency.filter(|seconds| *seconds > 0).or(Some(ANY)), ..row })
+        }))
+    }
+
+    fn of_rows(rows: impl Iterator<Item = Result<ServerRow, InvalidServer>>) -> Self {
         let mut list = Self::default();
         for row in rows {
-            match server_row(row).and_then(Server::parse) {
+            match row.and_then(Server::parse) {
                 Ok(server) => list.servers.push(server),
                 Err(invalid) => list.invalid.push(invalid),
             }

@@ -1,7 +1,9 @@
 //! The servers that are registered, whether they are collected from or not, as somebody who administers them sees them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use tokio_postgres::Row;
 
@@ -53,6 +55,15 @@ impl fmt::Display for RegisteredServer {
     }
 }
 
+/// What the repository says of a server's last snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LastSnapshot {
+    /// Since it was stored, by the repository's clock; `None` if there was none yet.
+    pub age: Option<Duration>,
+    /// Of it, or of what kept from taking another one.
+    pub errors: Vec<String>,
+}
+
 impl Repository {
     /// All servers that are registered, the repository itself aside, in the order of their ids.
     ///
@@ -70,6 +81,32 @@ impl Repository {
             }
         }
     }
+
+    /// The last snapshots of all servers, by their ids.
+    ///
+    /// # Errors
+    /// The repository cannot be reached, has no PoWA that can be worked with, or the table is not as PoWA makes it.
+    pub async fn last_snapshots(&self) -> Result<BTreeMap<ServerId, LastSnapshot>, Error> {
+        let doing = "read powa_snapshot_metas";
+        let mut conversation = self.session(doing).await?;
+        let unreadable = |error| Error::new(Side::Repository, doing, error);
+        loop {
+            let reading = conversation.query(include_str!("../../../sql/repository/last_snapshots.sql"), &[]);
+            match self.say(&conversation, reading).await? {
+                ControlFlow::Break(rows) => {
+                    return rows.iter().map(|row| last_snapshot(row).map_err(unreadable)).collect();
+                }
+                ControlFlow::Continue(found) => conversation.take_up(found),
+            }
+        }
+    }
+}
+
+fn last_snapshot(row: &Row) -> Result<(ServerId, LastSnapshot), tokio_postgres::Error> {
+    let id = ServerId::new(row.try_get("srvid")?).expect("the query asks for those above zero");
+    let seconds: Option<f64> = row.try_get("age")?;
+    let age = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    Ok((id, LastSnapshot { age, errors: row.try_get("errors")? }))
 }
 
 fn read(row: &Row) -> Result<RegisteredServer, tokio_postgres::Error> {

@@ -28,6 +28,8 @@ pub(in crate::postgres) enum TlsError {
     OtherName { wanted: String, names: Vec<String> },
     #[error("the server speaks no version of TLS that is allowed here: {}", versions(*least, *most))]
     Version { least: Option<SslVersion>, most: Option<SslVersion> },
+    #[error("the server does not offer TLS")]
+    NotOffered,
     #[error("what the server speaks is not TLS")]
     NotTls,
     #[error("the server refused the handshake: {0}")]

@@ -1,0 +1,1 @@
+select {powa}.powa_activate_extension($1, $2)

@@ -1,0 +1,1 @@
+select {powa}.powa_deactivate_server($1)

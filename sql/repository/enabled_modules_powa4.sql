@@ -1,0 +1,1 @@
+select distinct module from {powa}.powa_functions where enabled and srvid > 0

@@ -1,0 +1,66 @@
+-- What the role may not do, of what a snapshot needs: for which purpose, on what, and which privileges are missing. Of
+-- tables, those of PoWA count, and those of extensions that are collected ($1). What PoWA keeps its own settings in is
+-- only read, but for the versions that are kept there.
+with owned as (
+    select d.classid, d.objid, e.extname
+    from pg_catalog.pg_depend d
+    join pg_catalog.pg_extension e on e.oid = d.refobjid
+    where d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass and d.deptype = 'e'
+    and (e.extname = 'powa' or e.extname::text = any ($1))
+), relation as (
+    select c.oid, c.relname, pg_catalog.format('%I.%I', n.nspname, c.relname) as name,
+        case
+            when c.relname in ('powa_servers', 'powa_functions', 'powa_extensions', 'powa_roles',
+                'powa_extension_functions', 'powa_extension_config', 'powa_modules', 'powa_module_config',
+                'powa_module_functions', 'powa_db_modules', 'powa_db_module_config', 'powa_db_module_functions',
+                'powa_db_module_src_queries', 'powa_catalogs', 'powa_catalog_src_queries')
+                then array['select']
+            when c.relname like '%\_src\_tmp' then array['select', 'insert', 'delete']
+            when o.extname = 'powa' then array['select', 'insert', 'update', 'delete']
+            else array['select', 'insert']
+        end as wanted
+    from owned o
+    join pg_catalog.pg_class c on c.oid = o.objid and o.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p') or c.relname = 'powa_functions'
+), versioned as (
+    select r.oid, r.relname, r.name, a.attnum
+    from relation r
+    join pg_catalog.pg_attribute a on a.attrelid = r.oid and a.attname = 'version'
+    where r.relname in ('powa_servers', 'powa_extensions', 'powa_extension_config')
+), missing as (
+    select 'loads' as purpose, name, array(
+        select privilege from pg_catalog.unnest(wanted) as privilege
+        where not pg_catalog.has_table_privilege(oid, privilege)) as privileges
+    from relation
+    union all
+    select 'loads', 'function ' || pg_catalog.format('%I.%I(%s)', n.nspname, p.proname,
+        pg_catalog.pg_get_function_identity_arguments(p.oid)), array['execute']
+    from owned o
+    join pg_catalog.pg_proc p on p.oid = o.objid and o.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+    join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+    where (p.proname in ('powa_take_snapshot', 'powa_db_functions', 'powa_catalog_functions')
+        or p.proname ~ '_(snapshot|aggregate|purge)$')
+    and not pg_catalog.has_function_privilege(p.oid, 'execute')
+    union all
+    select 'loads', 'schema ' || pg_catalog.quote_ident(n.nspname), array['usage']
+    from pg_catalog.pg_extension e
+    join pg_catalog.pg_namespace n on n.oid = e.extnamespace
+    where (e.extname = 'powa' or e.extname::text = any ($1))
+    and not pg_catalog.has_schema_privilege(n.oid, 'usage')
+    union all
+    select 'versions', name, array['update (version)']
+    from versioned
+    where not pg_catalog.has_column_privilege(oid, attnum, 'update')
+    union all
+    select 'versions', name, array(
+        select privilege from pg_catalog.unnest(array['insert', 'delete']) as privilege
+        where not pg_catalog.has_table_privilege(oid, privilege))
+    from versioned
+    where relname <> 'powa_servers'
+    union all
+    select 'emptying', name, array['truncate']
+    from relation
+    where relname like '%\_src\_tmp' and not pg_catalog.has_table_privilege(oid, 'truncate')
+)
+select purpose, privileges, name from missing where pg_catalog.cardinality(privileges) > 0 order by purpose, privileges, name

@@ -1,0 +1,1 @@
+select {powa}.powa_delete_and_purge_server($1)

@@ -1,0 +1,250 @@
+//! What was looked at, what was found, and what cures it. Pure.
+
+use crate::one_line::on_one_line;
+
+/// How it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mark {
+    /// Something before it has failed.
+    NotTried,
+    Well,
+    /// It works, and somebody should look at it.
+    Warning,
+    Wrong,
+}
+
+impl Mark {
+    /// In a word that does not change.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NotTried => "not tried",
+            Self::Well => "well",
+            Self::Warning => "warning",
+            Self::Wrong => "wrong",
+        }
+    }
+}
+
+/// What is looked at, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    Registration,
+    Name,
+    Connection,
+    Tls,
+    Login,
+    Database,
+    Powa,
+    Extensions,
+    Libraries,
+    Privileges,
+    Datasources,
+    Databases,
+    Clock,
+    RoundTrip,
+}
+
+impl What {
+    /// All that is looked at on a remote server.
+    pub(super) const OF_A_SERVER: [Self; 14] = [
+        Self::Registration,
+        Self::Name,
+        Self::Connection,
+        Self::Tls,
+        Self::Login,
+        Self::Database,
+        Self::Powa,
+        Self::Extensions,
+        Self::Libraries,
+        Self::Privileges,
+        Self::Datasources,
+        Self::Databases,
+        Self::Clock,
+        Self::RoundTrip,
+    ];
+
+    /// In a word that does not change.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Registration => "registration",
+            Self::Name => "name",
+            Self::Connection => "connection",
+            Self::Tls => "tls",
+            Self::Login => "login",
+            Self::Database => "database",
+            Self::Powa => "powa",
+            Self::Extensions => "extensions",
+            Self::Libraries => "libraries",
+            Self::Privileges => "privileges",
+            Self::Datasources => "datasources",
+            Self::Databases => "databases",
+            Self::Clock => "clock",
+            Self::RoundTrip => "round trip",
+        }
+    }
+}
+
+/// Where something is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// SQL, in the database with PoWA of the remote server.
+    Remote,
+    /// SQL, in the repository.
+    Repository,
+    /// A line of `postgresql.conf` on the remote server.
+    ServerSettings,
+    /// A line of `pg_hba.conf` on the side that refuses.
+    HostBasedAccess,
+    /// A key of the collector's configuration.
+    Configuration,
+    /// Somewhere else, in words.
+    Elsewhere,
+}
+
+impl Place {
+    /// In a word that does not change.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Remote => "remote server",
+            Self::Repository => "repository",
+            Self::ServerSettings => "postgresql.conf",
+            Self::HostBasedAccess => "pg_hba.conf",
+            Self::Configuration => "configuration",
+            Self::Elsewhere => "advice",
+        }
+    }
+}
+
+/// What to do: one of several that are told is enough.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cure {
+    pub place: Place,
+    pub text: String,
+}
+
+impl Cure {
+    /// Names in it may be anybody's.
+    pub fn new(place: Place, text: impl AsRef<str>) -> Self {
+        Self { place, text: on_one_line(text.as_ref()).into_owned() }
+    }
+}
+
+/// One thing that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub what: What,
+    pub mark: Mark,
+    /// Which datasource, database or extension, if there are several.
+    pub about: Option<String>,
+    /// What there is, or what is wrong, on one line.
+    pub said: String,
+    pub cures: Vec<Cure>,
+}
+
+impl Finding {
+    /// What is said may be what a server has said.
+    pub fn new(what: What, mark: Mark, said: impl AsRef<str>) -> Self {
+        Self { what, mark, about: None, said: on_one_line(said.as_ref()).into_owned(), cures: vec![] }
+    }
+
+    #[must_use]
+    pub fn about(self, subject: impl AsRef<str>) -> Self {
+        Self { about: Some(on_one_line(subject.as_ref()).into_owned()), ..self }
+    }
+
+    #[must_use]
+    pub fn cured_by(mut self, place: Place, text: impl AsRef<str>) -> Self {
+        self.cures.push(Cure::new(place, text));
+        self
+    }
+}
+
+/// As many findings are told of one thing that is looked at: a server can have as many databases as it likes.
+const MOST: usize = 50;
+
+/// All that was found, in the order in which it is looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    all: Vec<Finding>,
+}
+
+impl Findings {
+    pub fn push(&mut self, finding: Finding) {
+        self.all.push(finding);
+    }
+
+    pub fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        self.all.extend(findings);
+    }
+
+    /// All is well with something.
+    pub fn well(&mut self, what: What, said: impl AsRef<str>) {
+        self.push(Finding::new(what, Mark::Well, said));
+    }
+
+    /// In order; of what was not looked at, it is said that it was not, and of many the first.
+    #[must_use]
+    pub fn complete(mut self) -> Self {
+        for what in What::OF_A_SERVER {
+            let number = self.all.iter().filter(|finding| finding.what == what).count();
+            if number == 0 {
+                self.push(Finding::new(what, Mark::NotTried, "something before it failed"));
+            }
+            if number > MOST {
+                let mut place = 0;
+                self.all.retain(|finding| {
+                    place += usize::from(finding.what == what);
+                    finding.what != what || place < MOST
+                });
+                let more = format!("and {} like these", number - (MOST - 1));
+                self.push(Finding::new(what, Mark::Wrong, more));
+            }
+        }
+        self.all.sort_by_key(|finding| finding.what);
+        self
+    }
+
+    /// How it is altogether: as the worst of it.
+    pub fn mark(&self) -> Mark {
+        self.all.iter().map(|finding| finding.mark).max().unwrap_or(Mark::Well)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Finding> {
+        self.all.iter()
+    }
+
+    /// The first that is worst, if not all is well.
+    pub fn worst(&self) -> Option<&Finding> {
+        let mark = self.mark();
+        self.all.iter().find(|finding| finding.mark == mark).filter(|_| mark > Mark::Well)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_as_bad_as_the_worst_of_it() {
+        let mut findings = Findings::default();
+        assert_eq!((findings.mark(), findings.worst()), (Mark::Well, None));
+        findings.push(Finding::new(What::Clock, Mark::Warning, "slow"));
+        findings.push(Finding::new(What::Name, Mark::NotTried, ""));
+        assert_eq!(findings.mark(), Mark::Warning);
+        findings.push(Finding::new(What::Login, Mark::Wrong, "a\nb"));
+        assert_eq!(findings.worst().map(|worst| worst.said.as_str()), Some("a\\nb"));
+    }
+
+    #[test]
+    fn all_is_told_in_order_and_of_many_the_first() {
+        let mut findings = Findings::default();
+        findings.extend((0..1000).map(|n| Finding::new(What::Databases, Mark::Wrong, n.to_string())));
+        findings.well(What::Registration, "");
+        let findings = findings.complete();
+        let of = |what| findings.iter().filter(move |finding| finding.what == what).collect::<Vec<_>>();
+        assert_eq!(findings.iter().next().unwrap().what, What::Registration);
+        assert_eq!(of(What::Databases).len(), MOST);
+        assert_eq!(of(What::Databases)[MOST - 1].said, "and 951 like these");
+        assert_eq!(of(What::Login)[0].mark, Mark::NotTried);
+    }
+}

@@ -1,0 +1,255 @@
+//! One remote server, from its name to the last of its datasources. The steps are those of a snapshot.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::time::timeout;
+
+use super::access::{Applicant, refused};
+use super::finding::{Finding, Findings, Mark, Place, What};
+use super::trial::Known;
+use super::{clocks, inside, trial};
+use crate::config::Config;
+use crate::postgres::{
+    self, ClockReading, Connectors, Endpoint, Inspection, QuotedIdent, RegisteredServer, Registration, RemoteSession,
+    Repository, RepositoryState, Side,
+};
+use crate::server::{InvalidServer, Server};
+use crate::snapshot::{self, Begun, Sessions, Snapshot, Trial};
+
+/// What all servers are looked at with.
+pub struct Ground {
+    config: Arc<Config>,
+    repository: Repository,
+    schema: QuotedIdent,
+    /// Of the repository.
+    clock: ClockReading,
+    connectors: Connectors,
+}
+
+/// A server, looked at.
+#[derive(Debug)]
+pub struct CheckedServer {
+    pub server: RegisteredServer,
+    pub findings: Findings,
+    pub figures: Figures,
+}
+
+/// What there is to tell of a server, as far as it was found out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// Of PostgreSQL.
+    pub version: Option<String>,
+    pub powa: Option<String>,
+    pub is_encrypted: Option<bool>,
+    pub clock: Option<ClockReading>,
+    /// How many could be read, and their rows.
+    pub datasources: Option<(usize, u64)>,
+    pub databases: Option<usize>,
+    /// Milliseconds that all of it took.
+    pub took: u64,
+}
+
+/// The rest cannot be tried.
+struct Stop;
+
+impl Ground {
+    /// With a repository that was looked at.
+    pub fn new(config: Config, repository: Repository, state: &RepositoryState) -> Self {
+        let (schema, clock) = (state.schema.clone(), state.clock);
+        Self { config: Arc::new(config), repository, schema, clock, connectors: Connectors::default() }
+    }
+
+    /// Looks at a server. `row` is how it is to be connected to. It takes no longer than the configuration's time-outs let a
+    /// snapshot take.
+    pub async fn check(&self, server: RegisteredServer, row: Result<&Server, &InvalidServer>) -> CheckedServer {
+        let begun = Instant::now();
+        let (mut findings, mut figures) = (Findings::default(), Figures::default());
+        match row {
+            Ok(row) => {
+                // How far it came is what the findings tell.
+                let _ = self.look(&server, row, &mut findings, &mut figures).await;
+            }
+            Err(invalid) => findings.push(self.invalid(&server, invalid)),
+        }
+        figures.took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        CheckedServer { server, findings: findings.complete(), figures }
+    }
+
+    fn invalid(&self, server: &RegisteredServer, invalid: &InvalidServer) -> Finding {
+        let (schema, column) = (&self.schema, invalid.column());
+        let change = format!("select {schema}.powa_configure_server({}, '{{\"{column}\": \"...\"}}')", server.id);
+        Finding::new(What::Registration, Mark::Wrong, invalid.to_string()).cured_by(Place::Repository, change)
+    }
+
+    async fn look(
+        &self,
+        registered: &RegisteredServer,
+        row: &Server,
+        findings: &mut Findings,
+        figures: &mut Figures,
+    ) -> Result<(), Stop> {
+        self.registration(registered, findings).await;
+        let applicant = Applicant { server: row, schema: &self.schema };
+        let name = row.name(self.config.use_server_alias);
+        let endpoint = Endpoint::remote(row, &name, &self.config, &self.connectors).for_command("check");
+        match endpoint.addresses().await {
+            Ok(addresses) => findings.well(What::Name, addresses.join(", ")),
+            Err(error) => {
+                findings.extend(refused(&error, &applicant));
+                return Err(Stop);
+            }
+        }
+        let mut sessions = Sessions::new(endpoint);
+        let session = match sessions.main().await {
+            Ok(session) => session,
+            Err(error) => {
+                let is_new = |finding: &Finding| finding.what != What::Name || finding.mark == Mark::Wrong;
+                findings.extend(refused(&error, &applicant).into_iter().filter(is_new));
+                return Err(Stop);
+            }
+        };
+        figures.is_encrypted = Some(session.is_encrypted());
+        findings.well(What::Connection, "");
+        findings.well(What::Tls, if session.is_encrypted() { "over TLS" } else { "without TLS" });
+        findings.well(What::Login, format!("as the role \"{}\"", row.user));
+        findings.well(What::Database, format!("\"{}\"", row.dbname));
+        let looked = self.look_inside(&applicant, &session, &mut sessions, (findings, figures)).await;
+        if looked.is_err() {
+            sessions.cancel().await;
+        }
+        looked
+    }
+
+    async fn registration(&self, server: &RegisteredServer, findings: &mut Findings) {
+        let said = if server.is_active() { "" } else { "it is not active: nothing is collected from it" };
+        findings.push(match self.repository.registration(server.id).await {
+            Ok(Registration::Present(_)) => Finding::new(What::Registration, Mark::Well, said),
+            Ok(Registration::Missing) => {
+                let said = "it has no row in powa_snapshot_metas";
+                let schema = &self.schema;
+                let insert = format!("insert into {schema}.powa_snapshot_metas (srvid) values ({})", server.id);
+                Finding::new(What::Registration, Mark::Wrong, said).cured_by(Place::Repository, insert)
+            }
+            Err(error) => Finding::new(What::Registration, Mark::Wrong, error.in_full()),
+        });
+    }
+
+    async fn look_inside(
+        &self,
+        applicant: &Applicant<'_>,
+        session: &RemoteSession,
+        sessions: &mut Sessions,
+        (findings, figures): (&mut Findings, &mut Figures),
+    ) -> Result<(), Stop> {
+        match session.clock().await {
+            Ok(clock) => {
+                findings.push(clocks::clock(&clock, &self.clock));
+                findings.push(clocks::round_trip(&clock));
+                figures.clock = Some(clock);
+            }
+            Err(error) => return stop(findings, What::Clock, &error),
+        }
+        let inspection = match session.inspect().await {
+            Ok(inspection) => inspection,
+            Err(error) => return stop(findings, What::Privileges, &error),
+        };
+        figures.version = Some(inspection.version.clone());
+        let snapshot = Snapshot {
+            server: applicant.server.id,
+            name: &applicant.server.name(self.config.use_server_alias),
+            config: &self.config,
+            repository: &self.repository,
+        };
+        let begun = match snapshot.begin(sessions, &mut None).await {
+            Ok(begun) => begun,
+            Err(error) => {
+                findings.push(unusable(&error));
+                return Err(Stop);
+            }
+        };
+        figures.powa = begun.extensions().version("powa").map(Into::into);
+        findings.well(What::Powa, figures.powa.clone().unwrap_or_default());
+        let missing = inside::missing_extensions(begun.sources(), begun.extensions());
+        let (sources, extensions) = (begun.sources().clone(), begun.extensions().clone());
+        findings.push(inside::libraries(&sources, &inspection));
+
+        let needed = begun.needed();
+        let tried = self.try_out(&snapshot, begun, sessions, findings).await;
+        // In the transaction, whatever is refused would be the end of it.
+        let session = match sessions.main().await {
+            Ok(session) => session,
+            Err(error) if tried.is_some() => return stop(findings, What::Connection, &error),
+            // It is what the trial has ended with, and that is said.
+            Err(_) => return Err(Stop),
+        };
+        let available = if missing.is_empty() { vec![] } else { session.available(&missing).await.unwrap_or_default() };
+        let of = (applicant.server.id, &self.schema);
+        findings.extend(inside::extensions(&sources, &extensions, &available, of));
+        let grants = match session.missing_grants(&needed).await {
+            Ok(grants) => grants,
+            Err(error) => return stop(findings, What::Privileges, &error),
+        };
+        findings.extend(inside::privileges(&inspection, &grants));
+        if let Some(tried) = tried {
+            figures.datasources = Some((tried.read.len(), tried.read.iter().map(|tried| tried.rows).sum()));
+            figures.databases = Some(tried.databases);
+            findings.extend(trial_findings(&tried, &inspection, (&missing, &grants)));
+        }
+        Ok(())
+    }
+
+    async fn try_out(
+        &self,
+        snapshot: &Snapshot<'_>,
+        begun: Begun,
+        sessions: &mut Sessions,
+        findings: &mut Findings,
+    ) -> Option<Trial> {
+        let limit = self.config.timeouts.snapshot;
+        let failure = match timeout(limit, snapshot.try_out(begun, sessions)).await {
+            Ok(Ok(trial)) => return Some(trial),
+            Ok(Err(error)) => Finding::new(What::Datasources, Mark::Wrong, error.to_string()),
+            Err(_) => {
+                let error = postgres::Error::elapsed(Side::Remote, "collect a snapshot", limit);
+                Finding::new(What::Datasources, Mark::Wrong, error.in_full())
+                    .cured_by(Place::Configuration, "timeouts.snapshot, if it has to take this long")
+            }
+        };
+        findings.push(failure);
+        sessions.cancel().await;
+        None
+    }
+}
+
+fn stop(findings: &mut Findings, what: What, error: &postgres::Error) -> Result<(), Stop> {
+    findings.push(Finding::new(what, Mark::Wrong, error.in_full()));
+    Err(Stop)
+}
+
+fn trial_findings(tried: &Trial, inspection: &Inspection, said: (&[String], &[String])) -> Vec<Finding> {
+    let (missing_extensions, missing_grants) = said;
+    let known = Known { role: &inspection.role, missing_extensions, missing_grants };
+    let mut findings = trial::datasources(tried, &known);
+    findings.extend(trial::databases(tried, &inspection.role));
+    findings
+}
+
+/// Why a snapshot cannot begin in a session that is there.
+fn unusable(error: &snapshot::Error) -> Finding {
+    let finding = Finding::new(What::Powa, Mark::Wrong, error.to_string());
+    match error {
+        snapshot::Error::Unusable(_) => finding.cured_by(Place::Remote, "create extension powa cascade"),
+        snapshot::Error::Incompatible { repository, remote } => {
+            let (older, newer) = if remote.is_older_than(repository) {
+                (Place::Remote, repository)
+            } else {
+                (Place::Repository, remote)
+            };
+            // With its package, which has to be there first.
+            let version = newer.to_string().replace('\'', "''");
+            finding.cured_by(older, format!("alter extension powa update to '{version}'"))
+        }
+        _ => finding,
+    }
+}

@@ -1,0 +1,164 @@
+//! `check`: why does a server not work? What is found is told by `text` or `json`.
+
+mod json;
+mod progress;
+mod text;
+
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use futures_util::{StreamExt, stream};
+
+use super::one_shot::{self, Ended, Tools};
+use super::output::{self, Screen};
+use super::server_name::{self, ServerName};
+use crate::check::{CheckedRepository, CheckedServer, Findings, Ground, Mark, of_unreachable_repository};
+use crate::config::Location;
+use crate::postgres::{RegisteredServer, ServerList};
+use crate::server::{InvalidServer, Server};
+use crate::settings;
+use progress::Progress;
+
+/// What was typed behind `check`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Servers to look at, by id, alias or host:port, also those that are not active. All that are active, if none is named.
+    servers: Vec<ServerName>,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+
+    /// Tell everything that was looked at, also what is well.
+    #[arg(short, long, conflicts_with = "json")]
+    verbose: bool,
+}
+
+/// All that was found out.
+#[derive(Default)]
+struct Outcome {
+    when: Option<SystemTime>,
+    /// The file that was read.
+    file: Option<String>,
+    /// What is wrong with the configuration; it may be of several lines.
+    unreadable: Option<String>,
+    repository: Option<Result<CheckedRepository, Findings>>,
+    /// Why no servers were looked at, where that is no matter of what was found before.
+    unchecked: Option<String>,
+    servers: Vec<CheckedServer>,
+}
+
+/// Something could not be looked at at all.
+const NOT_CHECKED: u8 = 2;
+
+impl Outcome {
+    fn is_unchecked(&self) -> bool {
+        self.unreadable.is_some() || self.unchecked.is_some() || !matches!(self.repository, Some(Ok(_)))
+    }
+
+    fn mark(&self) -> Mark {
+        let repository = self.repository.iter().flatten().map(|repository| repository.findings.mark());
+        repository.chain(self.servers.iter().map(|server| server.findings.mark())).max().unwrap_or(Mark::Well)
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        match self.mark() {
+            _ if self.is_unchecked() => ExitCode::from(NOT_CHECKED),
+            Mark::Wrong => ExitCode::FAILURE,
+            _ => ExitCode::SUCCESS,
+        }
+    }
+}
+
+impl Arguments {
+    /// Looks, tells, and is done.
+    pub(super) fn run(self, location: &Location) -> ExitCode {
+        let when = Some(SystemTime::now());
+        let file = location.find().ok().map(|file| file.display().to_string());
+        let config = match settings::read(location) {
+            Ok(config) => config,
+            Err(error) => {
+                let outcome = Outcome { when, file, unreadable: Some(error.to_string()), ..Outcome::default() };
+                return self.tell(&outcome);
+            }
+        };
+        let told = one_shot::work_with("check", config, async |tools| {
+            let outcome = Outcome { when, file, ..Outcome::default() };
+            Ok(self.tell(&self.look(tools, outcome).await)) as Ended
+        });
+        told.unwrap_or_else(|error| {
+            eprintln!("powa-collector check: {error}");
+            ExitCode::from(NOT_CHECKED)
+        })
+    }
+
+    async fn look(&self, tools: Tools, mut outcome: Outcome) -> Outcome {
+        let Tools { config, repository, .. } = tools;
+        let state = match repository.inspect().await {
+            Ok(state) => state,
+            Err(error) => {
+                outcome.repository = Some(Err(of_unreachable_repository(&error)));
+                return outcome;
+            }
+        };
+        let limit = config.limits.collects;
+        let ground = Ground::new(config, repository.clone(), &state);
+        outcome.repository = Some(Ok(CheckedRepository::of(state)));
+        let listed = tokio::try_join!(repository.registered_servers(), repository.all_servers());
+        let (registered, rows) = match listed {
+            Ok(listed) => listed,
+            Err(error) => {
+                outcome.unchecked = Some(error.in_full());
+                return outcome;
+            }
+        };
+        let meant = match server_name::find_all(&self.servers, &registered) {
+            Ok(meant) => meant,
+            Err(error) => {
+                outcome.unchecked = Some(error.to_string());
+                return outcome;
+            }
+        };
+        let all_active = self.servers.is_empty();
+        let meant = meant.into_iter().filter(|server| server.is_active() || !all_active).cloned();
+        let pairs: Vec<_> = meant.filter_map(|server| Some((row_of(&server, &rows)?, server))).collect();
+        let progress = Progress::over(pairs.len());
+        let checking = pairs.into_iter().map(async |(row, server)| {
+            let checked = ground.check(server, row).await;
+            progress.one_more();
+            checked
+        });
+        // One that is frozen is in nobody's way.
+        let mut checked: Vec<_> = stream::iter(checking).buffer_unordered(limit).collect().await;
+        checked.sort_by_key(|checked| checked.server.id);
+        outcome.servers = checked;
+        progress.end();
+        outcome
+    }
+
+    fn tell(&self, outcome: &Outcome) -> ExitCode {
+        let text =
+            if self.json { json::of(outcome) } else { text::of(outcome, self.verbose, Screen::of_standard_output()) };
+        match output::print(&text) {
+            Ok(()) => {
+                if !self.json {
+                    text::complaints(outcome)
+                        .iter()
+                        .for_each(|complaint| eprintln!("powa-collector check: {complaint}"));
+                }
+                outcome.exit_code()
+            }
+            Err(error) => {
+                eprintln!("powa-collector check: {error}");
+                ExitCode::from(NOT_CHECKED)
+            }
+        }
+    }
+}
+
+/// How the server is to be connected to. One that has gone since is left out.
+fn row_of<'a>(server: &RegisteredServer, rows: &'a ServerList) -> Option<Result<&'a Server, &'a InvalidServer>> {
+    let id = server.id.to_string();
+    let valid = rows.servers.iter().find(|row| row.id == server.id).map(Ok);
+    valid.or_else(|| rows.invalid.iter().find(|row| row.id() == id).map(Err))
+}

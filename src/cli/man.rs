@@ -1,0 +1,66 @@
+//! `man`: the manual pages, made of the command line as it is.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use clap_mangen::Man;
+
+use super::output;
+
+/// Prints the manual page, or writes one for each command into a folder.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Folder for powa-collector.1, powa-collector-servers.1 and so on, which has to be there
+    #[arg(long, value_name = "FOLDER")]
+    directory: Option<PathBuf>,
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> ExitCode {
+        match &self.directory {
+            None => output::end_with(&page(&whole()).expect("a Vec takes everything")),
+            Some(folder) => match write_all(&whole(), folder) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("powa-collector man: could not write to \"{}\": {error}", folder.display());
+                    ExitCode::FAILURE
+                }
+            },
+        }
+    }
+}
+
+/// The command line with all that clap adds to it, but for the command `help`, which repeats the pages.
+fn whole() -> clap::Command {
+    let mut command = super::Arguments::command().disable_help_subcommand(true);
+    command.build();
+    command
+}
+
+/// Of the last change to what is written here by hand. Without one, what comes after it would be taken for it.
+const DATE: &str = "2026-11-21";
+
+/// What is true of the program as a whole.
+const TAIL: &str = include_str!("man_tail.roff");
+
+fn page(command: &clap::Command) -> io::Result<String> {
+    let mut text = Vec::new();
+    let name = command.get_display_name().unwrap_or(command.get_name());
+    let source = format!("powa-collector {}", env!("CARGO_PKG_VERSION"));
+    let page = Man::new(command.clone()).title(name.to_uppercase()).date(DATE).source(source).manual("PoWA");
+    page.render(&mut text)?;
+    let mut text = String::from_utf8(text).expect("what is made of the command line is text");
+    if name == "powa-collector" {
+        text.push('\n');
+        text.push_str(TAIL);
+    }
+    Ok(text)
+}
+
+fn write_all(command: &clap::Command, folder: &Path) -> io::Result<()> {
+    let name = command.get_display_name().unwrap_or(command.get_name());
+    std::fs::write(folder.join(format!("{name}.1")), page(command)?)?;
+    command.get_subcommands().try_for_each(|command| write_all(command, folder))
+}

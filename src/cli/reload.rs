@@ -1,0 +1,23 @@
+//! `reload`: as SIGHUP does, for somebody who wants to know what came of it.
+
+use std::process::ExitCode;
+
+use super::one_shot;
+use super::output::print;
+use crate::config::Location;
+
+/// Has the running collector read its configuration and the list of servers again.
+///
+/// Returns when that is done. A configuration that is broken is an error, and the one before stays.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {}
+
+impl Arguments {
+    pub(super) fn run(self, location: &Location) -> ExitCode {
+        one_shot::run("reload", location, async |tools| {
+            tools.asker().await?.reload().await?;
+            print("reloaded\n")?;
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}

@@ -1,0 +1,58 @@
+//! `servers enable` and `servers disable`: whether a server is collected from.
+
+use super::super::one_shot::Tools;
+use super::super::output;
+use super::super::server_name::ServerName;
+use super::telling::tell_daemon;
+use super::{Failure, called, find};
+use crate::postgres::Changes;
+
+/// Seconds from one snapshot to the next, where nobody says.
+pub(super) const FREQUENCY: i32 = 300;
+
+/// Collects from a server again.
+///
+/// PoWA does not keep the frequency of a server that is disabled, so it has to be given, if it is another one.
+#[derive(Debug, clap::Args)]
+pub(super) struct EnableArguments {
+    /// The server: its id, alias, or HOST:PORT
+    #[arg(value_name = "SERVER")]
+    server: ServerName,
+    /// Seconds from one snapshot to the next, 5 or more
+    #[arg(long, value_name = "SECONDS", default_value_t = FREQUENCY, value_parser = clap::value_parser!(i32).range(5..))]
+    frequency: i32,
+}
+
+/// Collects no longer from a server, and keeps its history.
+#[derive(Debug, clap::Args)]
+pub(super) struct DisableArguments {
+    /// The server: its id, alias, or HOST:PORT
+    #[arg(value_name = "SERVER")]
+    server: ServerName,
+}
+
+impl EnableArguments {
+    pub(super) async fn run(self, tools: &Tools) -> Result<(), Failure> {
+        let server = find(&tools.repository, &self.server).await?;
+        let changes = Changes { frequency: Some(self.frequency), ..Changes::default() };
+        tools.repository.configure(server.id, &changes).await?;
+        output::print(&format!("{} is enabled: a snapshot every {} s\n", called(&server), self.frequency))?;
+        output::print(&format!("{}\n", tell_daemon(tools).await))?;
+        Ok(())
+    }
+}
+
+impl DisableArguments {
+    pub(super) async fn run(self, tools: &Tools) -> Result<(), Failure> {
+        let server = find(&tools.repository, &self.server).await?;
+        tools.repository.deactivate(server.id).await?;
+        let before = if server.is_active() {
+            format!("; it had a snapshot every {} s", server.frequency)
+        } else {
+            String::new()
+        };
+        output::print(&format!("{} is disabled, its history is kept{before}\n", called(&server)))?;
+        output::print(&format!("{}\n", tell_daemon(tools).await))?;
+        Ok(())
+    }
+}

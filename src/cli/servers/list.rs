@@ -1,0 +1,160 @@
+//! `servers list`: who is registered.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::super::one_shot::Tools;
+use super::super::output;
+use super::super::table::{Cell, Table, Tone};
+use super::Failure;
+use crate::postgres::{RegisteredServer, Tracked, TrackedKind};
+use crate::server::ServerId;
+
+/// Lists the servers that are registered in the repository.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+type AllTracked = BTreeMap<ServerId, Vec<Tracked>>;
+
+impl Arguments {
+    pub(super) async fn run(self, tools: &Tools) -> Result<(), Failure> {
+        let servers = tools.repository.registered_servers().await?;
+        let tracked = tools.repository.tracked().await?;
+        if self.json {
+            let json = json!({"servers": servers.iter().map(|server| object(server, &tracked)).collect::<Vec<_>>()});
+            output::print(&format!("{json:#}\n"))?;
+        } else if servers.is_empty() {
+            eprintln!("no server is registered; \"powa-collector servers add --host HOST\" registers one");
+        } else {
+            table(&servers, &tracked).print()?;
+        }
+        Ok(())
+    }
+}
+
+/// The extensions that are collected from, in the order of their names.
+fn extensions(server: &RegisteredServer, tracked: &AllTracked) -> Vec<String> {
+    let all = tracked.get(&server.id).map_or(&[][..], Vec::as_slice);
+    let is_shown = |tracked: &&Tracked| tracked.is_active && tracked.kind == TrackedKind::Extension;
+    all.iter().filter(is_shown).map(|tracked| tracked.name.clone()).collect()
+}
+
+fn table(servers: &[RegisteredServer], tracked: &AllTracked) -> Table {
+    let headings = ["ID", "ALIAS", "ADDRESS", "USER", "DATABASE", "FREQUENCY", "RETENTION", "EXTENSIONS"];
+    let mut table = Table::new(&headings).right("ID").right("FREQUENCY");
+    for server in servers {
+        let tone = if server.is_active() { Tone::Plain } else { Tone::Faint };
+        let cell = |text: &str| Cell::new(text).with(tone);
+        table.row(vec![
+            cell(&server.id.to_string()),
+            cell(server.alias.as_deref().unwrap_or("-")),
+            cell(&server.address()),
+            cell(&server.user),
+            cell(&server.dbname),
+            cell(&frequency(server)),
+            cell(&server.retention),
+            cell(&extensions(server, tracked).join(", ")),
+        ]);
+    }
+    table
+}
+
+/// As people say it, or that there are no snapshots.
+fn frequency(server: &RegisteredServer) -> String {
+    match u64::try_from(server.frequency) {
+        Ok(seconds @ 1..) => humantime::format_duration(Duration::from_secs(seconds)).to_string(),
+        _ => "off".into(),
+    }
+}
+
+fn object(server: &RegisteredServer, tracked: &AllTracked) -> Value {
+    json!({
+        "id": server.id.get(),
+        "alias": server.alias,
+        "host": server.host,
+        "port": server.port,
+        "user": server.user,
+        "has_password": server.has_password,
+        "database": server.dbname,
+        "is_active": server.is_active(),
+        "frequency": server.is_active().then_some(server.frequency),
+        "coalesce": server.coalesce,
+        "retention": server.retention,
+        "allow_ui_connection": server.allow_ui_connection,
+        "postgresql": server.version,
+        "extensions": extensions(server, tracked),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::output::Screen;
+    use super::*;
+
+    fn fleet() -> (Vec<RegisteredServer>, AllTracked) {
+        let id = |id| ServerId::new(id).unwrap();
+        let first = RegisteredServer {
+            id: id(1),
+            host: "10.0.0.1".into(),
+            port: 5432,
+            alias: Some("ma\nin".into()),
+            user: "powa".into(),
+            has_password: true,
+            dbname: "powa".into(),
+            frequency: 330,
+            coalesce: 100,
+            retention: "1 mon".into(),
+            allow_ui_connection: true,
+            version: Some("17.5".into()),
+        };
+        let second = RegisteredServer {
+            id: id(12),
+            alias: None,
+            frequency: -1,
+            has_password: false,
+            version: None,
+            ..first.clone()
+        };
+        let tracked = |name: &str, kind, is_active| Tracked { kind, name: name.into(), version: None, is_active };
+        let of_first = vec![
+            tracked("hypopg", TrackedKind::Extension, false),
+            tracked("pg_qualstats", TrackedKind::Extension, true),
+            tracked("pg_stat_statements", TrackedKind::Extension, true),
+            tracked("pg_role", TrackedKind::Module, true),
+        ];
+        (vec![first, second], BTreeMap::from([(id(1), of_first)]))
+    }
+
+    #[test]
+    fn a_server_is_a_line() {
+        let (servers, tracked) = fleet();
+        let expected = "\
+ID  ALIAS   ADDRESS        USER  DATABASE  FREQUENCY  RETENTION  EXTENSIONS
+ 1  ma\\nin  10.0.0.1:5432  powa  powa         5m 30s  1 mon      pg_qualstats, pg_stat_statements
+12  -       10.0.0.1:5432  powa  powa            off  1 mon
+";
+        assert_eq!(table(&servers, &tracked).text(Screen::default()), expected);
+    }
+
+    #[test]
+    fn a_server_is_an_object() {
+        let (servers, tracked) = fleet();
+        let expected = json!({
+            "id": 1, "alias": "ma\nin", "host": "10.0.0.1", "port": 5432, "user": "powa", "has_password": true,
+            "database": "powa", "is_active": true, "frequency": 330, "coalesce": 100, "retention": "1 mon",
+            "allow_ui_connection": true, "postgresql": "17.5", "extensions": ["pg_qualstats", "pg_stat_statements"],
+        });
+        assert_eq!(object(&servers[0], &tracked), expected);
+        let second = object(&servers[1], &tracked);
+        assert_eq!(
+            (&second["frequency"], &second["is_active"], &second["alias"]),
+            (&json!(null), &json!(false), &json!(null))
+        );
+    }
+}

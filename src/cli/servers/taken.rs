@@ -1,0 +1,73 @@
+//! Is the address or the alias of a server taken by another one? Pure.
+
+use crate::postgres::RegisteredServer;
+use crate::server::ServerId;
+
+/// Another server has it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Taken {
+    #[error("{address} is registered already, as server {by}; \"powa-collector servers set {by}\" changes it")]
+    Address { address: String, by: ServerId },
+    #[error("the alias \"{alias}\" is that of server {by}, {address}, already")]
+    Alias { alias: String, by: ServerId, address: String },
+}
+
+/// Makes sure that nobody has them but, perhaps, the server itself.
+///
+/// # Errors
+/// Another one has.
+pub(super) fn is_free(
+    servers: &[RegisteredServer],
+    (host, port): (&str, u16),
+    alias: Option<&str>,
+    itself: Option<ServerId>,
+) -> Result<(), Taken> {
+    let mut others = servers.iter().filter(|server| Some(server.id) != itself);
+    let taken = others.clone().find(|server| server.host == host && server.port == i32::from(port));
+    if let Some(by) = taken {
+        return Err(Taken::Address { address: by.address(), by: by.id });
+    }
+    match others.find(|server| alias.is_some() && server.alias.as_deref() == alias) {
+        Some(by) => Err(Taken::Alias { alias: alias.unwrap_or_default().into(), by: by.id, address: by.address() }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(id: i32, host: &str, alias: Option<&str>) -> RegisteredServer {
+        RegisteredServer {
+            id: ServerId::new(id).unwrap(),
+            host: host.into(),
+            port: 5432,
+            alias: alias.map(Into::into),
+            user: "powa".into(),
+            has_password: false,
+            dbname: "powa".into(),
+            frequency: -1,
+            coalesce: 100,
+            retention: "1 day".into(),
+            allow_ui_connection: true,
+            version: None,
+        }
+    }
+
+    #[test]
+    fn one_address_and_one_alias_is_one_server() {
+        let servers = [server(1, "db1", Some("main")), server(2, "db2", None)];
+        let taken = |address, alias, itself| {
+            is_free(&servers, address, alias, ServerId::new(itself)).map_err(|taken| taken.to_string())
+        };
+        assert_eq!(taken(("db1", 5433), None, 0), Ok(()));
+        assert_eq!(taken(("db3", 5432), Some("other"), 0), Ok(()));
+        assert_eq!(taken(("db1", 5432), Some("main"), 1), Ok(()));
+        let address = taken(("db2", 5432), Some("main"), 1).unwrap_err();
+        assert!(address.starts_with("db2:5432 is registered already, as server 2"), "{address}");
+        assert_eq!(
+            taken(("db2", 5432), Some("main"), 2).unwrap_err(),
+            "the alias \"main\" is that of server 1, db1:5432, already"
+        );
+    }
+}

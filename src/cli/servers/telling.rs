@@ -1,0 +1,28 @@
+//! Tells the collector that something has changed, and what is said of that.
+
+use std::fmt;
+
+use super::super::one_shot::Tools;
+use crate::control::asking::Unanswered;
+
+/// What became of it. The change is made, whatever it is.
+#[derive(Debug)]
+pub(super) struct Told(Result<(), Unanswered>);
+
+/// Has the collector reload, if there is one.
+pub(super) async fn tell_daemon(tools: &Tools) -> Told {
+    let telling = async { tools.asker().await?.reload().await };
+    Told(telling.await)
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Ok(()) => f.write_str("the collector has reloaded"),
+            Err(Unanswered::Nobody) => {
+                f.write_str("no collector is connected to the repository: it counts once one runs")
+            }
+            Err(other) => write!(f, "{other}; whatever it says, it looks at the servers every minute"),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The daemon, as somebody sees it who sends it commands: is it there, and what does it answer?
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::detail::Detail;
+use super::handler::DENIED;
+use super::protocol::{Answer, Details, Refusal};
+use crate::postgres::{Asking, Collector, Endpoint, Error};
+use crate::server::ServerId;
+
+/// A daemon that is there answers at once.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why there is no answer that could be worked with.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    #[error(
+        "no collector is connected to the repository: start one, with \"systemctl start powa-collector\" for example"
+    )]
+    Nobody,
+    #[error("{name} is connected to the repository, and does not answer within {} s; its log tells more", .patience.as_secs())]
+    Silent { name: String, patience: Duration },
+    #[error(
+        "the collector refuses: permission denied; the role in \"repository.dsn\" has to be a member of pg_signal_backend, or of a role \
+         that PoWA 5 lists in powa_roles for it"
+    )]
+    Denied,
+    #[error("the collector refuses: {0}")]
+    Refused(String),
+    #[error("the collector that answers does not know the command {0}: it is another program, or an older version")]
+    Unknown(String),
+    #[error("what the collector answers cannot be read: {0}")]
+    Unreadable(serde_json::Error),
+    #[error("the connection to the repository server was lost while an answer was waited for")]
+    Lost,
+    #[error("{}", .0.in_full())]
+    Postgres(#[from] Error),
+}
+
+/// Somebody who asks.
+pub struct Asker {
+    asking: Asking,
+    /// How long a reload may take.
+    reload: Duration,
+}
+
+impl Asker {
+    /// Connects to the repository. A reload may take as long as `reload`.
+    ///
+    /// # Errors
+    /// The repository cannot be reached.
+    pub async fn connect(endpoint: &Endpoint, reload: Duration) -> Result<Self, Error> {
+        Ok(Self { asking: Asking::open(endpoint).await?, reload })
+    }
+
+    /// The collectors that are connected to the repository, the oldest first.
+    ///
+    /// # Errors
+    /// The repository cannot be asked.
+    pub async fn collectors(&self) -> Result<Vec<Collector>, Error> {
+        self.asking.collectors().await
+    }
+
+    /// What is known of the workers: of all, or of some.
+    ///
+    /// # Errors
+    /// There is nobody to answer, or no answer that can be understood.
+    pub async fn details(&mut self, only: &[ServerId]) -> Result<BTreeMap<ServerId, Detail>, Unanswered> {
+        let ids: Vec<_> = only.iter().map(ToString::to_string).collect();
+        self.send("WORKERS_DETAIL", &ids).await?;
+        let mut found = BTreeMap::new();
+        loop {
+            let data = self.answer("WORKERS_DETAIL", PATIENCE).await?;
+            let Details { of, servers } = serde_json::from_str(&data).map_err(Unanswered::Unreadable)?;
+            let is_empty = servers.is_empty();
+            found.extend(servers);
+            if found.len() >= of || is_empty {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Has the configuration and `powa_servers` read again, and waits until that is done.
+    ///
+    /// # Errors
+    /// There is nobody to answer, or the reload failed.
+    pub async fn reload(&mut self) -> Result<(), Unanswered> {
+        // It takes its time, so whether there is anybody at all is found out before.
+        self.look().await?;
+        self.send("RELOAD", &[]).await?;
+        self.answer("RELOAD", self.reload).await.map(drop)
+    }
+
+    /// Asks for a snapshot of a server, and gives what is answered.
+    ///
+    /// # Errors
+    /// There is nobody to answer, or it is not the time for it.
+    pub async fn force_snapshot(&mut self, server: ServerId) -> Result<String, Unanswered> {
+        self.send("FORCE_SNAPSHOT", &[server.to_string()]).await?;
+        self.answer("FORCE_SNAPSHOT", PATIENCE).await
+    }
+
+    /// Registers the catalogs of a database, or of all, to be copied with the next snapshot.
+    ///
+    /// # Errors
+    /// There is nobody to answer, or there is no such server.
+    pub async fn refresh_catalogs(&mut self, server: ServerId, database: Option<&str>) -> Result<String, Unanswered> {
+        let arguments = match database {
+            None => vec![server.to_string(), "0".into()],
+            // One by one, as only the name of one alone may have spaces in it.
+            Some(name) => vec![server.to_string(), "1".into(), name.into()],
+        };
+        self.send("REFRESH_DB_CAT", &arguments).await?;
+        self.answer("REFRESH_DB_CAT", PATIENCE).await
+    }
+
+    /// Whether anybody answers.
+    async fn look(&mut self) -> Result<(), Unanswered> {
+        // There is no server with that id, so that the answer is short; and the Python collector understands it too.
+        self.send("WORKERS_STATUS", &["0".into()]).await?;
+        self.answer("WORKERS_STATUS", PATIENCE).await.map(drop)
+    }
+
+    async fn send(&mut self, command: &str, arguments: &[String]) -> Result<(), Unanswered> {
+        let mut payload = format!("{command} {}", self.asking.channel());
+        for argument in arguments {
+            payload.push(' ');
+            payload.push_str(argument);
+        }
+        Ok(self.asking.send(&payload).await?)
+    }
+
+    /// The next answer to a command.
+    async fn answer(&mut self, command: &str, patience: Duration) -> Result<String, Unanswered> {
+        let until = Instant::now() + patience;
+        loop {
+            let Ok(heard) = timeout_at(until, self.asking.hear()).await else {
+                return Err(self.nobody(patience).await?);
+            };
+            let heard = heard.ok_or(Unanswered::Lost)?;
+            match Answer::parse(&heard) {
+                Some(Answer { name, outcome: Ok(data) }) if name == command => return Ok(data.into()),
+                Some(Answer { name, outcome: Err(refusal) }) if name == command => {
+                    return Err(refused(command, &refusal));
+                }
+                // To a question that nobody waits for any more.
+                _ => {}
+            }
+        }
+    }
+
+    async fn nobody(&self, patience: Duration) -> Result<Unanswered, Error> {
+        let collectors = self.collectors().await?;
+        Ok(match collectors.into_iter().next() {
+            Some(Collector { name, .. }) => Unanswered::Silent { name, patience },
+            None => Unanswered::Nobody,
+        })
+    }
+}
+
+fn refused(command: &str, refusal: &Refusal<'_>) -> Unanswered {
+    match *refusal {
+        Refusal::Unknown => Unanswered::Unknown(command.into()),
+        Refusal::Because(DENIED) => Unanswered::Denied,
+        Refusal::Because(reason) => Unanswered::Refused(reason.into()),
+    }
+}

@@ -1,0 +1,103 @@
+//! The session of somebody who asks the daemon something: it sends commands, and hears what is answered.
+
+use std::time::Duration;
+
+use futures_util::future::poll_fn;
+use tokio::sync::mpsc;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{AsyncMessage, Client, Row};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::connect::{Line, MAIN_TASK, Opened};
+use super::{CHANNEL, Endpoint, Error, QuotedIdent, Side};
+
+/// Answers that may wait to be looked at: beyond, somebody floods the channel, and gets nowhere.
+const MOST_ANSWERS: usize = 4096;
+
+/// The open session.
+pub struct Asking {
+    client: Client,
+    _driver: AbortOnDropHandle<()>,
+    endpoint: Endpoint,
+    channel: String,
+    answers: mpsc::Receiver<String>,
+}
+
+/// A session that calls itself the main task of a collector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Collector {
+    /// Has the version in it.
+    pub name: String,
+    /// `None` where the role may not see that.
+    pub connected_for: Option<Duration>,
+}
+
+impl Asking {
+    /// Connects, and listens on a channel of its own.
+    ///
+    /// # Errors
+    /// The repository cannot be reached.
+    pub async fn open(endpoint: &Endpoint) -> Result<Self, Error> {
+        let Opened { client, line, .. } = endpoint.open().await?;
+        let (ear, answers) = mpsc::channel(MOST_ANSWERS);
+        let driver = AbortOnDropHandle::new(tokio::spawn(hear(line, ear)));
+        // Nobody else's answers are heard on it.
+        let channel = format!("{CHANNEL}_{:016x}", fastrand::u64(..));
+        let listen = format!("listen {}", QuotedIdent::new(&channel));
+        endpoint.briefly("listen for answers".into(), client.batch_execute(&listen)).await?;
+        Ok(Self { client, _driver: driver, endpoint: endpoint.clone(), channel, answers })
+    }
+
+    /// Where answers are listened for.
+    pub fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    /// Sends a command. What was answered before, and nobody waited for, is forgotten.
+    ///
+    /// # Errors
+    /// The connection was lost, or the payload is too long.
+    pub async fn send(&mut self, payload: &str) -> Result<(), Error> {
+        while self.answers.try_recv().is_ok() {}
+        let values: [&(dyn ToSql + Sync); 2] = [&CHANNEL, &payload];
+        let sending = self.client.execute(include_str!("../../sql/repository/notify.sql"), &values);
+        self.endpoint.briefly("send a command".into(), sending).await.map(drop)
+    }
+
+    /// Waits for the next answer; `None` when the connection was lost. Safe to drop.
+    pub async fn hear(&mut self) -> Option<String> {
+        self.answers.recv().await
+    }
+
+    /// The sessions in the repository that are called as a collector's main task is, the oldest first.
+    ///
+    /// # Errors
+    /// The connection was lost.
+    pub async fn collectors(&self) -> Result<Vec<Collector>, Error> {
+        let looking = async {
+            let rows = self.client.query(include_str!("../../sql/repository/collectors.sql"), &[&MAIN_TASK]).await?;
+            let collector = |row: &Row| {
+                let seconds: Option<f64> = row.try_get(1)?;
+                let connected_for = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                Ok(Collector { name: row.try_get(0)?, connected_for })
+            };
+            rows.iter().map(collector).collect()
+        };
+        self.endpoint.briefly("look for a collector".into(), looking).await
+    }
+}
+
+/// The end of a connection is an end of answers: whoever waits says what for.
+async fn hear(mut line: Line, ear: mpsc::Sender<String>) {
+    while let Some(message) = poll_fn(|context| line.poll_message(context)).await {
+        match message {
+            // One that there is no room for is as good as one that was never sent.
+            Ok(AsyncMessage::Notification(message)) => drop(ear.try_send(message.payload().to_owned())),
+            Ok(_) => {}
+            Err(error) => {
+                let lost = Error::new(Side::Repository, "go on listening for answers", error);
+                return tracing::debug!(error = lost.in_full(), "connection lost");
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What may the role do in the repository, and what is there? Asked by somebody who wants to know why it does not work.
+
+use std::ops::ControlFlow;
+
+use super::conversation::Conversation;
+use super::{Repository, ServerList};
+use crate::postgres::clock::{self, ClockReading};
+use crate::postgres::{Error, PowaVersion, QuotedIdent, Side};
+
+/// The repository, as its role sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RepositoryState {
+    /// Of PostgreSQL.
+    pub version: String,
+    pub powa: PowaVersion,
+    /// The schema of PoWA.
+    pub schema: QuotedIdent,
+    pub role: String,
+    pub clock: ClockReading,
+    pub missing: Vec<MissingPrivileges>,
+}
+
+/// Privileges that are missing on one thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingPrivileges {
+    pub purpose: Purpose,
+    /// As a `GRANT` takes them.
+    pub privileges: Vec<String>,
+    /// On what, likewise.
+    pub on: String,
+}
+
+/// What the privileges are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// There are no snapshots without.
+    Loads,
+    /// The versions of servers and extensions are kept.
+    Versions,
+    /// Tables that have bloated are emptied.
+    Emptying,
+}
+
+impl Repository {
+    /// Looks around.
+    ///
+    /// # Errors
+    /// The repository cannot be reached, or has no PoWA that can be worked with.
+    pub async fn inspect(&self) -> Result<RepositoryState, Error> {
+        let mut conversation = self.session("read what the role may do").await?;
+        loop {
+            match self.say(&conversation, inspect(&conversation)).await? {
+                ControlFlow::Break(state) => return Ok(state),
+                ControlFlow::Continue(found) => conversation.take_up(found),
+            }
+        }
+    }
+
+    /// All servers that are registered, also those that are not collected from: whoever has no frequency that makes sense
+    /// is given one.
+    ///
+    /// # Errors
+    /// The repository cannot be reached, or has no PoWA that can be worked with.
+    pub async fn all_servers(&self) -> Result<ServerList, Error> {
+        let mut conversation = self.session("read powa_servers").await?;
+        loop {
+            let reading = conversation.query(include_str!("../../../sql/repository/registered_rows.sql"), &[]);
+            match self.say(&conversation, reading).await? {
+                ControlFlow::Break(rows) => return Ok(ServerList::of_all(&rows)),
+                ControlFlow::Continue(found) => conversation.take_up(found),
+            }
+        }
+    }
+}
+
+async fn inspect(conversation: &Conversation) -> Result<RepositoryState, Error> {
+    let unreadable = |error| Error::new(Side::Repository, conversation.doing, error);
+    let unanswered = || Error::found(Side::Repository, conversation.doing, "there is no answer");
+    let powa = conversation.powa()?;
+    let schema = conversation.extensions().schema("powa");
+    let schema = schema.map_err(|unknown| Error::found(Side::Repository, conversation.doing, unknown.to_string()))?;
+    let state = conversation.query(include_str!("../../../sql/repository/state.sql"), &[]).await?;
+    let state = state.first().ok_or_else(unanswered)?;
+    let clock = ClockReading::taken(async || {
+        let rows = conversation.query(clock::QUESTION, &[]).await?;
+        rows.first().ok_or_else(unanswered)?.try_get::<_, f64>(0).map_err(unreadable)
+    });
+    Ok(RepositoryState {
+        version: state.try_get(0).map_err(unreadable)?,
+        role: state.try_get(1).map_err(unreadable)?,
+        schema: schema.clone(),
+        clock: clock.await?,
+        missing: missing_privileges(conversation, &powa).await?,
+        powa,
+    })
+}
+
+async fn missing_privileges(conversation: &Conversation, powa: &PowaVersion) -> Result<Vec<MissingPrivileges>, Error> {
+    let unreadable = |error| Error::new(Side::Repository, conversation.doing, error);
+    let modules = if powa.has_modules() {
+        include_str!("../../../sql/repository/enabled_modules_powa5.sql")
+    } else {
+        include_str!("../../../sql/repository/enabled_modules_powa4.sql")
+    };
+    let sql = include_str!("../../../sql/repository/missing_privileges.sql");
+    let collected = match conversation.query(modules, &[]).await {
+        Ok(rows) => rows.iter().map(|row| row.try_get(0).map_err(unreadable)).collect::<Result<_, _>>()?,
+        // It may not even read what is collected, which is told with the rest.
+        Err(error) if error.sqlstate() == Some("42501") => Vec::<String>::new(),
+        Err(error) => return Err(error),
+    };
+    let rows = conversation.query(sql, &[&collected]).await?;
+    let missing = rows.iter().map(|row| {
+        Ok(MissingPrivileges {
+            purpose: match row.try_get(0)? {
+                "versions" => Purpose::Versions,
+                "emptying" => Purpose::Emptying,
+                _ => Purpose::Loads,
+            },
+            privileges: row.try_get(1)?,
+            on: row.try_get(2)?,
+        })
+    });
+    missing.collect::<Result<_, _>>().map_err(unreadable)
+}

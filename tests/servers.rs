@@ -1,0 +1,385 @@
+//! `powa-collector servers`: who is registered, what is changed of that, and that the collector knows at once.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{SECRET, Scene, Terminal, assert_no_secret, output, program, tests, wait_until};
+
+tests![
+    a_server_that_is_added_is_collected_at_once_and_changed_and_removed,
+    a_server_is_listed_for_people_and_for_programs,
+    an_address_and_an_alias_are_one_servers_only,
+    what_cannot_be_is_refused_and_nothing_is_registered,
+    with_check_only_a_server_that_a_worker_gets_along_with_is_registered,
+    no_password_is_in_what_is_said_or_logged,
+    a_password_is_asked_for_without_an_echo,
+    nothing_is_removed_that_was_not_meant,
+    a_snapshot_that_is_being_loaded_is_waited_for,
+    a_role_that_may_not_is_told_the_way_out,
+    the_grants_of_the_readme_are_enough_to_administer;
+    since 5:
+    modules_are_switched_as_extensions_are,
+];
+
+/// The program, with what comes after `servers`.
+fn servers(scene: &Scene, arguments: &[&str]) -> Command {
+    let mut command = program();
+    command.arg("-c").arg(scene.config(json!({}))).arg("servers").args(arguments);
+    command
+}
+
+/// What it said, on both ways together, and how it ended.
+fn ended(output: &Output) -> (Option<i32>, String) {
+    let said = [&output.stdout, &output.stderr].map(|text| String::from_utf8(text.clone()).unwrap()).concat();
+    assert_no_secret("what was said", [said.as_str()]);
+    (output.status.code(), said)
+}
+
+/// Has it do something, and gives what it said.
+fn done(scene: &Scene, arguments: &[&str]) -> String {
+    let (code, said) = ended(&output(&servers(scene, arguments)));
+    assert_eq!(code, Some(0), "{arguments:?}: {said}");
+    said
+}
+
+/// Has it refuse something, and gives what it said.
+fn refused(scene: &Scene, arguments: &[&str]) -> String {
+    let (code, said) = ended(&output(&servers(scene, arguments)));
+    assert_eq!(code, Some(1), "{arguments:?}: {said}");
+    said
+}
+
+/// With something on its standard input.
+fn given(mut program: Command, text: &str) -> (Option<i32>, String) {
+    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    ended(&child.wait_with_output().unwrap())
+}
+
+fn listed(scene: &Scene) -> Vec<Value> {
+    let listed: Value = serde_json::from_str(&done(scene, &["list", "--json"])).unwrap();
+    listed["servers"].as_array().unwrap().clone()
+}
+
+/// The arguments by which the scene's remote server is registered.
+fn add<'a>(port: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let mut arguments = vec!["add", "--host", "127.0.0.1", "--port", port, "--user", "postgres", "--frequency", "5"];
+    arguments.extend(more);
+    arguments
+}
+
+fn remote_port(scene: &Scene) -> String {
+    assert_eq!(scene.remote_server().host(), "127.0.0.1");
+    scene.remote_server().port().to_string()
+}
+
+fn password_of(scene: &Scene, server: i32) -> Option<String> {
+    scene.repository().query_one("select password from powa_servers where id = $1", &[&server]).unwrap().get(0)
+}
+
+const RELOADED: &str = "the collector has reloaded";
+
+fn a_server_that_is_added_is_collected_at_once_and_changed_and_removed(scene: &Scene) {
+    scene.without_databases();
+    let collector = scene.collector();
+    let port = remote_port(scene);
+    let said = done(scene, &add(&port, &["--alias", "first", "--extension", "pg_qualstats", "--no-password"]));
+    assert!(said.contains("is registered as server 1") && said.contains(RELOADED), "{said}");
+    // It has it by now, without a look at the servers of its own.
+    assert!(scene.ask("WORKERS_STATUS", "1").contains("\"1\""));
+    scene.wait_for_snapshots(1, 1);
+
+    let said = done(scene, &["set", "first", "--alias", "main", "--retention", "2 days", "--coalesce", "7"]);
+    assert!(said.contains("server 1, first (127.0.0.1:") && said.contains("is changed") && said.contains(RELOADED));
+    let server = &listed(scene)[0];
+    assert_eq!(
+        (&server["alias"], &server["retention"], &server["coalesce"]),
+        (&json!("main"), &json!("2 days"), &json!(7))
+    );
+    done(scene, &["set", "main", "--no-alias", "--allow-ui-connection", "false"]);
+    let server = &listed(scene)[0];
+    assert_eq!((&server["alias"], &server["allow_ui_connection"]), (&Value::Null, &json!(false)));
+
+    let said = done(scene, &["disable", "1"]);
+    assert!(said.contains("is disabled") && said.contains("every 5 s") && said.contains(RELOADED), "{said}");
+    assert_eq!(scene.ask("WORKERS_STATUS", ""), "WORKERS_STATUS OK {}");
+    assert_eq!(listed(scene)[0]["is_active"], json!(false));
+    let history = "select count(*) from powa_statements where srvid = 1";
+    assert!(scene.count(history) > 0);
+    let said = done(scene, &["enable", "1"]);
+    assert!(said.contains("is enabled: a snapshot every 300 s") && said.contains(RELOADED), "{said}");
+    assert!(scene.ask("WORKERS_STATUS", "").contains("\"1\""));
+
+    let extensions = done(scene, &["extensions", "1"]);
+    let state = |name: &str| extensions.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(state("pg_qualstats").ends_with("active"), "{extensions}");
+    let said = done(scene, &["extensions", "1", "--deactivate", "pg_qualstats", "--activate", "pg_stat_kcache"]);
+    assert!(said.contains("pg_stat_kcache activated") && said.contains("pg_qualstats deactivated"), "{said}");
+    let active: Vec<_> = listed(scene)[0]["extensions"].as_array().unwrap().clone();
+    assert!(active.contains(&json!("pg_stat_kcache")) && !active.contains(&json!("pg_qualstats")), "{active:?}");
+
+    let said = done(scene, &["remove", "1", "--yes"]);
+    assert!(said.contains("is removed, and its history") && said.contains(RELOADED), "{said}");
+    assert_eq!(scene.count("select count(*) from powa_servers where id > 0"), 0);
+    assert_eq!(scene.count(history), 0);
+    assert_eq!(scene.ask("WORKERS_STATUS", ""), "WORKERS_STATUS OK {}");
+    collector.stop();
+    assert_eq!(collector.said("ERROR"), [""; 0]);
+}
+
+fn a_server_is_listed_for_people_and_for_programs(scene: &Scene) {
+    let said = done(scene, &["list"]);
+    assert!(said.contains("no server is registered"), "{said}");
+    assert_eq!(listed(scene), [Value::Null; 0]);
+    let port = remote_port(scene);
+    let said = done(scene, &add(&port, &["--alias", "first", "--no-password"]));
+    assert!(said.contains("no collector is connected to the repository: it counts once one runs"), "{said}");
+    done(scene, &["add", "--host", "db2.example", "--no-password", "--retention", "1 month"]);
+    let expected = json!([
+        {
+            "id": 1, "alias": "first", "host": "127.0.0.1", "port": scene.remote_server().port(), "user": "postgres",
+            "has_password": false, "database": "powa", "is_active": true, "frequency": 5, "coalesce": 100,
+            "retention": "1 day", "allow_ui_connection": true, "postgresql": null, "extensions": ["pg_stat_statements"],
+        },
+        {
+            "id": 2, "alias": null, "host": "db2.example", "port": 5432, "user": "powa",
+            "has_password": false, "database": "powa", "is_active": true, "frequency": 300, "coalesce": 100,
+            "retention": "1 mon", "allow_ui_connection": true, "postgresql": null, "extensions": ["pg_stat_statements"],
+        },
+    ]);
+    assert_eq!(Value::from(listed(scene)), expected);
+    done(scene, &["disable", "db2.example"]);
+    let table = done(scene, &["list"]);
+    let words: Vec<_> = table.lines().nth(2).unwrap().split_whitespace().collect();
+    assert_eq!(words[..6], ["2", "-", "db2.example:5432", "powa", "powa", "off"], "{table}");
+
+    // It fits a terminal, in colours only where they are wanted.
+    let mut coloured = servers(scene, &["list"]);
+    let (status, screen) = Terminal::run(coloured.env_remove("NO_COLOR"), 60).end();
+    assert!(status.success() && screen.contains("\x1b["), "{screen:?}");
+    let mut plain = servers(scene, &["list"]);
+    let (_, screen) = Terminal::run(plain.env("NO_COLOR", "1"), 60).end();
+    assert!(!screen.contains('\x1b') && screen.lines().count() > 3, "{screen:?}");
+    assert!(screen.lines().all(|line| line.chars().count() <= 60), "{screen}");
+}
+
+fn an_address_and_an_alias_are_one_servers_only(scene: &Scene) {
+    done(scene, &["add", "--no-password", "--host", "db1", "--alias", "first"]);
+    done(scene, &["add", "--no-password", "--host", "db2", "--alias", "second"]);
+    let twice = refused(scene, &["add", "--no-password", "--host", "db1", "--alias", "third"]);
+    assert!(twice.contains("db1:5432 is registered already, as server 1"), "{twice}");
+    let twice = refused(scene, &["add", "--no-password", "--host", "db3", "--alias", "second"]);
+    assert!(twice.contains("the alias \"second\" is that of server 2, db2:5432, already"), "{twice}");
+    let twice = refused(scene, &["set", "second", "--host", "db1"]);
+    assert!(twice.contains("db1:5432 is registered already"), "{twice}");
+    let unknown = refused(scene, &["set", "secnod", "--frequency", "60"]);
+    assert!(unknown.contains("did you mean \"second\"?"), "{unknown}");
+    // What it has already is its own.
+    done(scene, &["set", "second", "--host", "db2", "--alias", "second"]);
+    assert_eq!(listed(scene).len(), 2);
+}
+
+fn what_cannot_be_is_refused_and_nothing_is_registered(scene: &Scene) {
+    for (arguments, reason) in [
+        (&["--frequency", "4"][..], "4 is not in 5.."),
+        (&["--coalesce", "0"], "0 is not in 5.."),
+        (&["--port", "0"], "0 is not in 1..=65535"),
+        (&["--alias", "12"], "a name of digits only is an id"),
+        (&["--user", ""], "--user"),
+    ] {
+        let arguments = [&["add", "--host", "db1", "--no-password"], arguments].concat();
+        let (code, said) = ended(&output(&servers(scene, &arguments)));
+        assert!(code == Some(2) && said.contains(reason), "{arguments:?}: {said}");
+    }
+    for (arguments, reason) in [
+        (&["--no-password", "--retention", "for ever"][..], "invalid input syntax for type interval"),
+        (&["--no-password", "--retention", "-1 day"], "would keep nothing"),
+        (&["--no-password", "--extension", "pg_nonsense"], "PoWA knows no \"pg_nonsense\""),
+        (&["--password-file", "/nonexistent"], "\"/nonexistent\" could not be read: No such file"),
+        (&["--password-file", "/dev/null"], "has nothing in it"),
+        (&[], "there is no terminal to ask for the password on"),
+    ] {
+        let arguments = [&["add", "--host", "db1"], arguments].concat();
+        let said = refused(scene, &arguments);
+        assert!(said.contains(reason), "{arguments:?}: {said}");
+    }
+    assert_eq!(scene.count("select count(*) from powa_servers where id > 0"), 0);
+    done(scene, &["add", "--host", "db1", "--no-password"]);
+    let before = listed(scene);
+    let (code, said) = ended(&output(&servers(scene, &["set", "db1"])));
+    assert!(code == Some(2) && said.contains("required"), "{said}");
+    refused(scene, &["set", "db1", "--port", "6543", "--retention", "0 days"]);
+    refused(scene, &["extensions", "db1", "--activate", "pg_qualstats,pg_nonsense"]);
+    refused(scene, &["extensions", "db1", "--deactivate", "pg_nonsense"]);
+    assert_eq!(listed(scene), before);
+}
+
+fn with_check_only_a_server_that_a_worker_gets_along_with_is_registered(scene: &Scene) {
+    let remote = scene.own_remote();
+    let [role, good] = [format!("checked_{}", scene.number()), format!("{SECRET}-good")];
+    let create = format!("create role {role} login superuser password '{good}' in role password_required");
+    remote.connect().batch_execute(&create).unwrap();
+    let port = remote_port(scene);
+    let arguments = |dbname, more: &[&'static str]| {
+        let mut arguments = vec!["add", "--check", "--host", "127.0.0.1", "--port", &port, "--user", &role];
+        arguments.extend(["--dbname", dbname, "--password-file", "-"]);
+        arguments.extend(more);
+        servers(scene, &arguments)
+    };
+    let (code, said) = given(arguments(&remote.name, &[]), &format!("{SECRET}-bad\n"));
+    assert!(
+        code == Some(1) && said.contains("password authentication failed") && said.contains("nothing was registered")
+    );
+    let (code, said) = given(arguments("postgres", &[]), &good);
+    assert!(code == Some(1) && said.contains("extension \"powa\" is not installed"), "{said}");
+    remote.connect().batch_execute("drop extension pg_qualstats cascade").unwrap();
+    let (code, said) = given(arguments(&remote.name, &["--extension", "pg_qualstats"]), &good);
+    assert!(code == Some(1) && said.contains("not installed") && said.contains("pg_qualstats"), "{said}");
+    let nobody = refused(scene, &["add", "--check", "--host", "127.0.0.1", "--port", "1", "--no-password"]);
+    assert!(nobody.contains("could not connect to 127.0.0.1:1"), "{nobody}");
+    assert_eq!(scene.count("select count(*) from powa_servers where id > 0"), 0);
+
+    let (code, said) = given(arguments(&remote.name, &["--extension", "pg_stat_kcache"]), &format!("{good}\r\n"));
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(password_of(scene, 1).as_deref(), Some(good.as_str()));
+    let other = "update pg_extension set extversion = '99.0' where extname = 'powa'";
+    remote.connect().batch_execute(other).unwrap();
+    done(scene, &["remove", "1", "--yes"]);
+    let (code, said) = given(arguments(&remote.name, &[]), &good);
+    assert!(code == Some(1) && said.contains("incompatible PoWA versions") && said.contains("99.0"), "{said}");
+    assert_eq!(scene.count("select count(*) from powa_servers where id > 0"), 0);
+}
+
+fn no_password_is_in_what_is_said_or_logged(scene: &Scene) {
+    let all = [("log_statement", "all"), ("log_min_duration_statement", "0"), ("log_min_error_statement", "debug5")];
+    let scene = &scene.apart(&all);
+    let file = scene.folder().join("password");
+    std::fs::write(&file, format!("{SECRET}-file\n")).unwrap();
+    let file = file.to_str().unwrap();
+    done(scene, &["add", "--host", "db1", "--password-file", file]);
+    assert_eq!(password_of(scene, 1).unwrap(), format!("{SECRET}-file"));
+    let (code, said) = given(servers(scene, &["set", "1", "--password-file", "-", "--user", "other"]), "s3cret-set");
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(password_of(scene, 1).unwrap(), "s3cret-set");
+    // What goes wrong beside it has PostgreSQL quote what it was about.
+    scene.repository().batch_execute("alter table powa_servers add constraint odd check (username <> 'odd')").unwrap();
+    refused(scene, &["set", "1", "--password-file", file, "--user", "odd"]);
+    refused(scene, &["add", "--host", "db2", "--password-file", file, "--user", "odd"]);
+    assert_eq!(password_of(scene, 1).unwrap(), "s3cret-set");
+    done(scene, &["set", "1", "--no-password"]);
+    assert_eq!(password_of(scene, 1), None);
+    let log = std::fs::read_to_string(scene.repository_server().log()).unwrap();
+    assert!(log.contains("powa_configure_server") && log.contains("violates check constraint"), "it logs all there is");
+    assert_no_secret("the log of the repository", log.lines());
+}
+
+fn a_password_is_asked_for_without_an_echo(scene: &Scene) {
+    let mut terminal = Terminal::run(&servers(scene, &["add", "--host", "db1", "--user", "reader"]), 80);
+    terminal.answer("Password of role reader on db1:5432 (nothing for none): ", "s3cret-typed");
+    let (status, screen) = terminal.end();
+    assert!(status.success() && screen.contains("is registered as server 1"), "{screen}");
+    assert_no_secret("the screen", [screen.as_str()]);
+    assert_eq!(password_of(scene, 1).as_deref(), Some("s3cret-typed"));
+    let mut terminal = Terminal::run(&servers(scene, &["set", "1", "--ask-password"]), 80);
+    terminal.answer("Password of role reader on db1:5432", "");
+    let (status, screen) = terminal.end();
+    assert!(status.success() && screen.contains("is changed"), "{screen}");
+    assert_eq!(password_of(scene, 1), None);
+}
+
+fn nothing_is_removed_that_was_not_meant(scene: &Scene) {
+    done(scene, &["add", "--host", "db1", "--no-password", "--alias", "first"]);
+    let said = refused(scene, &["remove", "first"]);
+    assert!(said.contains("say --yes") && said.contains("nothing was removed"), "{said}");
+    let mut terminal = Terminal::run(&servers(scene, &["remove", "first"]), 80);
+    terminal.answer("Type first to remove it: ", "yes");
+    let (status, screen) = terminal.end();
+    assert!(status.code() == Some(1) && screen.contains("nothing was removed"), "{screen}");
+    let server = &listed(scene)[0];
+    assert_eq!((&server["alias"], &server["is_active"]), (&json!("first"), &json!(true)));
+    let mut terminal = Terminal::run(&servers(scene, &["remove", "1"]), 80);
+    terminal.answer("deletes all that was ever collected from it", "first");
+    let (status, screen) = terminal.end();
+    assert!(status.success() && screen.contains("is removed, and its history"), "{screen}");
+    assert_eq!(listed(scene), [Value::Null; 0]);
+}
+
+fn a_snapshot_that_is_being_loaded_is_waited_for(scene: &Scene) {
+    done(scene, &["add", "--host", "db1", "--no-password"]);
+    let mut loading = scene.repository();
+    loading.batch_execute("begin; select from powa_servers where id = 1 for key share").unwrap();
+    let removing = servers(scene, &["remove", "1", "--yes"]);
+    std::thread::scope(|scope| {
+        let removed = scope.spawn(|| ended(&output(&removing)));
+        let waiting = "select count(*) from pg_stat_activity
+            where application_name = 'powa-collector servers remove' and wait_event_type = 'Lock'";
+        wait_until("it to wait", || scene.count(waiting) == 1);
+        // Longer than sessions wait for a lock otherwise.
+        std::thread::sleep(Duration::from_millis(2500));
+        loading.batch_execute("commit").unwrap();
+        let (code, said) = removed.join().unwrap();
+        assert_eq!(code, Some(0), "{said}");
+    });
+    assert_eq!(listed(scene), [Value::Null; 0]);
+}
+
+fn a_role_that_may_not_is_told_the_way_out(scene: &Scene) {
+    let role = scene.create_role("stranger", "");
+    scene.repository().batch_execute(&format!("grant select on powa_servers to {role}")).unwrap();
+    let mut adding = servers(scene, &["add", "--host", "db1", "--no-password"]);
+    adding.env("POWA_COLLECTOR__REPOSITORY__DSN", scene.dsn(&role));
+    let (code, said) = ended(&output(&adding));
+    assert_eq!(code, Some(1), "{said}");
+    for part in ["permission denied for", "README's chapter on permissions", "POWA_COLLECTOR__REPOSITORY__DSN="] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let mut adding = servers(scene, &["add", "--host", "db1", "--no-password"]);
+    adding.env("POWA_COLLECTOR__REPOSITORY__DSN", scene.dsn("postgres"));
+    assert_eq!(ended(&output(&adding)).0, Some(0));
+}
+
+fn the_grants_of_the_readme_are_enough_to_administer(scene: &Scene) {
+    scene.without_databases();
+    let _collector = scene.collector();
+    let dsn = scene.dsn(&scene.create_operator());
+    let done = |arguments: &[&str]| {
+        let (code, said) = ended(&output(servers(scene, arguments).env("POWA_COLLECTOR__REPOSITORY__DSN", &dsn)));
+        assert_eq!(code, Some(0), "{arguments:?}: {said}");
+        said
+    };
+    let port = remote_port(scene);
+    let all = "pg_qualstats,pg_stat_kcache,pg_wait_sampling,pg_track_settings";
+    assert!(done(&add(&port, &["--check", "--no-password", "--extension", all])).contains(RELOADED));
+    scene.wait_for_snapshots(1, 1);
+    assert!(done(&["list"]).contains("pg_track_settings"));
+    let file = scene.folder().join("password");
+    std::fs::write(&file, SECRET).unwrap();
+    done(&["set", "1", "--alias", "x", "--coalesce", "9", "--password-file", file.to_str().unwrap()]);
+    done(&["extensions", "x", "--deactivate", "pg_qualstats"]);
+    done(&["extensions", "x", "--activate", "pg_qualstats"]);
+    assert!(done(&["extensions", "x"]).contains("pg_qualstats"));
+    done(&["disable", "x"]);
+    done(&["enable", "x", "--frequency", "5"]);
+    assert!(done(&["remove", "x", "--yes"]).contains(RELOADED));
+    assert_eq!(scene.count("select count(*) from powa_servers where id > 0"), 0);
+}
+
+fn modules_are_switched_as_extensions_are(scene: &Scene) {
+    done(scene, &["add", "--host", "db1", "--no-password"]);
+    let states = || {
+        let table = done(scene, &["extensions", "db1"]);
+        let of = |name: &str| {
+            let line = table.lines().find(|line| line.split_whitespace().next() == Some(name));
+            line.unwrap_or_else(|| panic!("no {name} in\n{table}")).split_whitespace().last().unwrap().to_owned()
+        };
+        [of("pg_role"), of("pg_stat_all_tables"), of("hypopg")]
+    };
+    assert_eq!(states(), ["active", "active", "off"]);
+    done(scene, &["extensions", "db1", "--deactivate", "pg_role,pg_stat_all_tables", "--activate", "hypopg"]);
+    assert_eq!(states(), ["off", "off", "active"]);
+    done(scene, &["extensions", "db1", "--activate", "pg_role", "--activate", "pg_stat_all_tables"]);
+    assert_eq!(states(), ["active", "active", "active"]);
+}

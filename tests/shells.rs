@@ -1,0 +1,121 @@
+//! What shells and man make of the command line: completions in the shells themselves, pages without a warning.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{Terminal, output, program};
+
+pub const TESTS: &[(&str, fn())] = &[
+    ("bash_completes_commands_and_options", bash_completes_commands_and_options),
+    ("zsh_completes_commands_and_options", zsh_completes_commands_and_options),
+    ("fish_completes_commands_and_options", fish_completes_commands_and_options),
+    ("man_shows_a_page_for_each_command", man_shows_a_page_for_each_command),
+    ("a_reader_who_has_enough_is_no_error", a_reader_who_has_enough_is_no_error),
+];
+
+/// What is typed, and what comes of it.
+const COMPLETIONS: [(&str, &str); 3] = [
+    ("powa-collector ser", "servers"),
+    ("powa-collector servers rem", "remove"),
+    ("powa-collector servers add --host db1 --che", "--check"),
+];
+
+fn said(command: &mut Command) -> String {
+    let output = output(command);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && error.is_empty(), "{command:?}: {error}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn completions(shell: &str, folder: &Path) -> PathBuf {
+    let file = folder.join(format!("_powa-collector.{shell}"));
+    std::fs::write(&file, said(program().args(["completions", shell]))).unwrap();
+    file
+}
+
+/// One that the tests need and that is not there is no test that passed.
+fn shell(name: &str) -> Command {
+    let there = Command::new(name).arg("--version").output();
+    assert!(there.is_ok(), "{name} is not on this machine: scripts/install-dependencies test");
+    Command::new(name)
+}
+
+fn bash_completes_commands_and_options() {
+    let folder = tempfile::tempdir().unwrap();
+    // As bash itself does when somebody presses the key: whatever function has been said to complete it is called.
+    let script = r#"
+        source "$1"
+        read -ra words <<< "$2"
+        specification=$(complete -p powa-collector)
+        function=${specification#*-F }
+        COMP_WORDS=("${words[@]}") COMP_CWORD=$((${#words[@]} - 1))
+        "${function%% *}" powa-collector "${words[-1]}" "${words[-2]}"
+        printf '%s\n' "${COMPREPLY[@]}""#;
+    let file = completions("bash", folder.path());
+    for (typed, completed) in COMPLETIONS {
+        let found = said(shell("bash").args(["--norc", "-c", script, "bash"]).arg(&file).arg(typed));
+        assert_eq!(found.lines().collect::<Vec<_>>(), [completed], "{typed}");
+    }
+}
+
+fn fish_completes_commands_and_options() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = completions("fish", folder.path());
+    for (typed, completed) in COMPLETIONS {
+        let mut fish = shell("fish");
+        fish.env("HOME", folder.path()).args(["--no-config", "-c", "source $argv[1]; complete -C $argv[2]"]);
+        let found = said(fish.arg(&file).arg(typed));
+        let names: Vec<_> = found.lines().filter_map(|line| line.split('\t').next()).collect();
+        assert_eq!(names, [completed], "{typed}");
+    }
+}
+
+fn zsh_completes_commands_and_options() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = completions("zsh", folder.path());
+    std::fs::rename(file, folder.path().join("_powa-collector")).unwrap();
+    let mut zsh = shell("zsh");
+    zsh.arg("-f").arg("-i").env("HOME", folder.path()).env("PS1", "> ").env_remove("RPS1");
+    let mut terminal = Terminal::run(&zsh, 200);
+    terminal.press("PS1='ready> '; unsetopt zle_bracketed_paste; fpath=($HOME $fpath)\n");
+    terminal.press("autoload -U compinit; compinit -u; print -r -- set'-'up\n");
+    terminal.wait_to_show("set-up");
+    for (index, (typed, completed)) in COMPLETIONS.into_iter().enumerate() {
+        // What is completed is printed, and not run.
+        terminal.press(&format!("{typed}\t' print'ed-{index}\u{1}print -r -- \n"));
+        terminal.wait_to_show(&format!("{completed}  printed-{index}"));
+    }
+    terminal.press("exit\n");
+    terminal.end();
+}
+
+fn man_shows_a_page_for_each_command() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(said(program().arg("man").arg("--directory").arg(folder.path())), "");
+    let pages: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|page| page.unwrap().path()).collect();
+    let shown = |page: &Path| {
+        let mut man = shell("man");
+        // All warnings there are; they go to standard error.
+        man.env("MANROFFOPT", "-ww").env("MANWIDTH", "100").env("LC_ALL", "C.UTF-8").env("PAGER", "cat");
+        said(man.args(["--warnings", "--local-file"]).arg(page))
+    };
+    for page in &pages {
+        assert!(shown(page).contains("SYNOPSIS"), "{}", page.display());
+    }
+    let page = |name: &str| shown(&folder.path().join(name));
+    assert!(page("powa-collector.1").contains("EXIT STATUS"));
+    assert!(page("powa-collector-servers-add.1").contains("--password-file"));
+    let alone = folder.path().join("alone");
+    std::fs::write(&alone, said(program().arg("man"))).unwrap();
+    assert_eq!(std::fs::read(alone).unwrap(), std::fs::read(folder.path().join("powa-collector.1")).unwrap());
+    let nowhere = output(program().args(["man", "--directory", "/nonexistent/folder"]));
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(String::from_utf8(nowhere.stderr).unwrap().contains("could not write to \"/nonexistent/folder\""));
+}
+
+fn a_reader_who_has_enough_is_no_error() {
+    let mut bash = shell("bash");
+    let collector = program();
+    bash.args(["-c", r#"set -o pipefail; "$1" completions bash | read -r line"#, "bash"]).arg(collector.get_program());
+    said(&mut bash);
+}
