@@ -71,16 +71,17 @@ struct Looking {
 pub async fn run(location: Location, config: Config, telemetry: Telemetry) -> Result<(), Error> {
     let mut signals = Signals::new().map_err(Error::Signals)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "powa-collector starts");
-    // Taken apart, so that nothing of the first repository is kept when there is another one.
-    let (caller, mut calls) = mpsc::channel(WAITING_CALLS);
+    let (caller, calls) = mpsc::channel(WAITING_CALLS);
     let metrics = Metrics::new();
-    let mut watched = Watched { http: http::Server::new(caller.clone(), metrics.clone()), calls: &mut calls };
+    let http = http::Server::new(caller.clone(), metrics.clone());
+    let mut watched = Watched { http, metrics, calls };
+    // Taken apart, so that nothing of the first repository is kept when there is another one.
     let Some(Settings { context, endpoint, channel, servers }) =
-        begin(&location, config, &telemetry, &mut signals, &mut watched, &metrics).await?
+        begin(&location, config, &telemetry, &mut signals, &mut watched).await?
     else {
         return Ok(());
     };
-    let http = watched.http;
+    let Watched { http, metrics, calls } = watched;
     let upkeep = Upkeep::of(context.repository.clone(), &context.config);
     let mut daemon = Daemon {
         location,
@@ -108,9 +109,10 @@ pub async fn run(location: Location, config: Config, telemetry: Telemetry) -> Re
 }
 
 /// Those who watch do so from the start.
-struct Watched<'a> {
+struct Watched {
     http: http::Server,
-    calls: &'a mut mpsc::Receiver<Call>,
+    metrics: Metrics,
+    calls: mpsc::Receiver<Call>,
 }
 
 /// Waits for the repository; `None` if it is told to stop first. A file that was changed meanwhile is read again when a
@@ -120,13 +122,12 @@ async fn begin(
     mut config: Config,
     telemetry: &Telemetry,
     signals: &mut Signals,
-    watched: &mut Watched<'_>,
-    metrics: &Metrics,
+    watched: &mut Watched,
 ) -> Result<Option<Settings>, Error> {
     watched.http.take_up(settings::prepare(&config, None)?);
     loop {
         telemetry.set_debug(config.debug);
-        let mut first = pin!(Settings::first(config.clone(), metrics.clone()));
+        let mut first = pin!(Settings::first(config.clone(), watched.metrics.clone()));
         config = loop {
             let request = tokio::select! {
                 settings = &mut first => return settings.map(Some),

@@ -32,7 +32,8 @@ impl Browser {
             .spawn()
             .expect(CURE);
         let mut said = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let port = said.find_map(|line| Some(line.split_once("successfully on port ")?.1.trim_end_matches('.').to_owned()));
+        let port =
+            said.find_map(|line| Some(line.split_once("successfully on port ")?.1.trim_end_matches('.').to_owned()));
         let port: u16 = port.expect(CURE).parse().unwrap();
         // It is not to wait for someone who reads.
         std::thread::spawn(move || said.for_each(drop));
