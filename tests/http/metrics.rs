@@ -1,5 +1,7 @@
 //! `/metrics`: the figures are right, of those who are there, and in the format.
 
+use std::collections::BTreeSet;
+
 use lab::Registration;
 use rustix::process::Signal;
 use serde_json::json;
@@ -13,6 +15,8 @@ tests![
     since 5:
     commands_are_counted_by_their_names_and_whatever_else_under_one,
     the_metrics_are_in_the_format_with_any_name,
+    what_dashboard_alerts_and_documents_name_is_there,
+    the_alert_rules_are_valid_and_say_what_they_should,
 ];
 
 fn the_figures_of_a_snapshot_are_those_of_the_log(scene: &Scene) {
@@ -116,4 +120,50 @@ fn the_metrics_are_in_the_format_with_any_name(scene: &Scene) {
     assert_eq!(promtool(&["check", "metrics"], &metrics.text), "");
     assert!(metrics.text.contains("server=\"an \\\"odd\\\" "), "{}", metrics.text);
     collector.signal(Signal::TERM);
+}
+
+/// Names of metrics of ours, and of the process, in a text.
+fn named_in(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let is_ours = |word: &&str| word.starts_with("powa_collector_") || word.starts_with("process_");
+    words.filter(is_ours).collect()
+}
+
+fn what_dashboard_alerts_and_documents_name_is_there(scene: &Scene) {
+    let server = scene.register();
+    let (_collector, watcher) = scene.watched();
+    scene.wait_for_snapshots(server, 1);
+    scene.ask("WORKERS_STATUS", "");
+    watcher.wait_for_metric("powa_collector_rows_total", |rows| rows > 0.0);
+    let metrics = watcher.get("/metrics").text;
+    let kinds: Vec<_> = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let mut names: BTreeSet<String> = kinds.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let histograms = kinds.iter().filter(|(_, kind)| *kind == "histogram");
+    names.extend(histograms.flat_map(|(name, _)| ["bucket", "sum", "count"].map(|part| format!("{name}_{part}"))));
+
+    let documented = include_str!("../../docs/http.md");
+    for (file, text) in [
+        ("the dashboard", include_str!("../../dist/grafana-dashboard.json")),
+        ("the alerts", include_str!("../../dist/prometheus-alerts.yml")),
+        ("the made-up series", include_str!("alerts.yml")),
+        ("docs/http.md", documented),
+    ] {
+        let named = named_in(text);
+        assert!(named.len() > 3, "{file}");
+        let unknown: Vec<_> = named.iter().filter(|name| !names.contains(**name)).collect();
+        assert!(unknown.is_empty(), "{file} names {unknown:?}");
+    }
+    let all = named_in(documented);
+    let untold: Vec<_> = kinds.iter().filter(|(name, _)| !all.contains(name)).collect();
+    assert!(untold.is_empty(), "docs/http.md does not name {untold:?}");
+    // It is JSON.
+    serde_json::from_str::<serde_json::Value>(include_str!("../../dist/grafana-dashboard.json")).unwrap();
+}
+
+fn the_alert_rules_are_valid_and_say_what_they_should(_: &Scene) {
+    let file = |name: &str| format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));
+    let said = promtool(&["check", "rules", &file("dist/prometheus-alerts.yml")], "");
+    assert!(said.contains("SUCCESS: 7 rules found"), "{said}");
+    let said = promtool(&["test", "rules", &file("tests/http/alerts.yml")], "");
+    assert!(said.contains("SUCCESS"), "{said}");
 }
