@@ -15,6 +15,7 @@ mod connections;
 mod deadlines;
 mod hostile;
 mod hosts;
+mod http;
 mod inherited;
 mod libpq;
 mod log;
@@ -82,6 +83,11 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("deadlines", deadlines::TESTS),
         ("hostile", hostile::TESTS),
         ("hosts", hosts::TESTS),
+        ("http", http::access::TESTS),
+        ("http", http::metrics::TESTS),
+        ("http", http::page::TESTS),
+        ("http", http::probes::TESTS),
+        ("http", http::strangers::TESTS),
         ("inherited", inherited::TESTS),
         ("log", log::TESTS),
         ("password_files", password_files::TESTS),
