@@ -15,6 +15,9 @@ use crate::one_line::on_one_line;
 /// How often it is told how the daemon is, at most.
 const BETWEEN_STATUSES: Duration = Duration::from_secs(10);
 
+/// When it is told for the first time since the daemon was ready: much happens then.
+const FIRST_STATUS: Duration = Duration::from_secs(2);
+
 /// When what it must hear is said again, if it could not be.
 const UNTIL_SAID_AGAIN: Duration = Duration::from_secs(1);
 
@@ -56,6 +59,9 @@ impl Service {
     /// The start, or the reload, is done.
     pub fn ready(&mut self) {
         self.must_hear(&[NotifyState::Ready]);
+        if let Some(manager) = &mut self.0 {
+            manager.statuses.reset_after(FIRST_STATUS);
+        }
     }
 
     /// A reload begins.
@@ -291,7 +297,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn nobody_at_the_address_is_nobodys_problem() {
         let (mut service, manager) = manager(Some(Duration::from_secs(1)));
         drop(manager);

@@ -13,6 +13,7 @@ tests![
     what_is_not_the_journal_gets_the_time,
     json_can_be_read_line_by_line,
     a_start_that_fails_says_so_in_the_form_of_the_log,
+    who_types_a_command_is_told_what_matters_and_not_when,
 ];
 
 /// A server with a name that would be several lines, and in colour.
@@ -103,4 +104,21 @@ fn a_start_that_fails_says_so_in_the_form_of_the_log(scene: &Scene) {
     assert_eq!(said("journal"), journal);
     let json: Value = serde_json::from_str(&said("json")).unwrap();
     assert_eq!(format!("powa-collector: {}\n", json["message"].as_str().unwrap()), text);
+}
+
+fn who_types_a_command_is_told_what_matters_and_not_when(scene: &Scene) {
+    scene.register();
+    let config = scene.config(json!({}));
+    let said = |level: Option<&str>| {
+        let mut command = program();
+        level.map(|level| command.env("RUST_LOG", level));
+        let output = output(command.arg("servers").arg("list").arg("-c").arg(&config));
+        assert!(output.status.success(), "{}", output.status);
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(said(None), "");
+    let all = said(Some("trace"));
+    assert!(all.contains("DEBUG "), "{all}");
+    let timed: Vec<_> = all.lines().filter(|line| line.starts_with("20")).collect();
+    assert_eq!(timed, [""; 0]);
 }
