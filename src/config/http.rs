@@ -80,6 +80,11 @@ impl Http {
         Self { listen, tokens_file, identity }
     }
 
+    /// Nobody but this machine gets there, and whoever is on it may read all.
+    pub fn is_for_this_machine(&self) -> bool {
+        self.tokens_file.is_none() && self.listen.as_ref().is_some_and(is_loopback)
+    }
+
     /// Tokens go over a network in plain text.
     pub fn shows_tokens(&self) -> bool {
         let is_seen = self.listen.is_some_and(|address| !is_loopback(&address));

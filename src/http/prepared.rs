@@ -43,6 +43,8 @@ pub struct Files {
 pub(super) struct Face {
     pub(super) tokens: Option<Tokens>,
     pub(super) tls: Option<SslAcceptor>,
+    /// Only this machine is meant, as nobody is asked who they are.
+    pub(super) is_for_this_machine: bool,
     shows_tokens: bool,
     /// Of all that is in the files.
     fingerprint: [u8; 32],
@@ -54,7 +56,11 @@ impl Files {
     /// # Errors
     /// A file cannot be read, or is not what it should be.
     pub fn read(http: &Http) -> Result<Self, Error> {
-        let mut face = Face { shows_tokens: http.shows_tokens(), ..Face::default() };
+        let mut face = Face {
+            is_for_this_machine: http.is_for_this_machine(),
+            shows_tokens: http.shows_tokens(),
+            ..Face::default()
+        };
         if http.listen.is_some() {
             let mut seen = Sha256::new();
             if let Some(file) = &http.tokens_file {
@@ -93,7 +99,8 @@ impl Files {
 impl Face {
     /// Whether strangers are met as by another one.
     pub(super) fn is_as(&self, other: &Self) -> bool {
-        self.fingerprint == other.fingerprint && self.shows_tokens == other.shows_tokens
+        let warned = (self.shows_tokens, self.is_for_this_machine);
+        self.fingerprint == other.fingerprint && warned == (other.shows_tokens, other.is_for_this_machine)
     }
 
     pub(super) fn is_encrypted(&self) -> bool {

@@ -1,11 +1,13 @@
 //! What is answered to a request. Whoever asks, and whatever: an answer is bounded, and so is the time until it is there.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http_body_util::{Either, Full, StreamBody};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::mpsc;
 
@@ -75,6 +77,9 @@ impl Site {
         if !is_probe && face.tokens.as_ref().is_some_and(|tokens| !tokens.admit(request.headers())) {
             return unauthorized();
         }
+        if !is_probe && face.is_for_this_machine && !names_an_address(request) {
+            return text(StatusCode::MISDIRECTED_REQUEST, "this is served to this machine only, by its address");
+        }
         if !is_known(path) {
             return text(StatusCode::NOT_FOUND, "there is nothing here");
         }
@@ -120,6 +125,15 @@ impl Site {
     }
 }
 
+/// Whether a request is for an address, or `localhost`. Another name may be that of a page that a browser of this machine has
+/// open, whose owner has let it point here to read what is not for them.
+fn names_an_address<B>(request: &Request<B>) -> bool {
+    let host = request.headers().get(HOST).map(|host| host.to_str().unwrap_or("?"));
+    let Some(Ok(host)) = host.map(str::parse::<Authority>) else { return host.is_none() };
+    let name = host.host().trim_matches(['[', ']']);
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
 fn is_known(path: &str) -> bool {
     ["/livez", "/readyz", "/metrics", "/events"].contains(&path) || ASSETS.iter().any(|(name, ..)| *name == path)
 }
@@ -152,6 +166,18 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
+
+    #[test]
+    fn a_name_that_might_be_anybodys_is_not_taken_for_this_machine() {
+        let is_taken = |host: &str| names_an_address(&Request::get("/").header(HOST, host).body(()).unwrap());
+        for good in ["127.0.0.1", "127.0.0.1:9187", "[::1]:9187", "localhost:1", "LOCALHOST", "192.0.2.1"] {
+            assert!(is_taken(good), "{good}");
+        }
+        for bad in ["evil.example:9187", "localhost.evil.example", "127.0.0.1.evil.example", "", "a b", "\u{e9}"] {
+            assert!(!is_taken(bad), "{bad}");
+        }
+        assert!(names_an_address(&Request::get("/").body(()).unwrap()), "HTTP/1.0 has none");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_main_task_that_does_not_turn_is_told_of_by_both_probes() {

@@ -3,10 +3,11 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use lab::Registration;
 use serde_json::json;
 
 use super::http;
-use crate::support::{Papers, Scene, Watcher, output, program, tests, text, wait_until};
+use crate::support::{Browser, Papers, Scene, Watcher, output, program, tests, text, wait_until};
 
 tests![
     whoever_has_no_token_is_turned_away_but_for_the_probes;
@@ -17,6 +18,9 @@ tests![
     what_has_a_certificate_is_encrypted_and_a_reload_takes_up_a_new_one,
     a_certificate_without_its_key_is_refused,
     every_answer_tells_a_browser_what_it_may_not_do,
+    a_page_of_somebody_else_cannot_read_what_is_for_this_machine,
+    a_browser_that_has_a_token_shows_the_page,
+    no_password_is_shown_to_those_who_watch,
 ];
 
 /// In a password, so that it is looked for everywhere.
@@ -126,7 +130,7 @@ fn what_has_a_certificate_is_encrypted_and_a_reload_takes_up_a_new_one(scene: &S
     let metrics = |authority: &lab::Authority| plain.get_encrypted("/metrics", &authority.file());
     assert!(metrics(&papers.root).unwrap().starts_with("HTTP/1.1 200 OK"));
     assert_eq!(metrics(&papers.stranger), None);
-    assert!(plain.say(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n").is_none_or(|said| !said.contains("ok")));
+    assert!(plain.say(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").is_none_or(|said| !said.contains("ok")));
     assert!(!speaks(&plain, openssl::ssl::SslVersion::TLS1_1));
     assert!(speaks(&plain, openssl::ssl::SslVersion::TLS1_2));
     show(&second);
@@ -189,4 +193,54 @@ fn every_answer_tells_a_browser_what_it_may_not_do(scene: &Scene) {
     assert_eq!(watcher.ask("DELETE", "/events", &[]).header("allow"), "GET, HEAD");
     let page = watcher.get("/").text;
     assert!(!page.contains("<style") && !page.contains("style=") && !page.contains("onclick"), "nothing inline");
+}
+
+fn a_page_of_somebody_else_cannot_read_what_is_for_this_machine(scene: &Scene) {
+    let (collector, watcher) = scene.watched();
+    let status = |path: &str, host: &str| watcher.ask("GET", path, &[("host", host)]).status;
+    for path in ["/", "/metrics", "/events"] {
+        assert_eq!(status(path, "evil.example"), 421, "{path}");
+    }
+    assert_eq!((status("/metrics", "localhost:9187"), status("/livez", "any.example")), (200, 200));
+    // Who asks for tokens may be called anything.
+    let file = tokens(scene, &format!("ada:{TOKEN}\n"));
+    scene.config(json!({"http": http(json!({"tokens_file": file}))}));
+    assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
+    let authorization = format!("Bearer {TOKEN}");
+    let answer = watcher.ask("GET", "/metrics", &[("host", "any.example"), ("authorization", &authorization)]);
+    assert_eq!(answer.status, 200);
+    collector.stop();
+}
+
+fn a_browser_that_has_a_token_shows_the_page(scene: &Scene) {
+    scene.register();
+    // What is in the address of a page is in the page, for a script: not one that is looked for.
+    let token = "0123456789abcdef";
+    let file = tokens(scene, &format!("ada:{token}\n"));
+    let (_collector, watcher) = scene.watched_with(json!({"tokens_file": file}));
+    let browser = Browser::at(&format!("http://ada:{token}@{}/", watcher.address));
+    browser.wait_until("document.querySelectorAll('tr[data-state=running]').length === 1");
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+fn no_password_is_shown_to_those_who_watch(scene: &Scene) {
+    let role = format!("watched_{}", scene.number());
+    let guarded = format!("create role {role} login superuser password 'other' in role password_required");
+    scene.remote("powa").batch_execute(&guarded).unwrap();
+    let registration = Registration { username: &role, ..Registration::of(scene.remote_server()) };
+    scene.register_as(registration);
+    let (collector, watcher) = scene.watched_with(json!({"tokens_file": tokens(scene, &format!("ada:{TOKEN}\n"))}));
+    let authorization = format!("Bearer {TOKEN}");
+    collector.wait_to_say("password authentication failed");
+    let mut page = watcher.open_events_with(&format!("authorization: {authorization}\r\n"));
+    // All that is told is looked at for one; this is what might have it.
+    let mut told = page.next("everything");
+    while !told.to_string().contains("password authentication failed") {
+        told = page.next("update");
+    }
+    for path in ["/metrics", "/", "/livez", "/readyz", "/nowhere"] {
+        watcher.ask("GET", path, &[("authorization", &authorization)]);
+    }
+    collector.stop();
+    scene.remote("powa").batch_execute(&format!("drop role {role}")).unwrap();
 }

@@ -52,7 +52,7 @@ impl Watcher {
         let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
         builder.set_ca_file(authority).unwrap();
         let mut stream = builder.build().connect("127.0.0.1", self.connect()).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         assert_no_secret(path, [answer.as_str()]);
@@ -144,7 +144,7 @@ impl Watcher {
     pub fn open_events_with(&self, headers: &str) -> Page {
         let mut stream = self.connect();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        write!(stream, "GET /events HTTP/1.1\r\nhost: a\r\n{headers}\r\n").unwrap();
+        write!(stream, "GET /events HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n").unwrap();
         Page(BufReader::new(stream))
     }
 

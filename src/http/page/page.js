@@ -75,6 +75,7 @@ class Row {
       times: find(".took svg"), rows: find(".rows .value"), bytes: find(".rows small"), error: find(".error button"),
     };
     this.visible = false;
+    this.told = false;
     this.drawn = false;
     this.parts.error.addEventListener("click", () => {
       const open = this.parts.error.getAttribute("aria-expanded") === "true";
@@ -89,15 +90,24 @@ class Row {
     this.next = server.next ? Date.parse(server.next) : null;
     this.error = errorOf(server);
     this.haystack = `${server.name}\n${this.error}\n${server.state}\n${server.status}`.toLowerCase();
-    const { parts } = this;
+    const { snapshot } = server;
+    this.total = snapshot ? snapshot.collect_ms + snapshot.load_ms : null;
     mark(this.node, "data-state", server.state);
-    put(parts.word, server.state);
-    put(parts.title, server.name);
+    put(this.parts.word, server.state);
+    put(this.parts.title, server.name);
+    this.told = false;
+    this.tell();
+  }
+
+  // All but what tells it from others is written only where somebody sees it.
+  tell() {
+    if (!this.visible || this.told) return;
+    this.told = true;
+    const { parts, server } = this;
+    const { snapshot } = server;
     put(parts.phase, server.phase);
     put(parts.frequency, `every ${span(server.frequency)}`);
     put(parts.error, this.error);
-    const { snapshot } = server;
-    this.total = snapshot ? snapshot.collect_ms + snapshot.load_ms : null;
     put(parts.took, snapshot ? millis(this.total) : "–");
     put(parts.parts, snapshot ? `${millis(snapshot.collect_ms)} + ${millis(snapshot.load_ms)}` : "");
     mark(parts.parts, "title", "collecting + loading");
@@ -156,6 +166,7 @@ const seen = new IntersectionObserver((entries) => {
     const row = rows.get(entry.target.dataset.id);
     if (!row) continue;
     row.visible = entry.isIntersecting;
+    row.tell();
     if (row.visible && !row.drawn) row.draw();
   }
 }, { rootMargin: "200px" });
