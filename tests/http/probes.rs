@@ -98,7 +98,7 @@ fn a_reload_begins_moves_and_ends_it(scene: &Scene) {
     assert_eq!(collector.said("serving HTTP").len(), 1);
 
     reload(json!({"http": {"listen": "[::1]:0"}}));
-    let second = Watcher::of(&collector);
+    let second = Watcher::of_time(2, &collector);
     assert!(second.address.starts_with("[::1]:"), "{}", second.address);
     assert_eq!(second.get("/livez").status, 200);
     assert!(first.try_to_ask("GET", "/livez", &[]).is_err());

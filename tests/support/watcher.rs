@@ -11,7 +11,7 @@ use serde_json::Value;
 use ureq::Agent;
 use ureq::http::{HeaderMap, Request};
 
-use super::{Collector, assert_no_secret, wait_until};
+use super::{Collector, assert_no_secret, wait_for, wait_until};
 
 /// The address of a collector that serves.
 pub struct Watcher {
@@ -28,10 +28,14 @@ pub struct Answer {
 }
 
 impl Watcher {
-    /// One who watches where the collector said last that it serves.
+    /// One who watches where the collector first said that it serves.
     pub fn of(collector: &Collector) -> Self {
-        collector.wait_to_say("serving HTTP");
-        let line = collector.said("serving HTTP").pop().unwrap();
+        Self::of_time(1, collector)
+    }
+
+    /// One who watches where it said so for this time.
+    pub fn of_time(time: usize, collector: &Collector) -> Self {
+        let line = wait_for("HTTP to be served", || collector.said("serving HTTP").into_iter().nth(time - 1));
         let (_, address) = line.split_once("address=").unwrap();
         let address = address.split_whitespace().next().unwrap();
         let agent = Agent::config_builder()
