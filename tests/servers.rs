@@ -276,6 +276,11 @@ fn no_password_is_in_what_is_said_or_logged(scene: &Scene) {
     assert_eq!(password_of(scene, 1).unwrap(), "s3cret-set");
     done(scene, &["set", "1", "--no-password"]);
     assert_eq!(password_of(scene, 1), None);
+    done(scene, &["set", "1", "--password-file", file]);
+    for look in [&["list"][..], &["list", "--json"], &["extensions", "1"], &["disable", "1"], &["remove", "1", "--yes"]]
+    {
+        done(scene, look);
+    }
     let log = std::fs::read_to_string(scene.repository_server().log()).unwrap();
     assert!(log.contains("powa_configure_server") && log.contains("violates check constraint"), "it logs all there is");
     assert_no_secret("the log of the repository", log.lines());
