@@ -41,6 +41,8 @@ pub fn demo(generation: &Generation, collector: &Path, seconds: Option<Duration>
     let content = serde_json::json!({
         "repository": { "dsn": fleet.repository_dsn() },
         "use_server_alias": true,
+        // Any port that is free: the log says which.
+        "http": { "listen": "127.0.0.1:0" },
     });
     std::fs::write(&configuration, format!("{content:#}\n")).context("writing the collector's configuration")?;
 
@@ -49,6 +51,7 @@ pub fn demo(generation: &Generation, collector: &Path, seconds: Option<Duration>
     println!("\nThe remote servers are busy, and registered with a snapshot every 5 s. To look for yourself:");
     println!("    psql {}", fleet.repository_dsn());
     println!("    {} -c {} status --watch", collector.display(), configuration.display());
+    println!("    a browser, at the address that the log names as \"serving HTTP\"");
     println!("\n{} -c {}", collector.display(), configuration.display());
     match seconds {
         Some(seconds) => println!("ends in {} s, or with Ctrl-C:\n", seconds.as_secs()),
