@@ -12,9 +12,12 @@ pub mod telemetry;
 
 pub mod check;
 pub mod control;
+pub mod http;
 pub mod supervisor;
 pub mod upkeep;
 pub mod worker;
+
+pub mod metrics;
 
 pub mod snapshot;
 
@@ -26,6 +29,7 @@ pub mod failures;
 pub mod libpq;
 pub mod one_line;
 pub mod pauses;
+pub mod private_file;
 pub mod secret;
 pub mod server;
 pub mod spelling;

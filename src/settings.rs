@@ -11,6 +11,8 @@ use tokio::time::timeout;
 
 use crate::aside::Aside;
 use crate::config::{self, Config, Location};
+use crate::http::{self, Files, Prepared};
+use crate::metrics::Metrics;
 use crate::pauses;
 use crate::postgres::{self, Channel, Connectors, Control, Endpoint, Repository, ServerList, UnusableDsn};
 use crate::worker::Context;
@@ -29,6 +31,8 @@ pub enum Error {
     Postgres(#[from] postgres::Error),
     #[error("the pool of connections to the repository server could not be made: {0}")]
     Pool(String),
+    #[error(transparent)]
+    Http(#[from] http::Error),
     #[error("the configuration could not be read: {0}")]
     Reading(std::io::Error),
     #[error("the configuration, or the service file it names, was not read within {} s", .0.as_secs())]
@@ -51,9 +55,9 @@ impl Settings {
     ///
     /// # Errors
     /// The configuration names no repository that one could connect to, or one that is not a repository.
-    pub async fn first(config: Config, why_it_waits: watch::Sender<String>) -> Result<Self, Error> {
+    pub async fn first(config: Config, metrics: Metrics, why_it_waits: watch::Sender<String>) -> Result<Self, Error> {
         let endpoint = Endpoint::repository(&config)?;
-        let (context, endpoint) = context(config, endpoint, None)?;
+        let (context, endpoint) = context(config, endpoint, metrics, None)?;
         let mut known = String::new();
         for pause in pauses::growing_to(LONGEST_PAUSE) {
             match Self::try_first(&context, &endpoint).await {
@@ -90,6 +94,8 @@ pub struct Seen {
     pub context: Option<Context>,
     /// `None` if the repository is where it was before.
     pub channel: Option<(Endpoint, Channel)>,
+    /// `None` if the configuration was not looked at.
+    pub http: Option<Prepared>,
 }
 
 /// A look that is under way.
@@ -100,7 +106,8 @@ impl Look {
     pub fn at_servers(repository: Repository) -> Self {
         Self(
             async move {
-                Ok(Seen { servers: repository.servers().await?, reloaded: false, context: None, channel: None })
+                let servers = repository.servers().await?;
+                Ok(Seen { servers, reloaded: false, context: None, channel: None, http: None })
             }
             .boxed(),
         )
@@ -120,17 +127,18 @@ impl Look {
 async fn reload(location: Location, before: Context) -> Result<Seen, Error> {
     let limit = before.config.timeouts.connect;
     let reading = Aside::default();
-    let reading = reading.run("configuration", move || read_with_endpoint(&location));
-    let (config, endpoint) = match timeout(limit, reading).await {
+    let reading = reading.run("configuration", move || read_all(&location));
+    let (config, endpoint, files) = match timeout(limit, reading).await {
         Ok(read) => read.map_err(Error::Reading)??,
         Err(_) => return Err(Error::Unread(limit)),
     };
+    let http = Some(files.prepare(Some(&before.config.http))?);
     let is_elsewhere = is_elsewhere(&config, &endpoint, &before);
     if config == *before.config && !is_elsewhere {
         let servers = before.repository.servers().await?;
-        return Ok(Seen { servers, reloaded: true, context: None, channel: None });
+        return Ok(Seen { servers, reloaded: true, context: None, channel: None, http });
     }
-    let (context, endpoint) = context(config, endpoint, Some(&before))?;
+    let (context, endpoint) = context(config, endpoint, before.metrics.clone(), Some(&before))?;
     let channel = if is_elsewhere {
         let channel = Control::open(&endpoint).await?;
         Some((endpoint, channel))
@@ -138,7 +146,15 @@ async fn reload(location: Location, before: Context) -> Result<Seen, Error> {
         None
     };
     let servers = context.repository.servers().await?;
-    Ok(Seen { servers, reloaded: true, context: Some(context), channel })
+    Ok(Seen { servers, reloaded: true, context: Some(context), channel, http })
+}
+
+/// Gets ready what is needed to be watched as a configuration says.
+///
+/// # Errors
+/// A file is not what it should be, or there is no socket to be had.
+pub fn prepare(config: &Config, before: Option<&config::Http>) -> Result<Prepared, Error> {
+    Ok(Files::read(&config.http)?.prepare(before)?)
 }
 
 /// Reads the configuration from its file.
@@ -146,14 +162,16 @@ async fn reload(location: Location, before: Context) -> Result<Seen, Error> {
 /// # Errors
 /// There is none that could be worked with, as far as can be told without connecting.
 pub fn read(location: &Location) -> Result<Config, Error> {
-    read_with_endpoint(location).map(|(config, _)| config)
+    read_all(location).map(|(config, ..)| config)
 }
 
-fn read_with_endpoint(location: &Location) -> Result<(Config, Endpoint), Error> {
+/// With the files that it names for those who watch.
+fn read_all(location: &Location) -> Result<(Config, Endpoint, Files), Error> {
     let file = location.find().map_err(config::Error::from)?;
     let config = Config::read(&file)?;
     let endpoint = Endpoint::repository(&config)?;
-    Ok((config, endpoint))
+    let files = Files::read(&config.http)?;
+    Ok((config, endpoint, files))
 }
 
 /// Whether the repository is reached in another way; also because the service has moved that the configuration names.
@@ -163,7 +181,12 @@ fn is_elsewhere(config: &Config, endpoint: &Endpoint, before: &Context) -> bool 
 
 /// The context of workers with this configuration, and the endpoint of the main task. What need not change is kept: the
 /// pool's connections are warm, and who waits for a turn waits with the others.
-fn context(config: Config, endpoint: Endpoint, before: Option<&Context>) -> Result<(Context, Endpoint), Error> {
+fn context(
+    config: Config,
+    endpoint: Endpoint,
+    metrics: Metrics,
+    before: Option<&Context>,
+) -> Result<(Context, Endpoint), Error> {
     let pool = before.filter(|before| {
         !is_elsewhere(&config, &endpoint, before) && config.limits.loads == before.config.limits.loads
     });
@@ -182,5 +205,5 @@ fn context(config: Config, endpoint: Endpoint, before: Option<&Context>) -> Resu
         None => Arc::new(Semaphore::new(config.limits.collects)),
     };
     let connectors = before.map_or_else(Connectors::default, |before| before.connectors.clone());
-    Ok((Context { config: Arc::new(config), repository, collects, connectors }, endpoint.for_main_task()))
+    Ok((Context { config: Arc::new(config), repository, collects, connectors, metrics }, endpoint.for_main_task()))
 }

@@ -252,6 +252,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use crate::metrics::Metrics;
     use crate::postgres::{Connectors, Endpoint, Repository, Side};
     use crate::server::ServerRow;
 
@@ -285,7 +286,8 @@ mod tests {
         let config = Config::read(&file).unwrap();
         let repository = Repository::new(&Endpoint::repository(&config).unwrap(), config.limits).unwrap();
         let (collects, connectors) = (Arc::new(Semaphore::new(config.limits.collects)), Connectors::default());
-        Context { collects, connectors, repository, config: Arc::new(config) }
+        let metrics = Metrics::new();
+        Context { collects, connectors, repository, metrics, config: Arc::new(config) }
     }
 
     fn servers() -> Vec<Server> {

@@ -7,6 +7,7 @@
 
 mod bloat;
 mod check;
+mod check_cures;
 mod commands;
 mod configuration;
 mod connection_errors;
@@ -14,6 +15,7 @@ mod connections;
 mod deadlines;
 mod hostile;
 mod hosts;
+mod http;
 mod inherited;
 mod libpq;
 mod log;
@@ -73,6 +75,7 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
     const AREAS: &[(&str, &[Test])] = &[
         ("bloat", bloat::TESTS),
         ("check", check::TESTS),
+        ("check_cures", check_cures::TESTS),
         ("commands", commands::TESTS),
         ("configuration", configuration::TESTS),
         ("connection_errors", connection_errors::TESTS),
@@ -80,6 +83,11 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("deadlines", deadlines::TESTS),
         ("hostile", hostile::TESTS),
         ("hosts", hosts::TESTS),
+        ("http", http::access::TESTS),
+        ("http", http::metrics::TESTS),
+        ("http", http::page::TESTS),
+        ("http", http::probes::TESTS),
+        ("http", http::strangers::TESTS),
         ("inherited", inherited::TESTS),
         ("log", log::TESTS),
         ("password_files", password_files::TESTS),

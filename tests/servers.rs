@@ -18,7 +18,9 @@ tests![
     a_password_is_asked_for_without_an_echo,
     nothing_is_removed_that_was_not_meant,
     a_snapshot_that_is_being_loaded_is_waited_for,
+    what_cannot_be_removed_in_time_is_disabled_and_whole,
     a_role_that_may_not_is_told_the_way_out,
+    a_collector_that_may_not_be_told_is_no_reason_to_fail,
     the_grants_of_the_readme_are_enough_to_administer;
     since 5:
     modules_are_switched_as_extensions_are,
@@ -136,7 +138,10 @@ fn a_server_is_listed_for_people_and_for_programs(scene: &Scene) {
     assert_eq!(listed(scene), [Value::Null; 0]);
     let port = remote_port(scene);
     let said = done(scene, &add(&port, &["--alias", "first", "--no-password"]));
-    assert!(said.contains("no collector is connected to the repository: it counts once one runs"), "{said}");
+    assert!(
+        said.contains("no collector is connected to the repository: what is changed counts once one runs"),
+        "{said}"
+    );
     done(scene, &["add", "--host", "db2.example", "--no-password", "--retention", "1 month"]);
     let expected = json!([
         {
@@ -326,6 +331,23 @@ fn a_snapshot_that_is_being_loaded_is_waited_for(scene: &Scene) {
     assert_eq!(listed(scene), [Value::Null; 0]);
 }
 
+fn what_cannot_be_removed_in_time_is_disabled_and_whole(scene: &Scene) {
+    done(scene, &["add", "--host", "db1", "--no-password"]);
+    let mut client = scene.repository();
+    client.batch_execute("begin; select from powa_snapshot_metas where srvid = 1 for update").unwrap();
+    let mut removing = servers(scene, &["remove", "1", "--yes"]);
+    let (code, said) = ended(&output(removing.env("POWA_COLLECTOR__TIMEOUTS__SNAPSHOT", "1")));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("is disabled, and its history is as it was") && said.contains("raise timeouts.snapshot"),
+        "{said}"
+    );
+    client.batch_execute("commit").unwrap();
+    let server = &listed(scene)[0];
+    assert_eq!((&server["is_active"], &server["extensions"]), (&json!(false), &json!(["pg_stat_statements"])));
+    done(scene, &["remove", "1", "--yes"]);
+}
+
 fn a_role_that_may_not_is_told_the_way_out(scene: &Scene) {
     let role = scene.create_role("stranger", "");
     scene.repository().batch_execute(&format!("grant select on powa_servers to {role}")).unwrap();
@@ -339,6 +361,19 @@ fn a_role_that_may_not_is_told_the_way_out(scene: &Scene) {
     let mut adding = servers(scene, &["add", "--host", "db1", "--no-password"]);
     adding.env("POWA_COLLECTOR__REPOSITORY__DSN", scene.dsn("postgres"));
     assert_eq!(ended(&output(&adding)).0, Some(0));
+}
+
+fn a_collector_that_may_not_be_told_is_no_reason_to_fail(scene: &Scene) {
+    done(scene, &["add", "--host", "127.0.0.1", "--port", "1", "--no-password"]);
+    let _collector = scene.collector();
+    let role = scene.create_role("editor", "");
+    scene.repository().batch_execute(&format!("grant select, update on powa_servers to {role}")).unwrap();
+    let mut setting = servers(scene, &["set", "1", "--retention", "2 days"]);
+    let (code, said) = ended(&output(setting.env("POWA_COLLECTOR__REPOSITORY__DSN", scene.dsn(&role))));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("is changed") && said.contains("the collector refuses: permission denied"), "{said}");
+    assert!(said.contains("counts within a minute"), "{said}");
+    assert_eq!(listed(scene)[0]["retention"], json!("2 days"));
 }
 
 fn the_grants_of_the_readme_are_enough_to_administer(scene: &Scene) {

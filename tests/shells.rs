@@ -14,10 +14,11 @@ pub const TESTS: &[(&str, fn())] = &[
 ];
 
 /// What is typed, and what comes of it.
-const COMPLETIONS: [(&str, &str); 3] = [
+const COMPLETIONS: [(&str, &str); 4] = [
     ("powa-collector ser", "servers"),
     ("powa-collector servers rem", "remove"),
     ("powa-collector servers add --host db1 --che", "--check"),
+    ("powa-collector refresh-catalogs --hel", "--help"),
 ];
 
 fn said(command: &mut Command) -> String {

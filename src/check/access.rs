@@ -99,9 +99,10 @@ fn access_line(said: &str, user: &str, dbname: &str) -> String {
         // It has come by a Unix socket.
         None => return format!("local  {}  {}  scram-sha-256", quoted(dbname), quoted(user)),
     };
+    let place = if said.contains("rejects") { "    # above the line that rejects" } else { "" };
     let is_encrypted = said.contains("SSL encryption") || said.contains("SSL on");
     let kind = if is_encrypted { "hostssl" } else { "host" };
-    format!("{kind}  {}  {}  {address}  scram-sha-256", quoted(dbname), quoted(user))
+    format!("{kind}  {}  {}  {address}  scram-sha-256{place}", quoted(dbname), quoted(user))
 }
 
 /// As `pg_hba.conf` has names.
@@ -143,7 +144,7 @@ mod tests {
         );
         assert_eq!(
             line("pg_hba.conf rejects connection for host \"::1\", user \"powa\", database \"db\", no encryption"),
-            "host  \"my db\"  \"po\"\"wa\"  ::1/128  scram-sha-256"
+            "host  \"my db\"  \"po\"\"wa\"  ::1/128  scram-sha-256    # above the line that rejects"
         );
         for said in ["no pg_hba.conf entry for host \"[local]\", user", "nothing"] {
             assert_eq!(line(said), "local  \"my db\"  \"po\"\"wa\"  scram-sha-256", "{said}");

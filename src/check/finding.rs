@@ -28,7 +28,11 @@ impl Mark {
 /// What is looked at, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum What {
+    /// Overrides that are nobody's.
+    Overrides,
+    Spool,
     Registration,
+    Parameters,
     Name,
     Connection,
     Tls,
@@ -46,8 +50,9 @@ pub enum What {
 
 impl What {
     /// All that is looked at on a remote server.
-    pub(super) const OF_A_SERVER: [Self; 14] = [
+    pub(super) const OF_A_SERVER: [Self; 15] = [
         Self::Registration,
+        Self::Parameters,
         Self::Name,
         Self::Connection,
         Self::Tls,
@@ -66,7 +71,10 @@ impl What {
     /// In a word that does not change.
     pub fn word(self) -> &'static str {
         match self {
+            Self::Overrides => "overrides",
+            Self::Spool => "spool",
             Self::Registration => "registration",
+            Self::Parameters => "parameters",
             Self::Name => "name",
             Self::Connection => "connection",
             Self::Tls => "tls",
@@ -144,12 +152,12 @@ pub struct Finding {
 impl Finding {
     /// What is said may be what a server has said.
     pub fn new(what: What, mark: Mark, said: impl AsRef<str>) -> Self {
-        Self { what, mark, about: None, said: on_one_line(said.as_ref()).into_owned(), cures: vec![] }
+        Self { what, mark, about: None, said: bounded(said.as_ref()), cures: vec![] }
     }
 
     #[must_use]
     pub fn about(self, subject: impl AsRef<str>) -> Self {
-        Self { about: Some(on_one_line(subject.as_ref()).into_owned()), ..self }
+        Self { about: Some(bounded(subject.as_ref())), ..self }
     }
 
     #[must_use]
@@ -157,6 +165,14 @@ impl Finding {
         self.cures.push(Cure::new(place, text));
         self
     }
+}
+
+/// On one line, and of a length that somebody may want to read.
+fn bounded(text: &str) -> String {
+    const LONGEST: usize = 2000;
+    let end = text.char_indices().nth(LONGEST).map_or(text.len(), |(end, _)| end);
+    let more = if end < text.len() { "..." } else { "" };
+    format!("{}{more}", on_one_line(&text[..end]))
 }
 
 /// As many findings are told of one thing that is looked at: a server can have as many databases as it likes.
@@ -186,19 +202,17 @@ impl Findings {
     #[must_use]
     pub fn complete(mut self) -> Self {
         for what in What::OF_A_SERVER {
-            let number = self.all.iter().filter(|finding| finding.what == what).count();
-            if number == 0 {
-                self.push(Finding::new(what, Mark::NotTried, "something before it failed"));
+            let (mut of_it, others): (Vec<_>, Vec<_>) = self.all.into_iter().partition(|finding| finding.what == what);
+            self.all = others;
+            if of_it.is_empty() {
+                of_it.push(Finding::new(what, Mark::NotTried, "something before it failed"));
             }
-            if number > MOST {
-                let mut place = 0;
-                self.all.retain(|finding| {
-                    place += usize::from(finding.what == what);
-                    finding.what != what || place < MOST
-                });
-                let more = format!("and {} like these", number - (MOST - 1));
-                self.push(Finding::new(what, Mark::Wrong, more));
+            if of_it.len() > MOST {
+                let rest = of_it.split_off(MOST - 1);
+                let mark = rest.iter().map(|finding| finding.mark).max().unwrap_or(Mark::NotTried);
+                of_it.push(Finding::new(what, mark, format!("and {} like these", rest.len())));
             }
+            self.all.extend(of_it);
         }
         self.all.sort_by_key(|finding| finding.what);
         self
@@ -233,6 +247,12 @@ mod tests {
         assert_eq!(findings.mark(), Mark::Warning);
         findings.push(Finding::new(What::Login, Mark::Wrong, "a\nb"));
         assert_eq!(findings.worst().map(|worst| worst.said.as_str()), Some("a\\nb"));
+    }
+
+    #[test]
+    fn what_is_said_is_one_line_of_bounded_length() {
+        let said = Finding::new(What::Powa, Mark::Wrong, format!("\n{}", "é".repeat(100_000))).said;
+        assert!(said.starts_with("\\né") && said.ends_with("...") && said.chars().count() < 2010);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{clocks, inside, trial};
 use crate::config::Config;
 use crate::postgres::{
     self, ClockReading, Connectors, Endpoint, Inspection, QuotedIdent, RegisteredServer, Registration, RemoteSession,
-    Repository, RepositoryState, Side,
+    Repository, RepositoryState, Side, Stage,
 };
 use crate::server::{InvalidServer, Server};
 use crate::snapshot::{self, Begun, Sessions, Snapshot, Trial};
@@ -94,9 +94,19 @@ impl Ground {
         let name = row.name(self.config.use_server_alias);
         let endpoint = Endpoint::remote(row, &name, &self.config, &self.connectors).for_command("check");
         match endpoint.addresses().await {
-            Ok(addresses) => findings.well(What::Name, addresses.join(", ")),
-            Err(error) => {
+            Ok(addresses) => {
+                findings.well(What::Parameters, "");
+                findings.well(What::Name, addresses.join(", "));
+            }
+            Err(error) if error.stage() == Stage::Name => {
+                findings.well(What::Parameters, "");
                 findings.extend(refused(&error, &applicant));
+                return Err(Stop);
+            }
+            Err(error) => {
+                let where_it_is = format!("remote, remote.servers.{}, and the files that these name", row.id);
+                let finding = Finding::new(What::Parameters, Mark::Wrong, error.in_full());
+                findings.push(finding.cured_by(Place::Configuration, where_it_is));
                 return Err(Stop);
             }
         }
@@ -237,7 +247,9 @@ fn trial_findings(tried: &Trial, inspection: &Inspection, said: (&[String], &[St
 
 /// Why a snapshot cannot begin in a session that is there.
 fn unusable(error: &snapshot::Error) -> Finding {
-    let finding = Finding::new(What::Powa, Mark::Wrong, error.to_string());
+    // The repository may have something against this server only.
+    let what = if error.is_of_repository() { What::Registration } else { What::Powa };
+    let finding = Finding::new(what, Mark::Wrong, error.to_string());
     match error {
         snapshot::Error::Unusable(_) => finding.cured_by(Place::Remote, "create extension powa cascade"),
         snapshot::Error::Incompatible { repository, remote } => {

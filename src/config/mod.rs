@@ -1,9 +1,10 @@
 //! The configuration: found, read, checked as a whole, and from then on only valid values.
 //!
 //! Reading order: `location` finds the file, `source` reads it and the environment (`variables`), `schema` knows every key
-//! and checks what was read, `repository` and `remotes` read the connection parameters in it, and [`Config`] is what the
-//! rest of the program sees.
+//! and checks what was read, `repository` and `remotes` read the connection parameters in it, `http` its own section, and
+//! [`Config`] is what the rest of the program sees.
 
+mod http;
 mod location;
 mod remotes;
 mod repository;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use self::variables::Variables;
 use crate::libpq::Surroundings;
 
+pub use http::{Http, Identity};
 pub use location::{Location, NotFound};
 pub use remotes::Remotes;
 pub use repository::Repository;
@@ -33,6 +35,7 @@ pub struct Config {
     pub timeouts: Timeouts,
     pub spool: Spool,
     pub remote: Remotes,
+    pub http: Http,
     /// What the program was started in.
     pub surroundings: Arc<Surroundings>,
 }
@@ -116,6 +119,7 @@ impl Config {
         let config = Self {
             repository: Repository::read(&values, variables, &mut violations),
             remote: Remotes::read(values.section("remote"), &mut violations),
+            http: Http::read(&values, variables, &mut violations),
             surroundings,
             debug: values.boolean("debug"),
             use_server_alias: values.boolean("use_server_alias"),

@@ -57,6 +57,11 @@ pub(super) const KEYS: &[Key] = &[
     whole("spool.memory", 1024, 0, 1_048_576),
     whole("spool.limit", 4096, 1, 1_048_576),
     Key { path: "spool.directory", kind: Kind::Text },
+    Key { path: "http.listen", kind: Kind::Text },
+    Key { path: "http.tokens_file", kind: Kind::Text },
+    Key { path: "http.certificate", kind: Kind::Text },
+    Key { path: "http.key", kind: Kind::Text },
+    Key { path: "http.open_to_all", kind: Kind::Boolean { default: false } },
 ];
 
 /// What is allowed where keys have members.

@@ -9,6 +9,7 @@ use super::Call;
 use super::detail::Detail;
 use super::protocol::{Command, Request, detail_objects, status_objects};
 use super::throttle::Throttle;
+use crate::metrics::{Answered, Metrics};
 use crate::postgres::{CHANNEL, Control, Error, Notification, Sender};
 
 /// How long an answer to a forced snapshot waits for it to begin.
@@ -30,6 +31,7 @@ const LONGEST_REASON: usize = 500;
 /// Handles requests, any number at a time.
 pub(super) struct Handler {
     calls: mpsc::Sender<Call>,
+    metrics: Metrics,
     reloads: Arc<Semaphore>,
     anonymous_reloads: Throttle,
     complaints: Throttle,
@@ -77,9 +79,10 @@ fn stopping() -> String {
 }
 
 impl Handler {
-    pub(super) fn new(calls: mpsc::Sender<Call>) -> Self {
+    pub(super) fn new(calls: mpsc::Sender<Call>, metrics: Metrics) -> Self {
         Self {
             calls,
+            metrics,
             reloads: Arc::new(Semaphore::new(MOST_RELOADS)),
             anonymous_reloads: Throttle::one_in(BETWEEN_ANONYMOUS_RELOADS),
             complaints: Throttle::one_in(BETWEEN_COMPLAINTS),
@@ -99,12 +102,14 @@ impl Handler {
         tracing::debug!(payload = notification.payload, sender = notification.sender, "command received");
         if request.channel.as_deref() == Some(CHANNEL) {
             // What is heard there are commands: the answer would be one of ours.
+            self.count(&request, Answered::Ignored);
             self.complain(&request, "command ignored", "its answer is wanted on the channel of the commands");
             return Ok(None);
         }
         let outcome = match control.sender(notification.sender).await {
             Ok(Sender::Denied) => Err(DENIED.into()),
             Ok(Sender::Left) if !self.may_be_anonymous(&request) => {
+                self.count(&request, Answered::Ignored);
                 self.complain(&request, "command ignored", "its sender has left, so its role is not known");
                 return Ok(None);
             }
@@ -118,6 +123,10 @@ impl Handler {
             Err(reason) => Err(reason),
         };
         self.answer(control, Done { request, outcome }).await.map(|()| None)
+    }
+
+    fn count(&self, request: &Request, answered: Answered) {
+        self.metrics.command(request.known_name().unwrap_or("unknown"), answered);
     }
 
     fn may_be_anonymous(&self, request: &Request) -> bool {
@@ -184,6 +193,7 @@ impl Handler {
     /// The repository cannot be talked to any more.
     pub(super) async fn answer(&self, control: &Control, done: Done) -> Result<(), Error> {
         let Done { request, outcome } = done;
+        self.count(&request, if outcome.is_ok() { Answered::Ok } else { Answered::Refused });
         if let Err(reason) = &outcome {
             self.complain(&request, "command refused", reason);
         }

@@ -1,6 +1,7 @@
 //! The task that listens on the command channel, for as long as the daemon runs: it survives the repository.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
@@ -14,8 +15,9 @@ use tracing::Instrument;
 
 use super::Call;
 use super::handler::{Done, Handler, UnderWay};
+use crate::metrics::Metrics;
 use crate::pauses;
-use crate::postgres::{Channel, Control, Endpoint, Error, Notifications};
+use crate::postgres::{Channel, Control, Endpoint, Error, Notifications, Side};
 
 /// It is the one try to reach the repository that all workers wait for, so it is made often.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
@@ -36,6 +38,7 @@ pub struct Listener {
     task: AbortOnDropHandle<()>,
     cancel: CancellationToken,
     successors: mpsc::Sender<Successor>,
+    listens: Arc<AtomicBool>,
 }
 
 /// Gets the mark from which on all that is heard is another listener's. Dropped, if there is nobody who listens.
@@ -49,22 +52,31 @@ impl Listener {
         endpoint: Endpoint,
         channel: Option<Channel>,
         calls: mpsc::Sender<Call>,
+        metrics: Metrics,
         before: Option<&Self>,
     ) -> Self {
         let cancel = CancellationToken::new();
         let (successors, asked) = mpsc::channel(1);
+        let listens = Arc::new(AtomicBool::new(channel.is_some()));
         let mark = before.and_then(|before| before.make_way_to(&endpoint));
         let task = Task {
             endpoint: endpoint.clone(),
-            handler: Arc::new(Handler::new(calls.clone())),
+            handler: Arc::new(Handler::new(calls.clone(), metrics.clone())),
             calls,
+            metrics,
+            listens: Arc::clone(&listens),
             cancel: cancel.clone(),
             successors: asked,
             under_way: FuturesUnordered::new(),
             until: None,
         };
         let task = tokio::spawn(task.run(channel, mark).instrument(tracing::info_span!("commands")));
-        Self { endpoint, task: AbortOnDropHandle::new(task), cancel, successors }
+        Self { endpoint, task: AbortOnDropHandle::new(task), cancel, successors, listens }
+    }
+
+    /// Whether there is a session in which commands are heard.
+    pub fn listens(&self) -> bool {
+        self.listens.load(Ordering::Relaxed)
     }
 
     /// Gives the way to the mark, if both listen in the same database.
@@ -104,6 +116,8 @@ struct Task {
     endpoint: Endpoint,
     handler: Arc<Handler>,
     calls: mpsc::Sender<Call>,
+    metrics: Metrics,
+    listens: Arc<AtomicBool>,
     cancel: CancellationToken,
     successors: mpsc::Receiver<Successor>,
     /// Waited for across sessions: whoever asked may still be there.
@@ -130,6 +144,7 @@ impl Task {
             taken_over = take_over(&channel, mark) => taken_over,
         };
         loop {
+            self.listens.store(true, Ordering::Relaxed);
             let (control, notifications) = &channel;
             let served = match taken_over {
                 Ok(()) => self.serve(control, notifications).await,
@@ -142,12 +157,15 @@ impl Task {
                     tracing::error!(error = error.in_full(), "connection to the repository server lost");
                 }
             }
+            self.listens.store(false, Ordering::Relaxed);
+            self.metrics.unreachable(Side::Repository);
             match self.reopen().await {
                 Some(reopened) => channel = reopened,
                 None => break,
             }
             taken_over = Ok(());
             tracing::info!("listening for commands again");
+            self.metrics.reconnected(Side::Repository);
             // Nobody to hear it: the daemon is about to end.
             drop(self.calls.send(Call::ListeningAgain).await);
         }

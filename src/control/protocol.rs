@@ -15,6 +15,9 @@ use crate::worker::Status;
 /// `pg_notify()` takes payloads of less than 8,000 bytes.
 const LONGEST_PAYLOAD: usize = 7_999;
 
+/// What commands are called.
+const NAMES: [&str; 5] = ["RELOAD", "WORKERS_STATUS", "WORKERS_DETAIL", "FORCE_SNAPSHOT", "REFRESH_DB_CAT"];
+
 /// A payload, taken apart.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Request {
@@ -70,6 +73,11 @@ impl Request {
             _ => Err(unknown(name)),
         };
         Self { name: name.into(), channel: channel.map(Into::into), command }
+    }
+
+    /// The name, if it is that of a command.
+    pub fn known_name(&self) -> Option<&'static str> {
+        NAMES.into_iter().find(|name| *name == self.name)
     }
 
     /// An answer to this request.

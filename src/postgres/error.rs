@@ -181,11 +181,6 @@ impl Error {
         self.db_error().is_some_and(|error| *error.code() == SqlState::INSUFFICIENT_PRIVILEGE)
     }
 
-    /// There is one already, and there may be one only.
-    pub fn is_duplicate(&self) -> bool {
-        self.db_error().is_some_and(|error| *error.code() == SqlState::UNIQUE_VIOLATION)
-    }
-
     /// What the one who reads the message can do about it, where the cause is known.
     pub fn cure(&self) -> Option<&'static str> {
         let error = self.db_error()?;

@@ -13,7 +13,6 @@ mod in_order;
 mod incoming;
 mod message_guard;
 mod notifications;
-mod private_file;
 mod progress;
 mod remote;
 mod repository;
@@ -35,7 +34,7 @@ pub use notifications::{Heard, Notification, Notifications};
 pub use remote::{DatabaseInfo, Inspection, Needed, RemoteDatabase, RemoteServerInfo, RemoteSession, RemoteVersions};
 pub use repository::{
     Attempt, BloatedTable, Care, Catalog, Changes, DatabaseModule, LastSnapshot, Load, LoadTurn, Loaded,
-    MissingPrivileges, Module, NewServer, Purpose, RegisteredServer, Registration, Repository, RepositoryState,
-    ServerList, Sources, Tracked, TrackedKind,
+    MissingPrivileges, Module, NewServer, Occupancy, Purpose, RegisteredServer, Registration, Repository,
+    RepositoryState, ServerList, Sources, Tracked, TrackedKind,
 };
 pub use tls::Connectors;

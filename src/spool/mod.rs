@@ -227,6 +227,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_not_kept_takes_no_room_and_is_bounded_all_the_same() {
+        let spool = Spool::of_nothing(&config(0, Some(Path::new("/nowhere"))));
+        let mut writer = spool.writer();
+        write(&mut writer, &some_bytes(1 << 20, 0)).await;
+        let mut rows = finish(writer).await;
+        assert_eq!((rows.rows(), rows.bytes()), (1, 1 << 20));
+        assert!(read_back(&mut rows).await.is_empty());
+        let mut writer = spool.writer();
+        writer.block().resize(2 << 20, 0);
+        assert!(writer.make_room().await.is_err());
+    }
+
+    #[tokio::test]
     async fn what_goes_in_comes_out_in_order_and_again() {
         for (bound, size) in [(1000, 0), (1000, 10), (0, 10), (100, 1000), (100, 300_000), (200_000, 300_000)] {
             for piece in [77, 40_000, 500_000] {

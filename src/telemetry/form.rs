@@ -26,7 +26,7 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line
     Json,
-    /// The message after its priority, as the journal reads it: "<3>"
+    /// The message after its priority, as the journal reads it
     Journal,
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::postgres::{Connectors, Repository};
 use crate::server::Server;
 
@@ -17,6 +18,8 @@ pub struct Context {
     pub collects: Arc<Semaphore>,
     /// The certificates of servers that are told the same are read once.
     pub connectors: Connectors,
+    /// What is counted while they work.
+    pub metrics: Metrics,
 }
 
 impl Context {

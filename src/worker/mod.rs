@@ -242,6 +242,7 @@ impl Worker {
     fn connected(&mut self) {
         if let Some(trouble) = self.trouble.take().filter(|trouble| trouble.unreachable().is_some()) {
             tracing::info!(was = trouble.reason(), "connected again");
+            trouble.unreachable().into_iter().for_each(|side| self.context.metrics.reconnected(side));
         }
         self.shared.tell(|progress| progress.trouble = None);
         self.shared.set_unreachable(None);
@@ -258,6 +259,7 @@ impl Worker {
 
     async fn trip_over(&mut self, step: Step, reason: String, unreachable: Option<Side>) {
         self.shared.set_unreachable(unreachable);
+        unreachable.into_iter().for_each(|side| self.context.metrics.unreachable(side));
         let failure = (step, reason, unreachable);
         let (trouble, is_news) = Trouble::after(self.trouble.take(), failure, self.server.frequency, Instant::now());
         if is_news {

@@ -48,6 +48,7 @@ impl Worker {
             }
             Err((step, error)) => {
                 drop(turn);
+                self.context.metrics.failed();
                 self.shared.end_snapshot(refresh);
                 if step == Step::Collect {
                     self.note_taken(due, begun);
@@ -65,6 +66,7 @@ impl Worker {
         let (last, skipped) = self.schedule.taken(due, begun, SystemTime::now());
         self.last = Some(last);
         if skipped > 0 {
+            self.context.metrics.skipped(skipped);
             tracing::warn!(skipped, "snapshots are skipped, as this one was under way when they were due");
         }
     }
@@ -140,6 +142,7 @@ impl Worker {
     fn loaded(&mut self, report: Report) {
         let Some(waiting) = self.waiting.take() else { return };
         self.shared.end_snapshot(CatalogRefresh::None);
+        self.context.metrics.taken(&report);
         self.succeeded(&report);
         self.note_taken(waiting.due, waiting.begun);
         self.shared.tell(|progress| {
@@ -168,6 +171,7 @@ impl Worker {
 
     async fn give_up(&mut self, error: snapshot::Error) {
         let Some(waiting) = self.waiting.take() else { return };
+        self.context.metrics.failed();
         let reason = format!("{error}; given up after {}: {} are lost", waiting.tries, waiting.collected);
         self.shared.end_snapshot(waiting.refresh);
         self.note_taken(waiting.due, waiting.begun);

@@ -1,6 +1,8 @@
 //! What the tests are told in: a scene with a repository, a remote server and a collector.
 
 mod bench;
+mod browser;
+pub mod check;
 mod collector;
 mod faults;
 mod liar;
@@ -16,11 +18,13 @@ mod service_manager;
 mod statements;
 mod stopwatch;
 mod terminal;
+mod watcher;
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 pub use bench::Bench;
+pub use browser::Browser;
 pub use collector::{Collector, output, program};
 pub use faults::{Marked, delaying, log_of_server, raising, replacing};
 pub use liar::Liar;
@@ -35,6 +39,7 @@ pub use service_manager::ServiceManager;
 pub use statements::Statements;
 pub use stopwatch::Stopwatch;
 pub use terminal::Terminal;
+pub use watcher::{Watcher, promtool};
 
 use lab::Generation;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Outcome;
-use crate::check::{CheckedServer, Finding, Findings, Mark};
+use crate::check::{CheckedServer, Finding, Findings};
 use crate::postgres::ClockReading;
 
 /// All of it, with a line break at its end.
@@ -17,8 +17,9 @@ pub(super) fn of(outcome: &Outcome) -> String {
         "result": result,
         "configuration": {
             "file": outcome.file,
-            "mark": if outcome.unreadable.is_some() { Mark::Wrong } else { Mark::Well }.word(),
+            "mark": outcome.of_configuration().word(),
             "said": outcome.unreadable,
+            "findings": findings(&outcome.configuration),
         },
         "repository": outcome.repository.as_ref().map(|repository| match repository {
             Ok(checked) => json!({

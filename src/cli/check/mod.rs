@@ -12,17 +12,23 @@ use futures_util::{StreamExt, stream};
 use super::one_shot::{self, Ended, Tools};
 use super::output::{self, Screen};
 use super::server_name::{self, ServerName};
-use crate::check::{CheckedRepository, CheckedServer, Findings, Ground, Mark, of_unreachable_repository};
+use crate::check::{
+    CheckedRepository, CheckedServer, Findings, Ground, Mark, check_configuration, of_unreachable_repository,
+};
 use crate::config::Location;
 use crate::postgres::{RegisteredServer, ServerList};
 use crate::server::{InvalidServer, Server};
 use crate::settings;
 use progress::Progress;
 
-/// What was typed behind `check`.
+/// Tells why a server does not work, and what to do about it
+///
+/// Looks at the configuration, the repository and the servers as a snapshot would, and keeps nothing of it. The exit code is 0
+/// if all is well, 1 if something is wrong, and 2 if it could not be looked at.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Servers to look at, by id, alias or host:port, also those that are not active. All that are active, if none is named.
+    #[arg(value_name = "SERVER")]
     servers: Vec<ServerName>,
 
     /// Print one JSON object.
@@ -42,6 +48,8 @@ struct Outcome {
     file: Option<String>,
     /// What is wrong with the configuration; it may be of several lines.
     unreadable: Option<String>,
+    /// What there is to say of one that is valid.
+    configuration: Findings,
     repository: Option<Result<CheckedRepository, Findings>>,
     /// Why no servers were looked at, where that is no matter of what was found before.
     unchecked: Option<String>,
@@ -56,9 +64,14 @@ impl Outcome {
         self.unreadable.is_some() || self.unchecked.is_some() || !matches!(self.repository, Some(Ok(_)))
     }
 
+    fn of_configuration(&self) -> Mark {
+        if self.unreadable.is_some() { Mark::Wrong } else { self.configuration.mark() }
+    }
+
     fn mark(&self) -> Mark {
         let repository = self.repository.iter().flatten().map(|repository| repository.findings.mark());
-        repository.chain(self.servers.iter().map(|server| server.findings.mark())).max().unwrap_or(Mark::Well)
+        let before = repository.chain([self.configuration.mark()]);
+        before.chain(self.servers.iter().map(|server| server.findings.mark())).max().unwrap_or(Mark::Well)
     }
 
     fn exit_code(&self) -> ExitCode {
@@ -97,14 +110,17 @@ impl Arguments {
         let state = match repository.inspect().await {
             Ok(state) => state,
             Err(error) => {
+                outcome.configuration = check_configuration(&config, None).await;
                 outcome.repository = Some(Err(of_unreachable_repository(&error)));
                 return outcome;
             }
         };
         let limit = config.limits.collects;
+        let listed = tokio::try_join!(repository.registered_servers(), repository.all_servers());
+        let known = listed.as_ref().ok().map(|(_, rows)| rows.servers.as_slice());
+        outcome.configuration = check_configuration(&config, known).await;
         let ground = Ground::new(config, repository.clone(), &state);
         outcome.repository = Some(Ok(CheckedRepository::of(state)));
-        let listed = tokio::try_join!(repository.registered_servers(), repository.all_servers());
         let (registered, rows) = match listed {
             Ok(listed) => listed,
             Err(error) => {

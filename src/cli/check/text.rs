@@ -13,8 +13,10 @@ pub(super) fn of(outcome: &Outcome, is_verbose: bool, screen: Screen) -> String 
     let mut table = Table::new(&["WHAT", "RESULT", "DETAILS"]).whole("RESULT");
     let mut details = String::new();
     let file = outcome.file.as_deref().unwrap_or("no file");
-    let of_configuration = if outcome.unreadable.is_some() { Mark::Wrong } else { Mark::Well };
-    table.row(vec![Cell::new("configuration"), marked(of_configuration), Cell::new(file)]);
+    table.row(vec![Cell::new("configuration"), marked(outcome.of_configuration()), Cell::new(file)]);
+    if outcome.unreadable.is_none() {
+        add_details(&mut details, "configuration", &outcome.configuration, is_verbose);
+    }
     match &outcome.repository {
         None => {}
         Some(Ok(CheckedRepository { findings, state })) => {
@@ -123,5 +125,82 @@ fn summary(servers: &[CheckedServer]) -> String {
         (_, 0, warned) => of(warned, "servers with warnings"),
         (_, wrong, 0) => of(wrong, "servers with something wrong"),
         (_, wrong, warned) => format!("{}, {warned} with warnings", of(wrong, "servers with something wrong")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::check::{Place, What};
+    use crate::postgres::{ClockReading, Extensions, QuotedIdent, RegisteredServer, RepositoryState};
+    use crate::server::ServerId;
+
+    fn server(id: i32, findings: Findings) -> CheckedServer {
+        let server = RegisteredServer {
+            id: ServerId::new(id).unwrap(),
+            host: format!("db{id}"),
+            port: 5432,
+            alias: None,
+            user: "powa".into(),
+            has_password: false,
+            dbname: "powa".into(),
+            frequency: 300,
+            coalesce: 100,
+            retention: "1 day".into(),
+            allow_ui_connection: true,
+            version: None,
+        };
+        let figures = Figures {
+            version: Some("17.2 (Debian 17.2-1)".into()),
+            powa: Some("5.0.2".into()),
+            is_encrypted: Some(true),
+            datasources: Some((42, 3411)),
+            ..Figures::default()
+        };
+        CheckedServer { server, findings, figures }
+    }
+
+    fn outcome(servers: Vec<CheckedServer>) -> Outcome {
+        let state = RepositoryState {
+            version: "17.2".into(),
+            powa: Extensions::from_rows([("powa".into(), "5.0.2".into(), "powa".into())]).usable_powa().unwrap(),
+            schema: QuotedIdent::new("powa"),
+            role: "collector".into(),
+            clock: ClockReading { ahead: 0.0, round_trip: Duration::from_millis(1) },
+            missing: vec![],
+        };
+        let file = Some("/etc/powa-collector.conf".into());
+        Outcome { file, repository: Some(Ok(CheckedRepository::of(state))), servers, ..Outcome::default() }
+    }
+
+    fn well() -> Findings {
+        let mut findings = Findings::default();
+        findings.well(What::Login, "as the role \"powa\"");
+        findings
+    }
+
+    #[test]
+    fn a_fleet_that_is_well_takes_one_line_a_server() {
+        let text = of(&outcome((1..=300).map(|id| server(id, well())).collect()), false, Screen::default());
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 3 + 300 + 2, "{text}");
+        assert_eq!(lines[3], "1 db1:5432      well    PostgreSQL 17.2, PoWA 5.0.2, TLS, 42 datasources, 3411 rows");
+        assert_eq!(lines[304], "300 servers, and all is well");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_each_cure_once_and_all_of_it_when_asked_for() {
+        let wrong = |what| Finding::new(what, Mark::Wrong, "no").cured_by(Place::Remote, "grant all");
+        let mut findings = well();
+        findings.extend([wrong(What::Privileges), wrong(What::Datasources).about("it")]);
+        let outcome = outcome(vec![server(1, well()), server(2, findings)]);
+        let text = of(&outcome, false, Screen::default());
+        let details = "\n2 db2:5432     wrong   privileges, and 1 more\n\n2 db2:5432:\n  wrong     privileges   no\n            \
+                       remote server: grant all\n  wrong     datasources  it: no\n\n1 of 2 servers with something wrong\n";
+        assert!(text.ends_with(details), "{text}");
+        let text = of(&outcome, true, Screen::default());
+        assert!(text.contains("\n1 db1:5432:\n  well      login        as the role \"powa\"\n"), "{text}");
     }
 }

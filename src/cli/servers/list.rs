@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::super::one_shot::Tools;
 use super::super::output;
 use super::super::table::{Cell, Table, Tone};
+use super::super::words;
 use super::Failure;
 use crate::postgres::{RegisteredServer, Tracked, TrackedKind};
 use crate::server::ServerId;
@@ -68,7 +69,7 @@ fn table(servers: &[RegisteredServer], tracked: &AllTracked) -> Table {
 /// As people say it, or that there are no snapshots.
 fn frequency(server: &RegisteredServer) -> String {
     match u64::try_from(server.frequency) {
-        Ok(seconds @ 1..) => humantime::format_duration(Duration::from_secs(seconds)).to_string(),
+        Ok(seconds @ 1..) => words::duration(Duration::from_secs(seconds)),
         _ => "off".into(),
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::super::one_shot::Tools;
 use crate::control::asking::Unanswered;
+use crate::one_line::on_one_line;
 
 /// What became of it. The change is made, whatever it is.
 #[derive(Debug)]
@@ -20,9 +21,11 @@ impl fmt::Display for Told {
         match &self.0 {
             Ok(()) => f.write_str("the collector has reloaded"),
             Err(Unanswered::Nobody) => {
-                f.write_str("no collector is connected to the repository: it counts once one runs")
+                f.write_str("no collector is connected to the repository: what is changed counts once one runs")
             }
-            Err(other) => write!(f, "{other}; whatever it says, it looks at the servers every minute"),
+            Err(other) => {
+                write!(f, "{}; what is changed counts within a minute", on_one_line(&other.to_string()))
+            }
         }
     }
 }

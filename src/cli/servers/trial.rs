@@ -1,5 +1,5 @@
 //! `--check`: would a worker get along with a server that is about to be registered? This is the small check, of what a
-//! worker needs to begin; `check::server` is where a larger one would be called.
+//! worker needs to begin; `powa-collector check` is the large one, which needs the row that is not there yet.
 
 use crate::config::Config;
 use crate::postgres::{self, Connectors, Endpoint, Extensions, NewServer, PowaVersion, RemoteSession, Repository};
@@ -38,7 +38,7 @@ pub(super) async fn check(
 ) -> Result<(), Unfit> {
     let server = Server::parse(row(new))?;
     let name = server.name(config.use_server_alias);
-    let endpoint = Endpoint::remote(&server, &name, config, &Connectors::default());
+    let endpoint = Endpoint::remote(&server, &name, config, &Connectors::default()).for_command("servers add");
     let session = RemoteSession::open(&endpoint).await?;
     let found = session.begin_server().await?.extensions;
     compare(&repository.powa().await?, &found)?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::libpq::{self, Conninfo, InvalidParameter, Parameters, Surroundings};
-use crate::postgres::private_file::is_open_to_others;
+use crate::private_file::is_open_to_others;
 use crate::secret::Secret;
 
 /// Where it is written.

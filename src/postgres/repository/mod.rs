@@ -53,6 +53,19 @@ pub struct Repository {
     timeouts: config::Timeouts,
 }
 
+/// How many connections there are, and what they are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Occupancy {
+    /// In which something is being said.
+    pub used: usize,
+    /// That lie warm.
+    pub idle: usize,
+    /// There are never more of both.
+    pub most: usize,
+    /// Who would say something, and has to wait for one.
+    pub waiting: usize,
+}
+
 /// The rows of `powa_servers`.
 #[derive(Debug, Default)]
 pub struct ServerList {
@@ -94,6 +107,13 @@ impl Repository {
     /// Whether both are the same database, as far as its name and address tell.
     pub fn is_same_database(&self, other: &Self) -> bool {
         self.pool.manager().0.is_same_database(&other.pool.manager().0)
+    }
+
+    /// How many connections there are just now.
+    pub fn occupancy(&self) -> Occupancy {
+        let status = self.pool.status();
+        let used = status.size.saturating_sub(status.available);
+        Occupancy { used, idle: status.size - used, most: status.max_size, waiting: status.waiting }
     }
 
     /// Takes the place of the one before: what that one has left behind is this one's to wait for.

@@ -16,7 +16,7 @@ use openssl::x509::verify::X509VerifyFlags;
 use super::TlsError;
 use super::error::in_short;
 use crate::libpq::{ClientFile, RootCertificates, SslCertMode, SslMode, Tls};
-use crate::postgres::private_file::is_open_to_others;
+use crate::private_file::is_open_to_others;
 use crate::secret::Secret;
 
 /// The files that are looked at, be they there or not. What is in a folder of lists is not among them.

@@ -1,23 +1,27 @@
 //! The main task. It waits for signals, commands, the clock and the workers, and decides what happens next.
 
-use std::pin::pin;
+mod beginning;
+
 use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout_at};
 
 use crate::config::{Config, Location};
-use crate::control::{Call, Listener};
+use crate::control::{Call, Listener, NotReady, Overview};
+use crate::http;
+use crate::metrics::Metrics;
 use crate::postgres::{Channel, Endpoint, ServerList};
 use crate::service::{Service, summary};
-use crate::settings::{self, Error, Look, Seen, Settings};
+use crate::settings::{Error, Look, Seen, Settings};
 use crate::signals::{Request, Signals};
 use crate::supervisor::Supervisor;
 use crate::telemetry::Telemetry;
 use crate::upkeep::Upkeep;
 use crate::worker::Status;
+use beginning::Beginning;
 
 /// How often `powa_servers` is looked at, so that a newly registered server needs no reload.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
@@ -27,9 +31,6 @@ const UNTIL_CANCELLED: Duration = Duration::from_secs(2);
 
 /// From the beginning of one reload to the beginning of the next, at least.
 const BETWEEN_RELOADS: Duration = Duration::from_secs(1);
-
-/// How long the repository may keep silent before the start counts as done, and the rest as waiting for it.
-const UNTIL_READY: Duration = Duration::from_secs(5);
 
 /// Calls that may wait for the main task, which never makes them wait long.
 const WAITING_CALLS: usize = 64;
@@ -50,6 +51,7 @@ struct Daemon {
     caller: mpsc::Sender<Call>,
     looking: Option<Looking>,
     upkeep: Upkeep,
+    http: http::Server,
     /// A reload that is to begin, and who waits for it. However often it is asked for, it is one.
     reload: Option<Vec<Waiting>>,
     /// When it may begin: never so soon after the one before that all there is to do is to reload.
@@ -74,26 +76,36 @@ struct Looking {
 pub async fn run(location: Location, config: Config, telemetry: Telemetry, mut service: Service) -> Result<(), Error> {
     let mut signals = Signals::new().map_err(Error::Signals)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "powa-collector starts");
+    let (caller, mut calls) = mpsc::channel(WAITING_CALLS);
+    let metrics = Metrics::new();
+    let mut http = http::Server::new(caller.clone(), metrics.clone());
+    let beginning = Beginning {
+        location: &location,
+        telemetry: &telemetry,
+        metrics: &metrics,
+        service: &mut service,
+        signals: &mut signals,
+        http: &mut http,
+        calls: &mut calls,
+    };
     // Taken apart, so that nothing of the first repository is kept when there is another one.
-    let Some(Settings { context, endpoint, channel, servers }) =
-        begin(&location, config, &telemetry, &mut service, &mut signals).await?
-    else {
+    let Some(Settings { context, endpoint, channel, servers }) = beginning.settings(config).await? else {
         service.stopping(Duration::ZERO);
         return Ok(());
     };
-    let (caller, calls) = mpsc::channel(WAITING_CALLS);
     let upkeep = Upkeep::of(context.repository.clone(), &context.config);
     let mut daemon = Daemon {
         location,
         telemetry,
         service,
         supervisor: Supervisor::new(context),
-        listener: Listener::start(endpoint.clone(), Some(channel), caller.clone(), None),
+        listener: Listener::start(endpoint.clone(), Some(channel), caller.clone(), metrics, None),
         leaving: JoinSet::new(),
         endpoint,
         caller,
         looking: None,
         upkeep,
+        http,
         reload: None,
         next_reload: Instant::now(),
         invalid: Vec::new(),
@@ -107,56 +119,6 @@ pub async fn run(location: Location, config: Config, telemetry: Telemetry, mut s
     daemon.stop().await;
     tracing::info!("powa-collector stopped");
     Ok(())
-}
-
-/// Waits for the repository; `None` if it is told to stop first. A file that was changed meanwhile is read again when a
-/// reload is asked for.
-///
-/// To the service manager, the start is done when it is known that the repository has to be waited for, which may take
-/// hours: whoever waits for the start would end it. What makes it fail at once is still a start that failed.
-async fn begin(
-    location: &Location,
-    mut config: Config,
-    telemetry: &Telemetry,
-    service: &mut Service,
-    signals: &mut Signals,
-) -> Result<Option<Settings>, Error> {
-    service.status("connecting to the repository");
-    let patience = Instant::now() + UNTIL_READY;
-    let mut is_ready = false;
-    loop {
-        telemetry.set_debug(config.debug);
-        let (tell, mut reason) = watch::channel(String::new());
-        let mut first = pin!(Settings::first(config.clone(), tell));
-        config = loop {
-            tokio::select! {
-                settings = &mut first => return settings.map(Some),
-                Ok(()) = reason.changed() => {
-                    service.status(&format!("waiting for the repository: {}", *reason.borrow_and_update()));
-                    service.ready();
-                    is_ready = true;
-                }
-                () = sleep_until(patience), if !is_ready => {
-                    service.ready();
-                    is_ready = true;
-                }
-                () = service.turn() => {}
-                request = signals.next() => match request {
-                    Request::Stop => return Ok(None),
-                    Request::Reload => {
-                        service.reloading();
-                        let read = settings::read(location);
-                        service.ready();
-                        match read {
-                            Ok(other) if other != config => break other,
-                            Ok(_) => {}
-                            Err(error) => tracing::error!("{error}; what was there before stays"),
-                        }
-                    }
-                },
-            }
-        };
-    }
 }
 
 impl Daemon {
@@ -181,6 +143,7 @@ impl Daemon {
                 () = self.listener.failed() => drop(self.listen_to(None)),
                 Some(_) = self.leaving.join_next() => {}
                 never = self.upkeep.go_on() => match never {},
+                () = self.http.tend() => {}
             }
         }
     }
@@ -192,6 +155,7 @@ impl Daemon {
             Call::Reload(reply) => self.reload(vec![reply]),
             Call::Statuses(reply) => drop(reply.send(self.supervisor.statuses())),
             Call::Accounts(reply) => drop(reply.send(self.supervisor.accounts())),
+            Call::Overview(reply) => drop(reply.send(self.overview())),
             Call::ForceSnapshot(id, reply) => drop(reply.send(self.supervisor.force_snapshot(id))),
             Call::RefreshCatalogs(id, refresh, reply) => {
                 drop(reply.send(self.supervisor.refresh_catalogs(id, refresh)));
@@ -204,6 +168,14 @@ impl Daemon {
                 self.supervisor.repository_is_back();
                 self.look_again();
             }
+        }
+    }
+
+    fn overview(&self) -> Overview {
+        Overview {
+            accounts: self.supervisor.accounts(),
+            readiness: if self.listener.listens() { Ok(()) } else { Err(NotReady::Lost) },
+            repository: Some(self.supervisor.context().repository.occupancy()),
         }
     }
 
@@ -255,6 +227,9 @@ impl Daemon {
                     self.telemetry.set_debug(context.config.debug);
                     self.supervisor.share(context);
                     self.keep_up();
+                }
+                if let Some(http) = seen.http {
+                    self.http.take_up(http);
                 }
                 self.look_failed = None;
                 if reloaded {
@@ -312,7 +287,9 @@ impl Daemon {
 
     /// Gives the listener that was there before.
     fn listen_to(&mut self, channel: Option<Channel>) -> Listener {
-        let listener = Listener::start(self.endpoint.clone(), channel, self.caller.clone(), Some(&self.listener));
+        let metrics = self.supervisor.context().metrics.clone();
+        let (endpoint, caller) = (self.endpoint.clone(), self.caller.clone());
+        let listener = Listener::start(endpoint, channel, caller, metrics, Some(&self.listener));
         std::mem::replace(&mut self.listener, listener)
     }
 
@@ -335,6 +312,7 @@ impl Daemon {
 
     async fn stop(mut self) {
         tracing::info!("stopping");
+        self.http.stop().await;
         // Whoever waits for them is told so by their end.
         (self.looking, self.reload) = (None, None);
         // What it has under way is cancelled, and loads that waited for it can be finished.

@@ -1,0 +1,166 @@
+//! Where the daemon can be watched by HTTP, by whom, and whether it is encrypted.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::schema::{Checked, Violation};
+use super::variables::Variables;
+
+const LISTEN: &str = "http.listen";
+const TOKENS_FILE: &str = "http.tokens_file";
+const CERTIFICATE: &str = "http.certificate";
+const KEY: &str = "http.key";
+const OPEN_TO_ALL: &str = "http.open_to_all";
+
+/// The section `http`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Http {
+    /// `None`: nobody is listened to.
+    pub listen: Option<SocketAddr>,
+    /// Who may: a file with a name and a token a line. `None`: whoever gets there.
+    pub tokens_file: Option<PathBuf>,
+    /// `None`: nothing is encrypted.
+    pub identity: Option<Identity>,
+}
+
+/// What the daemon shows of itself, as PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its own first, then those of the authorities below the root.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+impl Http {
+    pub(super) fn read(values: &Checked, variables: &Variables, violations: &mut Vec<Violation>) -> Self {
+        let mut file = |key: &str| {
+            // An empty one is as good as none: that is how the environment takes back what the file says.
+            let written = values.text(key).filter(|file| !file.is_empty())?;
+            let expanded = variables.expand(&written);
+            Some(PathBuf::from(expanded.unwrap_or_else(|reason| {
+                violations.push(Violation::Invalid { key: key.into(), reason });
+                String::new()
+            })))
+        };
+        let (tokens_file, certificate, key) = (file(TOKENS_FILE), file(CERTIFICATE), file(KEY));
+        let mut invalid = |key: &str, reason: String| violations.push(Violation::Invalid { key: key.into(), reason });
+        let identity = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some(Identity { certificate, key }),
+            (None, None) => None,
+            (Some(_), None) => {
+                invalid(CERTIFICATE, format!("needs its private key: name it in \"{KEY}\""));
+                None
+            }
+            (None, Some(_)) => {
+                invalid(KEY, format!("needs its certificate: name it in \"{CERTIFICATE}\""));
+                None
+            }
+        };
+        let listen = values.text(LISTEN).filter(|listen| !listen.is_empty());
+        let listen = listen.and_then(|text| match text.parse::<SocketAddr>() {
+            Ok(address) => Some(address),
+            Err(_) => {
+                let allowed = "an address and a port, such as \"127.0.0.1:9187\" or \"[::1]:9187\"";
+                violations.push(Violation::NotAllowed {
+                    key: LISTEN.into(),
+                    value: format!("\"{text}\""),
+                    allowed: allowed.into(),
+                });
+                None
+            }
+        });
+        let is_closed = tokens_file.is_some() || values.boolean(OPEN_TO_ALL);
+        if let Some(address) = listen.filter(|address| !is_loopback(address) && !is_closed) {
+            let reason = format!(
+                "is {address}, where others get to: name a \"{TOKENS_FILE}\", or, if whoever gets there may read it, \
+                 set \"{OPEN_TO_ALL}\" to true"
+            );
+            violations.push(Violation::Invalid { key: LISTEN.into(), reason });
+        }
+        Self { listen, tokens_file, identity }
+    }
+
+    /// Nobody but this machine gets there, and whoever is on it may read all.
+    pub fn is_for_this_machine(&self) -> bool {
+        self.tokens_file.is_none() && self.listen.as_ref().is_some_and(is_loopback)
+    }
+
+    /// Tokens go over a network in plain text.
+    pub fn shows_tokens(&self) -> bool {
+        let is_seen = self.listen.is_some_and(|address| !is_loopback(&address));
+        is_seen && self.tokens_file.is_some() && self.identity.is_none()
+    }
+}
+
+/// Whether nobody but this machine gets there.
+fn is_loopback(address: &SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{read, read_among, refusal_among};
+    use super::*;
+
+    fn section(http: &str) -> String {
+        format!(r#"{{"repository": {{"dsn": "host=h"}}, "http": {{{http}}}}}"#)
+    }
+
+    #[test]
+    fn nobody_is_listened_to_unless_it_is_wanted() {
+        for none in ["", r#""listen": null"#, r#""listen": """#] {
+            assert_eq!(read(&section(none)).unwrap().http, Http::default(), "{none}");
+        }
+        let http = read(&section(r#""listen": "[::1]:9187", "certificate": "/c", "key": "/k""#)).unwrap().http;
+        assert_eq!(http.listen, Some("[::1]:9187".parse().unwrap()));
+        assert_eq!(http.identity, Some(Identity { certificate: "/c".into(), key: "/k".into() }));
+    }
+
+    #[test]
+    fn what_others_get_to_takes_tokens_or_the_word_that_it_is_open() {
+        for beyond in ["0.0.0.0:9187", "[::]:9187", "192.0.2.1:9187", "[::ffff:192.0.2.1]:9187"] {
+            let listen = format!(r#""listen": "{beyond}""#);
+            let said = refusal_among(&[], &section(&listen));
+            assert!(said.contains("where others get to: name a \"http.tokens_file\""), "{said}");
+            for rest in [r#", "tokens_file": "/t""#, r#", "open_to_all": true"#] {
+                assert!(read(&section(&format!("{listen}{rest}"))).is_ok(), "{beyond}{rest}");
+            }
+        }
+        for own in ["127.0.0.1:9187", "127.9.9.9:1", "[::1]:9187", "[::ffff:127.0.0.1]:9187"] {
+            assert!(read(&section(&format!(r#""listen": "{own}""#))).is_ok(), "{own}");
+        }
+    }
+
+    #[test]
+    fn tokens_beyond_this_machine_are_not_for_plain_text() {
+        let shows = |rest: &str| read(&section(rest)).unwrap().http.shows_tokens();
+        assert!(shows(r#""listen": "0.0.0.0:1", "tokens_file": "/t""#));
+        assert!(!shows(r#""listen": "127.0.0.1:1", "tokens_file": "/t""#));
+        assert!(!shows(r#""listen": "0.0.0.0:1", "open_to_all": true"#));
+        assert!(!shows(r#""listen": "0.0.0.0:1", "tokens_file": "/t", "certificate": "/c", "key": "/k""#));
+    }
+
+    #[test]
+    fn what_is_wrong_with_it_is_said() {
+        let cases = [
+            (r#""listen": "9187""#, "allowed is an address and a port"),
+            (r#""listen": "localhost:9187""#, "allowed is an address and a port"),
+            (r#""listen": 9187"#, "\"http.listen\" is 9187, allowed is a text"),
+            (r#""certificate": "/c""#, "\"http.certificate\" needs its private key"),
+            (r#""key": "/k""#, "\"http.key\" needs its certificate"),
+            (r#""tokens_file": "${GONE}/t""#, "\"http.tokens_file\" needs the environment variable \"GONE\""),
+            (r#""lisen": "127.0.0.1:1""#, "did you mean \"http.listen\"?"),
+        ];
+        for (http, expected) in cases {
+            let said = refusal_among(&[], &section(http));
+            assert!(said.contains(expected) && said.contains("one thing to correct"), "{http}: {said}");
+        }
+    }
+
+    #[test]
+    fn its_files_may_be_where_a_variable_says() {
+        let text = section(r#""listen": "127.0.0.1:1", "tokens_file": "${CREDENTIALS_DIRECTORY}/tokens""#);
+        let http = read_among(&[("CREDENTIALS_DIRECTORY", "/run/c")], &text).unwrap().http;
+        assert_eq!(http.tokens_file, Some("/run/c/tokens".into()));
+    }
+}

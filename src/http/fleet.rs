@@ -1,0 +1,90 @@
+//! How everything is, as the main task tells it: asked once a second at most, however many want to know.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::{Instant, timeout};
+
+use crate::control::{Call, Overview};
+
+/// What was told serves for this long.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// The main task never takes this long, unless it does not turn any more.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The main task did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the main task does not answer")]
+pub(super) struct Silent;
+
+/// What was told.
+pub(super) type Told = Result<Arc<Overview>, Silent>;
+
+/// The one who asks.
+pub(super) struct Fleet {
+    calls: mpsc::Sender<Call>,
+    last: Mutex<Option<(Instant, Told)>>,
+}
+
+impl Fleet {
+    pub(super) fn new(calls: mpsc::Sender<Call>) -> Self {
+        Self { calls, last: Mutex::new(None) }
+    }
+
+    /// How everything is, or was a moment ago. Whoever comes while it is asked gets the same answer.
+    pub(super) async fn look(&self) -> Told {
+        let mut last = self.last.lock().await;
+        if let Some((at, told)) = &*last
+            && at.elapsed() < FRESH
+        {
+            return told.clone();
+        }
+        let told = match timeout(PATIENCE, self.ask()).await {
+            Ok(Some(overview)) => Ok(Arc::new(overview)),
+            Ok(None) | Err(_) => Err(Silent),
+        };
+        *last = Some((Instant::now(), told.clone()));
+        told
+    }
+
+    async fn ask(&self) -> Option<Overview> {
+        let (reply, answer) = oneshot::channel();
+        self.calls.send(Call::Overview(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_main_task_is_asked_once_a_second_at_most() {
+        let (calls, mut asked) = mpsc::channel(64);
+        let fleet = Fleet::new(calls);
+        let answering = async {
+            let mut times = 0;
+            while let Ok(Some(Call::Overview(reply))) = timeout(FRESH / 2, asked.recv()).await {
+                reply.send(Overview::at_start()).unwrap();
+                times += 1;
+            }
+            times
+        };
+        let many = futures_util::future::join_all((0..100).map(|_| fleet.look()));
+        let (told, times) = tokio::join!(many, answering);
+        assert!(told.iter().all(Result::is_ok));
+        assert_eq!(times, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_main_task_that_does_not_turn_is_noticed_by_all_at_once() {
+        let (calls, _nobody_reads) = mpsc::channel(1);
+        let fleet = Fleet::new(calls);
+        let begun = Instant::now();
+        let told = futures_util::future::join_all((0..100).map(|_| fleet.look())).await;
+        assert!(told.iter().all(|told| told.as_ref().err() == Some(&Silent)));
+        assert!(begun.elapsed() < PATIENCE + FRESH, "{:?}", begun.elapsed());
+    }
+}

@@ -1,0 +1,151 @@
+//! What is needed to serve: a socket, and the files. To prepare changes nothing; what was prepared is taken up, or not.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use openssl::sha::{Sha256, sha256};
+use openssl::ssl::SslAcceptor;
+use tokio::net::TcpListener;
+
+use super::auth::Tokens;
+use super::tls;
+use crate::config::Http;
+use crate::private_file::is_open_to_others;
+
+/// Why nobody can be served as the configuration says.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("\"http.listen\" is {address}, where nobody can be served: {source}")]
+    Address { address: SocketAddr, source: io::Error },
+    #[error("\"{key}\" is {}, which {reason}", file.display())]
+    File { key: &'static str, file: PathBuf, reason: String },
+    #[error("TLS could not be set up: {0}")]
+    Tls(#[from] openssl::error::ErrorStack),
+}
+
+/// What is needed to serve.
+pub struct Prepared {
+    pub(super) listen: Option<SocketAddr>,
+    /// `None` if it is the same as before.
+    pub(super) listener: Option<TcpListener>,
+    pub(super) face: Face,
+}
+
+/// What has been read from files, but for the socket. They may hang; who reads them has to bound that.
+pub struct Files {
+    http: Http,
+    face: Face,
+}
+
+/// How strangers are met.
+#[derive(Default)]
+pub(super) struct Face {
+    pub(super) tokens: Option<Tokens>,
+    pub(super) tls: Option<SslAcceptor>,
+    /// Only this machine is meant, as nobody is asked who they are.
+    pub(super) is_for_this_machine: bool,
+    shows_tokens: bool,
+    /// Of all that is in the files.
+    fingerprint: [u8; 32],
+}
+
+impl Files {
+    /// Reads what the configuration names, if anybody is to be served.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is not what it should be.
+    pub fn read(http: &Http) -> Result<Self, Error> {
+        let mut face = Face {
+            is_for_this_machine: http.is_for_this_machine(),
+            shows_tokens: http.shows_tokens(),
+            ..Face::default()
+        };
+        if http.listen.is_some() {
+            let mut seen = Sha256::new();
+            if let Some(file) = &http.tokens_file {
+                let bytes = read("http.tokens_file", file, Kept::Secret)?;
+                face.tokens = Some(Tokens::parse(&bytes).map_err(|reason| unusable("http.tokens_file", file, reason))?);
+                seen.update(&sha256(&bytes));
+            }
+            if let Some(identity) = &http.identity {
+                let certificate = read("http.certificate", &identity.certificate, Kept::Openly)?;
+                let key = read("http.key", &identity.key, Kept::Secret)?;
+                face.tls = Some(tls::acceptor(identity, &certificate, &key)?);
+                seen.update(&sha256(&certificate));
+                seen.update(&sha256(&key));
+            }
+            seen.update(&[u8::from(face.tokens.is_some()), u8::from(face.tls.is_some())]);
+            face.fingerprint = seen.finish();
+        }
+        Ok(Self { http: http.clone(), face })
+    }
+
+    /// With a socket, unless there is one already from before.
+    ///
+    /// # Errors
+    /// There is none to be had at this address.
+    pub fn prepare(self, before: Option<&Http>) -> Result<Prepared, Error> {
+        let listen = self.http.listen;
+        let before = before.and_then(|before| before.listen);
+        let listener = match listen.filter(|_| listen != before) {
+            Some(address) => Some(bind(address).map_err(|source| Error::Address { address, source })?),
+            None => None,
+        };
+        Ok(Prepared { listen, listener, face: self.face })
+    }
+}
+
+impl Face {
+    /// Whether strangers are met as by another one.
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        let warned = (self.shows_tokens, self.is_for_this_machine);
+        self.fingerprint == other.fingerprint && warned == (other.shows_tokens, other.is_for_this_machine)
+    }
+
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    pub(super) fn takes_tokens(&self) -> bool {
+        self.tokens.is_some()
+    }
+
+    pub(super) fn warn(&self) {
+        if self.shows_tokens {
+            tracing::warn!(
+                "tokens go over the network in plain text: name \"http.certificate\" and \"http.key\", or listen on \
+                 this machine only, behind something that encrypts"
+            );
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Secret,
+    Openly,
+}
+
+fn read(key: &'static str, file: &Path, kept: Kept) -> Result<Vec<u8>, Error> {
+    let unreadable = |error: io::Error| unusable(key, file, format!("cannot be read: {error}"));
+    let metadata = std::fs::metadata(file).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(unusable(key, file, "is not a regular file"));
+    }
+    if kept == Kept::Secret && is_open_to_others(&metadata) {
+        let reason = "can be read by others: its mode has to be 0600 or less, or, if root owns it, 0640 or less";
+        return Err(unusable(key, file, reason));
+    }
+    std::fs::read(file).map_err(unreadable)
+}
+
+pub(super) fn unusable(key: &'static str, file: &Path, reason: impl Into<String>) -> Error {
+    Error::File { key, file: file.to_owned(), reason: reason.into() }
+}

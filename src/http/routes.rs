@@ -1,0 +1,198 @@
+//! What is answered to a request. Whoever asks, and whatever: an answer is bounded, and so is the time until it is there.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use http_body_util::{Either, Full, StreamBody};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::http::uri::Authority;
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::mpsc;
+
+use super::events::{Events, Frames};
+use super::fleet::Fleet;
+use super::metrics;
+use super::prepared::Face;
+use crate::control::Call;
+use crate::metrics::Metrics;
+
+pub(super) type Body = Either<Full<Bytes>, StreamBody<Frames>>;
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// Nothing but what is served here, and nobody may put it into a frame.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Said with every answer.
+const ALWAYS: [(HeaderName, &str); 6] = [
+    (hyper::header::CONTENT_SECURITY_POLICY, POLICY),
+    (hyper::header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (hyper::header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    // How things are is only true now; and what the page is made of is small.
+    (CACHE_CONTROL, "no-store"),
+];
+
+/// What the page is made of.
+const ASSETS: [(&str, &str, &str); 4] = [
+    ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
+    ("/page.css", "text/css; charset=utf-8", include_str!("page/page.css")),
+    ("/page.js", "text/javascript; charset=utf-8", include_str!("page/page.js")),
+    ("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
+];
+
+/// What there is to be shown.
+pub(super) struct Site {
+    pub(super) fleet: Fleet,
+    pub(super) events: Events,
+    metrics: Metrics,
+}
+
+impl Site {
+    pub(super) fn new(calls: mpsc::Sender<Call>, metrics: Metrics) -> Self {
+        Self { fleet: Fleet::new(calls), events: Events::new(), metrics }
+    }
+
+    /// The answer. `streams` is set if it goes on for as long as somebody listens.
+    pub(super) async fn answer<B>(
+        &self,
+        face: &Face,
+        request: &Request<B>,
+        streams: &AtomicBool,
+    ) -> Result<Response<Body>, Infallible> {
+        let mut response = self.respond(face, request, streams).await;
+        for (name, value) in ALWAYS {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        Ok(response)
+    }
+
+    async fn respond<B>(&self, face: &Face, request: &Request<B>, streams: &AtomicBool) -> Response<Body> {
+        let (method, path) = (request.method(), request.uri().path());
+        let is_probe = ["/livez", "/readyz"].contains(&path);
+        if !is_probe && face.tokens.as_ref().is_some_and(|tokens| !tokens.admit(request.headers())) {
+            return unauthorized();
+        }
+        if !is_probe && face.is_for_this_machine && !names_an_address(request) {
+            return text(StatusCode::MISDIRECTED_REQUEST, "this is served to this machine only, by its address");
+        }
+        if !is_known(path) {
+            return text(StatusCode::NOT_FOUND, "there is nothing here");
+        }
+        if ![Method::GET, Method::HEAD].contains(method) {
+            let response = text(StatusCode::METHOD_NOT_ALLOWED, "this can only be read");
+            return with(response, ALLOW, "GET, HEAD");
+        }
+        match path {
+            "/livez" => match self.fleet.look().await {
+                Ok(_) => text(StatusCode::OK, "ok"),
+                Err(silent) => text(StatusCode::SERVICE_UNAVAILABLE, &silent.to_string()),
+            },
+            "/readyz" => {
+                let ready = match self.fleet.look().await {
+                    Ok(overview) => overview.readiness.map_err(|reason| reason.to_string()),
+                    Err(silent) => Err(silent.to_string()),
+                };
+                match ready {
+                    Ok(()) => text(StatusCode::OK, "ok"),
+                    Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, &reason),
+                }
+            }
+            "/metrics" => whole(metrics::CONTENT_TYPE, metrics::text(&self.metrics, &self.fleet.look().await)),
+            "/events" if method == Method::HEAD => whole("text/event-stream", ""),
+            "/events" => match self.events.listen(&self.fleet).await {
+                Some(frames) => {
+                    streams.store(true, Ordering::Relaxed);
+                    let response = Response::new(Either::Right(StreamBody::new(frames)));
+                    // One that collects events before it hands them on is of no use.
+                    let response = with(response, HeaderName::from_static("x-accel-buffering"), "no");
+                    with(response, CONTENT_TYPE, "text/event-stream")
+                }
+                None => {
+                    let response = text(StatusCode::SERVICE_UNAVAILABLE, "as many listen already as may at once");
+                    with(response, RETRY_AFTER, "10")
+                }
+            },
+            path => match ASSETS.iter().find(|(name, ..)| *name == path) {
+                Some((_, kind, content)) => whole(kind, *content),
+                None => text(StatusCode::NOT_FOUND, "there is nothing here"),
+            },
+        }
+    }
+}
+
+/// Whether a request is for an address, or `localhost`. Another name may be that of a page that a browser of this machine has
+/// open, whose owner has let it point here to read what is not for them.
+fn names_an_address<B>(request: &Request<B>) -> bool {
+    let host = request.headers().get(HOST).map(|host| host.to_str().unwrap_or("?"));
+    let Some(Ok(host)) = host.map(str::parse::<Authority>) else { return host.is_none() };
+    let name = host.host().trim_matches(['[', ']']);
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+fn is_known(path: &str) -> bool {
+    ["/livez", "/readyz", "/metrics", "/events"].contains(&path) || ASSETS.iter().any(|(name, ..)| *name == path)
+}
+
+fn unauthorized() -> Response<Body> {
+    let mut response = text(StatusCode::UNAUTHORIZED, "this takes a token of the collector's");
+    for scheme in ["Basic realm=\"powa-collector\", charset=\"UTF-8\"", "Bearer realm=\"powa-collector\""] {
+        response.headers_mut().append(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+    }
+    response
+}
+
+fn text(status: StatusCode, line: &str) -> Response<Body> {
+    let mut response = whole(PLAIN, format!("{line}\n"));
+    *response.status_mut() = status;
+    response
+}
+
+fn whole(kind: &'static str, content: impl Into<Bytes>) -> Response<Body> {
+    with(Response::new(Either::Left(Full::new(content.into()))), CONTENT_TYPE, kind)
+}
+
+fn with(mut response: Response<Body>, name: HeaderName, value: &'static str) -> Response<Body> {
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[test]
+    fn a_name_that_might_be_anybodys_is_not_taken_for_this_machine() {
+        let is_taken = |host: &str| names_an_address(&Request::get("/").header(HOST, host).body(()).unwrap());
+        for good in ["127.0.0.1", "127.0.0.1:9187", "[::1]:9187", "localhost:1", "LOCALHOST", "192.0.2.1"] {
+            assert!(is_taken(good), "{good}");
+        }
+        for bad in ["evil.example:9187", "localhost.evil.example", "127.0.0.1.evil.example", "", "a b", "\u{e9}"] {
+            assert!(!is_taken(bad), "{bad}");
+        }
+        assert!(names_an_address(&Request::get("/").body(()).unwrap()), "HTTP/1.0 has none");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_main_task_that_does_not_turn_is_told_of_by_both_probes() {
+        let (calls, _nobody_reads) = mpsc::channel(1);
+        let site = Site::new(calls, Metrics::new());
+        for path in ["/livez", "/readyz"] {
+            let request = Request::get(path).body(()).unwrap();
+            let answer = site.answer(&Face::default(), &request, &AtomicBool::new(false)).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+            let text = answer.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(text, "the main task does not answer\n", "{path}");
+        }
+        let request = Request::get("/metrics").body(()).unwrap();
+        let answer = site.answer(&Face::default(), &request, &AtomicBool::new(false)).await.unwrap();
+        let text = answer.into_body().collect().await.unwrap().to_bytes();
+        assert!(std::str::from_utf8(&text).unwrap().contains("\npowa_collector_ready 0\n"));
+    }
+}

@@ -1,0 +1,131 @@
+//! Connections: so many at once, each with its times. Strangers who are slow, silent or many cost no more than that.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use openssl::ssl::{Ssl, SslAcceptor};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
+use tokio_io_timeout::TimeoutStream;
+use tokio_openssl::SslStream;
+
+use super::prepared::Face;
+use super::routes::Site;
+
+/// Connections at once. For one more, the oldest has to go that is no open page.
+const MOST_CONNECTIONS: usize = 64;
+
+/// For the head of a request, be it the first or another one on the same connection; and for the hand-shake of TLS.
+const UNTIL_ASKED: Duration = Duration::from_secs(10);
+
+/// How long somebody may not take what is sent.
+const UNTIL_TAKEN: Duration = Duration::from_secs(10);
+
+/// Bytes of a request's head, and of what waits to be sent.
+const BUFFER: usize = 16 * 1024;
+
+/// How long nothing is accepted after that was not possible: there are too many open files, for example.
+const BETWEEN_TRIES: Duration = Duration::from_millis(200);
+
+/// Serves whoever comes, until it is dropped.
+pub(super) async fn serve(listener: Arc<TcpListener>, face: Arc<Face>, site: Arc<Site>) {
+    tokio::join!(accept(&listener, &face, &site), site.events.go_on(&site.fleet));
+}
+
+async fn accept(listener: &TcpListener, face: &Arc<Face>, site: &Arc<Site>) {
+    let mut crowd = Crowd::default();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => crowd.take_in(stream, face, site),
+                Err(error) => {
+                    tracing::debug!(%error, "a connection by HTTP could not be accepted");
+                    tokio::time::sleep(BETWEEN_TRIES).await;
+                }
+            },
+            Some(_) = crowd.tasks.join_next() => crowd.forget_ended(),
+        }
+    }
+}
+
+/// Those who are connected.
+#[derive(Default)]
+struct Crowd {
+    tasks: JoinSet<()>,
+    /// The oldest first.
+    members: VecDeque<Member>,
+}
+
+struct Member {
+    task: AbortHandle,
+    /// It is an open page.
+    streams: Arc<AtomicBool>,
+}
+
+impl Crowd {
+    fn take_in(&mut self, stream: TcpStream, face: &Arc<Face>, site: &Arc<Site>) {
+        self.forget_ended();
+        if self.members.len() >= MOST_CONNECTIONS {
+            // Requests are answered at once: who has been there for longest has nothing to ask, or is not quick about it.
+            let slow = self.members.iter().position(|member| !member.streams.load(Ordering::Relaxed));
+            if let Some(member) = slow.and_then(|slow| self.members.remove(slow)) {
+                member.task.abort();
+            }
+        }
+        let streams = Arc::new(AtomicBool::new(false));
+        let task = self.tasks.spawn(converse(stream, Arc::clone(face), Arc::clone(site), Arc::clone(&streams)));
+        self.members.push_back(Member { task, streams });
+    }
+
+    fn forget_ended(&mut self) {
+        while self.tasks.try_join_next().is_some() {}
+        self.members.retain(|member| !member.task.is_finished());
+    }
+}
+
+/// Somebody's requests, one after the other.
+async fn converse(stream: TcpStream, face: Arc<Face>, site: Arc<Site>, streams: Arc<AtomicBool>) {
+    // Where it does not work, events come a little later, and who vanished is noticed a little later.
+    stream.set_nodelay(true).ok();
+    SockRef::from(&stream).set_tcp_user_timeout(Some(3 * UNTIL_TAKEN)).ok();
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(UNTIL_TAKEN));
+    let stream = Box::pin(stream);
+    match &face.tls {
+        None => answer(stream, &face, &site, &streams).await,
+        Some(acceptor) => {
+            if let Ok(Some(encrypted)) = timeout(UNTIL_ASKED, shake_hands(acceptor, stream)).await {
+                answer(encrypted, &face, &site, &streams).await;
+            }
+        }
+    }
+}
+
+type Plain = Pin<Box<TimeoutStream<TcpStream>>>;
+
+/// `None`: it came to nothing.
+async fn shake_hands(acceptor: &SslAcceptor, stream: Plain) -> Option<SslStream<Plain>> {
+    let mut stream = SslStream::new(Ssl::new(acceptor.context()).ok()?, stream).ok()?;
+    Pin::new(&mut stream).accept().await.ok()?;
+    Some(stream)
+}
+
+async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, face: &Face, site: &Site, streams: &AtomicBool) {
+    let service = service_fn(async |request| site.answer(face, &request, streams).await);
+    let conversation = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(UNTIL_ASKED)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), service);
+    // Whatever was wrong with it, it is the other one's business.
+    conversation.await.ok();
+}

@@ -1,0 +1,34 @@
+//! The collector as it is watched by HTTP: probes, metrics, who may, and what strangers cannot do.
+
+pub mod access;
+pub mod metrics;
+pub mod page;
+pub mod probes;
+pub mod strangers;
+
+use serde_json::{Value, json};
+
+use crate::support::{Collector, Scene, Watcher};
+
+/// On this machine, wherever there is a place.
+const ANY_PORT: &str = "127.0.0.1:0";
+
+impl Scene<'_> {
+    /// A collector, and one who watches it.
+    fn watched(&self) -> (Collector, Watcher) {
+        self.watched_with(json!({}))
+    }
+
+    /// With more in the section `http`.
+    fn watched_with(&self, more: Value) -> (Collector, Watcher) {
+        let collector = self.collector_with(json!({"http": http(more)}));
+        let watcher = Watcher::of(&collector);
+        (collector, watcher)
+    }
+}
+
+fn http(more: Value) -> Value {
+    let mut http = json!({"listen": ANY_PORT});
+    http.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    http
+}

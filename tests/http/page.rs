@@ -1,0 +1,180 @@
+//! The status page in a real browser.
+
+use lab::{Cluster, Registration};
+use serde_json::{Value, json};
+
+use super::http;
+use crate::support::{Browser, Collector, Scene, Watcher, tests};
+
+tests![;
+    since 5:
+    a_server_that_goes_away_turns_red_on_the_open_page_and_green_again_when_it_is_back,
+    the_page_filters_and_sorts_and_fits_what_it_is_shown_on,
+    names_and_errors_are_text_and_never_markup,
+    a_page_that_is_not_told_any_more_says_so_and_finds_its_way_back,
+];
+
+/// The row of a server, by its name.
+fn row(name: &str) -> String {
+    format!(
+        "[...document.querySelectorAll('#rows tr')].find((row) => row.querySelector('.title').textContent === '{name}')"
+    )
+}
+
+fn word(name: &str) -> String {
+    format!("{}.querySelector('.pill b').textContent", row(name))
+}
+
+/// Red, green and blue of the word.
+fn colour(browser: &Browser, name: &str) -> Vec<f64> {
+    let colour = browser.run(&format!("return getComputedStyle({}.querySelector('.pill')).color", row(name)));
+    let colour = colour.as_str().unwrap().trim_start_matches("rgb(").trim_end_matches(')').to_owned();
+    colour.split(',').map(|part| part.trim().parse().unwrap()).collect()
+}
+
+fn opened(watcher: &Watcher) -> Browser {
+    Browser::at(&format!("http://{}/", watcher.address))
+}
+
+fn a_server_that_goes_away_turns_red_on_the_open_page_and_green_again_when_it_is_back(scene: &Scene) {
+    let own = Cluster::start(scene.generation(), "own-remote").unwrap();
+    own.create_powa_database("powa").unwrap();
+    scene.register_as(Registration { alias: Some("away"), ..Registration::of(&own) });
+    scene.register_as(Registration { alias: Some("there"), ..Registration::of(scene.remote_server()) });
+    let collector = scene.collector_with(json!({"use_server_alias": true, "http": http(json!({}))}));
+    let watcher = Watcher::of(&collector);
+    let browser = opened(&watcher);
+    browser.run("window.as_it_was = true");
+    for name in ["away", "there"] {
+        browser.wait_until(&format!("{} && {} === 'running'", row(name), word(name)));
+        browser.wait_until(&format!("{}.querySelector('.last .value').textContent.endsWith(' s ago')", row(name)));
+    }
+    let summary = "document.getElementById('summary').textContent";
+    assert_eq!(browser.run(&format!("return {summary}")), "2 servers: 2 running");
+    let green = colour(&browser, "away");
+    assert!(green[1] > green[0], "{green:?}");
+
+    own.stop().unwrap();
+    browser.wait_until(&format!("{} === 'failing'", word("away")));
+    browser.wait_until(&format!("{summary} === '2 servers: 1 running, 1 failing'"));
+    browser.wait_until(&format!("{}.querySelector('.error').textContent.includes('remote server')", row("away")));
+    let red = colour(&browser, "away");
+    assert!(red[0] > red[1], "{red:?}");
+    assert_eq!(browser.run(&format!("return {}", word("there"))), "running");
+
+    own.start_again().unwrap();
+    browser.wait_until(&format!("{} === 'running'", word("away")));
+    assert_eq!(colour(&browser, "away"), green);
+    assert_eq!(browser.run("return window.as_it_was"), true, "the page was not loaded again");
+    assert_eq!(browser.complaints(), [""; 0]);
+    let asked =
+        browser.run("return performance.getEntries().map((entry) => entry.name).filter((name) => name.includes(':'))");
+    let asked: Vec<_> = asked.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+    let own_origin = format!("http://{}/", watcher.address);
+    assert!(asked.len() > 3 && asked.iter().all(|name| name.starts_with(&own_origin)), "{asked:?}");
+}
+
+/// The names of the servers that are shown, in their order.
+fn shown(browser: &Browser) -> Vec<String> {
+    let names =
+        "return [...document.querySelectorAll('#rows tr:not([hidden]) .title')].map((title) => title.textContent)";
+    browser.run(names).as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+}
+
+fn the_page_filters_and_sorts_and_fits_what_it_is_shown_on(scene: &Scene) {
+    for alias in ["zebra", "adder"] {
+        scene.register_beside_others(Registration { alias: Some(alias), ..Registration::of(scene.remote_server()) });
+    }
+    let long = format!("mole.{}", "x".repeat(100));
+    scene.register_as(Registration { alias: Some(&long), port: 1, ..Registration::of(scene.remote_server()) });
+    let collector = scene.collector_with(json!({"use_server_alias": true, "http": http(json!({}))}));
+    let browser = opened(&Watcher::of(&collector));
+    browser.wait_until("document.querySelectorAll('tr[data-state=running]').length === 2");
+    browser.wait_until("document.querySelectorAll('tr[data-state=failing]').length === 1");
+    // The worst first.
+    browser.wait_until("document.querySelector('#rows tr').dataset.state === 'failing'");
+    let all = [long.as_str(), "adder", "zebra"];
+    assert_eq!(shown(&browser), all);
+    let sort = |key: &str| browser.run(&format!("document.querySelector('th[data-key={key}] button').click()"));
+    let sorted = |key: &str| browser.run(&format!("return document.querySelector('th[data-key={key}]').ariaSort"));
+    sort("name");
+    assert_eq!(
+        (shown(&browser), sorted("name")),
+        (vec!["adder".into(), long.clone(), "zebra".into()], json!("ascending"))
+    );
+    sort("name");
+    assert_eq!(
+        (shown(&browser), sorted("name")),
+        (vec!["zebra".into(), long.clone(), "adder".into()], json!("descending"))
+    );
+    assert_eq!(sorted("state"), Value::Null);
+
+    let filter = |text: &str| {
+        browser.run(&format!(
+            "const box = document.getElementById('text'); box.value = '{text}'; \
+                              box.dispatchEvent(new Event('input'))"
+        ))
+    };
+    filter("EBR");
+    assert_eq!(shown(&browser), ["zebra"]);
+    filter("could not connect");
+    assert_eq!(shown(&browser), [long.as_str()]);
+    filter("nobody");
+    assert_eq!(shown(&browser), [""; 0]);
+    assert_eq!(browser.run("return document.getElementById('nothing').hidden"), false);
+    filter("");
+    let choose = |state: &str| browser.run(&format!("document.querySelector('.chip[data-state={state}]').click()"));
+    choose("running");
+    assert_eq!(shown(&browser), ["zebra", "adder"]);
+    choose("running");
+    assert_eq!(shown(&browser).len(), 3);
+
+    // Whatever is shown, it is as wide as a phone.
+    for (width, scheme) in [(375, "light"), (375, "dark"), (320, "light"), (1280, "dark")] {
+        browser.size(width, 812);
+        browser.prefer(scheme);
+        let sizes = browser.run("return [document.documentElement.scrollWidth, innerWidth]");
+        assert_eq!(sizes, json!([width, width]), "{scheme}");
+    }
+    let ground = || browser.run("return getComputedStyle(document.documentElement).backgroundColor");
+    let dark = ground();
+    browser.prefer("light");
+    let light = ground();
+    assert_eq!((dark, light.clone()), (json!("rgb(16, 20, 26)"), json!("rgb(244, 246, 249)")));
+    // What the button says goes before what the system prefers, and is kept.
+    browser.run("document.getElementById('theme').click(); document.getElementById('theme').click()");
+    assert_eq!(ground(), "rgb(16, 20, 26)");
+    browser.run("location.reload()");
+    browser.wait_until("document.querySelectorAll('#rows tr').length === 3");
+    assert_eq!(ground(), "rgb(16, 20, 26)");
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+fn names_and_errors_are_text_and_never_markup(scene: &Scene) {
+    let name = "<img src=x onerror=window.taken=1>";
+    scene.register_as(Registration { alias: Some(name), port: 1, ..Registration::of(scene.remote_server()) });
+    let collector = scene.collector_with(json!({"use_server_alias": true, "http": http(json!({}))}));
+    let browser = opened(&Watcher::of(&collector));
+    browser.wait_until("document.querySelectorAll('tr[data-state=failing]').length === 1");
+    assert_eq!(shown(&browser), [name]);
+    assert_eq!(browser.run("return [window.taken === undefined, document.images.length]"), json!([true, 1]));
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+fn a_page_that_is_not_told_any_more_says_so_and_finds_its_way_back(scene: &Scene) {
+    scene.register_as(Registration { alias: Some("there"), ..Registration::of(scene.remote_server()) });
+    let (collector, watcher) = scene.watched();
+    let browser = opened(&watcher);
+    browser.wait_until("document.querySelectorAll('tr[data-state=running]').length === 1");
+    assert_eq!(browser.run("return document.getElementById('banner').hidden"), true);
+    collector.stop();
+    browser.wait_until("document.body.classList.contains('stale')");
+    let banner = browser.run("return document.getElementById('banner').textContent");
+    assert!(banner.as_str().unwrap().starts_with("The collector has not been heard since "), "{banner}");
+    assert_eq!(browser.run("return document.getElementById('live-word').textContent"), "reconnecting");
+    let again = Collector::start(&scene.config(json!({"http": {"listen": watcher.address}})));
+    browser.wait_until("!document.body.classList.contains('stale')");
+    browser.wait_until("document.querySelectorAll('tr[data-state=running]').length === 1");
+    assert_eq!(browser.run("return document.getElementById('banner').hidden"), true);
+    again.stop();
+}

@@ -1,0 +1,48 @@
+//! `powa-collector check`, run to its end, and what it tells.
+
+use serde_json::{Value, json};
+
+use super::{Scene, assert_no_secret, output, program};
+
+/// What a check has told.
+pub struct Told {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+pub fn check(scene: &Scene, config: Value, arguments: &[&str]) -> Told {
+    let mut command = program();
+    command.arg("check").arg("--config").arg(scene.config(config)).args(arguments);
+    let output = output(&command);
+    let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert_no_secret("what is told", [out.as_str(), err.as_str()]);
+    Told { code: output.status.code().unwrap(), out, err }
+}
+
+pub fn check_json(scene: &Scene, config: Value, arguments: &[&str]) -> (i32, Value) {
+    let told = check(scene, config, &[arguments, &["--json"]].concat());
+    let object = serde_json::from_str(&told.out).unwrap_or_else(|error| panic!("{error}: {}{}", told.out, told.err));
+    (told.code, object)
+}
+
+/// The server with that id.
+pub fn server(told: &Value, id: i32) -> &Value {
+    told["servers"].as_array().unwrap().iter().find(|server| server["id"] == id).unwrap_or_else(|| panic!("{told:#}"))
+}
+
+/// Those that are not well, and not left out because of one that is not.
+pub fn complaints(subject: &Value) -> Vec<&Value> {
+    let is_one = |finding: &&Value| ["wrong", "warning"].contains(&finding["mark"].as_str().unwrap());
+    subject["findings"].as_array().unwrap().iter().filter(is_one).collect()
+}
+
+/// What is to be done at a place.
+pub fn cures<'a>(subject: &'a Value, place: &str) -> Vec<&'a str> {
+    let all = complaints(subject).into_iter().flat_map(|finding| finding["cures"].as_array().unwrap());
+    all.filter(|cure| cure["where"] == place).map(|cure| cure["text"].as_str().unwrap()).collect()
+}
+
+pub fn assert_well(told: &(i32, Value)) {
+    assert_eq!((told.0, &told.1["result"]), (0, &json!("well")), "{:#}", told.1);
+}
