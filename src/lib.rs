@@ -9,8 +9,9 @@ pub mod settings;
 pub mod signals;
 pub mod telemetry;
 
-pub mod control;
 pub mod http;
+
+pub mod control;
 pub mod supervisor;
 pub mod upkeep;
 pub mod worker;
