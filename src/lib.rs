@@ -11,8 +11,9 @@ pub mod signals;
 pub mod telemetry;
 
 pub mod check;
-pub mod control;
 pub mod http;
+
+pub mod control;
 pub mod supervisor;
 pub mod upkeep;
 pub mod worker;

@@ -59,12 +59,12 @@ struct Shown {
 
 impl Events {
     pub(super) fn new() -> Self {
-        let known = Known {
-            servers: BTreeMap::new(),
-            history: History::default(),
-            listeners: broadcast::channel(WAITING_EVENTS).0,
-        };
-        Self { places: Arc::new(Semaphore::new(MOST_LISTENERS)), known: Mutex::new(known) }
+        Self { places: Arc::new(Semaphore::new(MOST_LISTENERS)), known: Mutex::default() }
+    }
+
+    /// As if nobody had ever listened.
+    pub(super) fn forget(&self) {
+        *self.known() = Known::default();
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -110,6 +110,13 @@ impl Events {
                 }
             }
         }
+    }
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        let (listeners, _) = broadcast::channel(WAITING_EVENTS);
+        Self { servers: BTreeMap::new(), history: History::default(), listeners }
     }
 }
 

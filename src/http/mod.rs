@@ -15,9 +15,11 @@ mod state;
 mod tls;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use prepared::{Error, Files, Prepared};
@@ -26,6 +28,9 @@ use crate::control::Call;
 use crate::metrics::Metrics;
 use prepared::Face;
 use routes::Site;
+
+/// One that failed may do so again: that must not be all there is to do.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// The task that serves, while the configuration names an address.
 pub struct Server {
@@ -52,6 +57,7 @@ impl Server {
         if listen.is_none() {
             if before.is_some() {
                 tracing::info!("nobody is served by HTTP any more");
+                self.site.events.forget();
             }
             return;
         }
@@ -70,12 +76,16 @@ impl Server {
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, encrypted = face.is_encrypted(), tokens = face.takes_tokens(), "serving HTTP");
         }
-        self.begin(listener, Arc::new(face));
+        self.begin(listener, Arc::new(face), Duration::ZERO);
     }
 
-    fn begin(&mut self, listener: Arc<TcpListener>, face: Arc<Face>) {
+    fn begin(&mut self, listener: Arc<TcpListener>, face: Arc<Face>, pause: Duration) {
         let serve = server::serve(Arc::clone(&listener), Arc::clone(&face), Arc::clone(&self.site));
-        let task = AbortOnDropHandle::new(tokio::spawn(serve));
+        let task = tokio::spawn(async move {
+            sleep(pause).await;
+            serve.await;
+        });
+        let task = AbortOnDropHandle::new(task);
         self.serving = Some(Serving { listener, face, task });
     }
 
@@ -86,7 +96,7 @@ impl Server {
             tracing::error!(%error, "the task that serves HTTP failed");
         }
         if let Some(Serving { listener, face, .. }) = self.serving.take() {
-            self.begin(listener, face);
+            self.begin(listener, face, AFTER_FAILURE);
         }
     }
 
