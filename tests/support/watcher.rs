@@ -32,8 +32,9 @@ impl Watcher {
     pub fn of(collector: &Collector) -> Self {
         collector.wait_to_say("serving HTTP");
         let line = collector.said("serving HTTP").pop().unwrap();
-        let (_, address) = line.split_once("address=").unwrap();
-        let address = address.split_whitespace().next().unwrap();
+        let (_, url) = line.split_once("url=").unwrap();
+        let (_, address) = url.split_whitespace().next().unwrap().split_once("://").unwrap();
+        let address = address.trim_end_matches('/');
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             // One that the environment names would not know this machine's 127.0.0.1.

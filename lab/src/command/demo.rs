@@ -41,6 +41,8 @@ pub fn demo(generation: &Generation, collector: &Path, seconds: Option<Duration>
     let content = serde_json::json!({
         "repository": { "dsn": fleet.repository_dsn() },
         "use_server_alias": true,
+        // Wherever there is a place; it says where.
+        "http": { "listen": "127.0.0.1:0" },
     });
     std::fs::write(&configuration, format!("{content:#}\n")).context("writing the collector's configuration")?;
 
@@ -48,6 +50,7 @@ pub fn demo(generation: &Generation, collector: &Path, seconds: Option<Duration>
     fleet.describe();
     println!("\nThe remote servers are busy, and registered with a snapshot every 5 s. To look for yourself:");
     println!("    psql {}", fleet.repository_dsn());
+    println!("and in a browser, at the address that the collector says first.");
     println!("\n{} -c {}", collector.display(), configuration.display());
     match seconds {
         Some(seconds) => println!("ends in {} s, or with Ctrl-C:\n", seconds.as_secs()),
