@@ -74,7 +74,8 @@ impl Server {
         drop(before);
         face.warn();
         if let Ok(address) = listener.local_addr() {
-            tracing::info!(%address, encrypted = face.is_encrypted(), tokens = face.takes_tokens(), "serving HTTP");
+            let scheme = if face.is_encrypted() { "https" } else { "http" };
+            tracing::info!(url = %format_args!("{scheme}://{address}/"), tokens = face.takes_tokens(), "serving HTTP");
         }
         self.begin(listener, Arc::new(face), Duration::ZERO);
     }

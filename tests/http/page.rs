@@ -65,6 +65,12 @@ fn a_server_that_goes_away_turns_red_on_the_open_page_and_green_again_when_it_is
     own.start_again().unwrap();
     browser.wait_until(&format!("{} === 'running'", word("away")));
     assert_eq!(colour(&browser, "away"), green);
+    // A point comes every half a minute; what it is about is told to those who do not see it, too.
+    for (chart, what) in [("took", "Took: "), ("last", "Age of the last snapshot: ")] {
+        browser.wait_until(&format!("{}.querySelector('.{chart} .line').getAttribute('d')", row("there")));
+        let told = browser.run(&format!("return {}.querySelector('.{chart} title').textContent", row("there")));
+        assert!(told.as_str().is_some_and(|told| told.starts_with(what) && told.contains(" to ")), "{told}");
+    }
     assert_eq!(browser.run("return window.as_it_was"), true, "the page was not loaded again");
     assert_eq!(browser.complaints(), [""; 0]);
     let asked =

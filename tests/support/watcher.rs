@@ -36,8 +36,9 @@ impl Watcher {
     /// One who watches where it said so for this time.
     pub fn of_time(time: usize, collector: &Collector) -> Self {
         let line = wait_for("HTTP to be served", || collector.said("serving HTTP").into_iter().nth(time - 1));
-        let (_, address) = line.split_once("address=").unwrap();
-        let address = address.split_whitespace().next().unwrap();
+        let (_, url) = line.split_once("url=").unwrap();
+        let (_, address) = url.split_whitespace().next().unwrap().split_once("://").unwrap();
+        let address = address.trim_end_matches('/');
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             // One that the environment names would not know this machine's 127.0.0.1.

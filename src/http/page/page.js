@@ -5,7 +5,7 @@
 const STATES = ["failing", "overdue", "incomplete", "starting", "running", "stopping"];
 // Those that are not shown as a choice while there are none.
 const SELDOM = ["starting", "stopping"];
-const SVG_WIDTH = 120, SVG_HEIGHT = 28, MOST_POINTS = 120;
+const SVG_WIDTH = 120, SVG_HEIGHT = 28, MOST_POINTS = 120, FEW_POINTS = 10;
 const SILENCE = 6000, RETRY = 4000;
 const STATUS_IS_FINE = "running";
 
@@ -171,11 +171,11 @@ const seen = new IntersectionObserver((entries) => {
   }
 }, { rootMargin: "200px" });
 
-// The newest is on the right; where nothing is known, the line is broken.
+// The newest is on the right; where nothing is known, the line is broken. Few points are drawn wide, many narrow.
 function chart(svg, values, what, word) {
   const known = values.filter((value) => value !== null);
   const most = Math.max(1, ...known);
-  const step = SVG_WIDTH / (MOST_POINTS - 1);
+  const step = SVG_WIDTH / Math.max(FEW_POINTS, values.length - 1);
   const left = SVG_WIDTH - (values.length - 1) * step;
   let line = "", area = "", begun = null, x = left;
   const end = (at) => {
@@ -190,6 +190,8 @@ function chart(svg, values, what, word) {
     if (begun === null) begun = x;
     line += to;
     area += to;
+    // A point by itself is a dot.
+    if (index + 1 === values.length) line += "h.01";
   });
   end(x);
   mark(svg.querySelector(".line"), "d", line);
