@@ -108,7 +108,7 @@ fn a_server_that_is_added_is_collected_at_once_and_changed_and_removed(scene: &S
     let said = done(scene, &["disable", "1"]);
     assert!(said.contains("is disabled") && said.contains("every 5 s") && said.contains(RELOADED), "{said}");
     assert_eq!(scene.ask("WORKERS_STATUS", ""), "WORKERS_STATUS OK {}");
-    assert_eq!(listed(scene)[0]["is_active"], json!(false));
+    assert_eq!(listed(scene)[0]["active"], json!(false));
     let history = "select count(*) from powa_statements where srvid = 1";
     assert!(scene.count(history) > 0);
     let said = done(scene, &["enable", "1"]);
@@ -145,13 +145,13 @@ fn a_server_is_listed_for_people_and_for_programs(scene: &Scene) {
     done(scene, &["add", "--host", "db2.example", "--no-password", "--retention", "1 month"]);
     let expected = json!([
         {
-            "id": 1, "alias": "first", "host": "127.0.0.1", "port": scene.remote_server().port(), "user": "postgres",
-            "has_password": false, "database": "powa", "is_active": true, "frequency": 5, "coalesce": 100,
+            "id": 1, "alias": "first", "host": "127.0.0.1", "address": format!("127.0.0.1:{}", scene.remote_server().port()), "port": scene.remote_server().port(), "user": "postgres",
+            "has_password": false, "database": "powa", "active": true, "frequency": 5, "coalesce": 100,
             "retention": "1 day", "allow_ui_connection": true, "postgresql": null, "extensions": ["pg_stat_statements"],
         },
         {
-            "id": 2, "alias": null, "host": "db2.example", "port": 5432, "user": "powa",
-            "has_password": false, "database": "powa", "is_active": true, "frequency": 300, "coalesce": 100,
+            "id": 2, "alias": null, "host": "db2.example", "address": "db2.example:5432", "port": 5432, "user": "powa",
+            "has_password": false, "database": "powa", "active": true, "frequency": 300, "coalesce": 100,
             "retention": "1 mon", "allow_ui_connection": true, "postgresql": null, "extensions": ["pg_stat_statements"],
         },
     ]);
@@ -309,7 +309,7 @@ fn nothing_is_removed_that_was_not_meant(scene: &Scene) {
     let (status, screen) = terminal.end();
     assert!(status.code() == Some(1) && screen.contains("nothing was removed"), "{screen}");
     let server = &listed(scene)[0];
-    assert_eq!((&server["alias"], &server["is_active"]), (&json!("first"), &json!(true)));
+    assert_eq!((&server["alias"], &server["active"]), (&json!("first"), &json!(true)));
     let mut terminal = Terminal::run(&servers(scene, &["remove", "1"]), 80);
     terminal.answer("deletes all that was ever collected from it", "first");
     let (status, screen) = terminal.end();
@@ -349,7 +349,7 @@ fn what_cannot_be_removed_in_time_is_disabled_and_whole(scene: &Scene) {
     );
     client.batch_execute("commit").unwrap();
     let server = &listed(scene)[0];
-    assert_eq!((&server["is_active"], &server["extensions"]), (&json!(false), &json!(["pg_stat_statements"])));
+    assert_eq!((&server["active"], &server["extensions"]), (&json!(false), &json!(["pg_stat_statements"])));
     done(scene, &["remove", "1", "--yes"]);
 }
 

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use crate::one_line::on_one_line;
 use crate::postgres::RegisteredServer;
 use crate::spelling;
 
@@ -20,7 +21,7 @@ pub(super) enum NotFound {
 
 fn likely(nearest: Option<&str>) -> String {
     match nearest {
-        Some(nearest) => format!("; did you mean \"{nearest}\"?"),
+        Some(nearest) => format!("; did you mean \"{}\"?", on_one_line(nearest)),
         None => "; \"powa-collector servers list\" shows those that are".into(),
     }
 }

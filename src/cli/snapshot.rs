@@ -25,7 +25,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 /// without some of its datasources, which are named.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Its id, its alias or host:port.
+    /// Id, alias or host:port of the server
     server: ServerName,
 
     /// Wait until the snapshot is stored, and tell what is in it.

@@ -28,7 +28,7 @@ impl Telemetry {
 
     /// Begins to log what whoever types a command has to know: warnings and errors, without the time. To be called once.
     pub fn quietly() {
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(OTHERS));
         tracing_subscriber::registry().with(filter).with(Form::Untimed.log()).init();
         std::panic::set_hook(Box::new(log_panic));
     }
@@ -39,16 +39,17 @@ impl Telemetry {
     }
 }
 
+/// What is heard of others where nobody asks for more.
+const OTHERS: &str = "warn,deadpool=error,deadpool_postgres=error";
+
 /// A panic is a line of the log like any other, in the span of the server that it happened for.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string);
     tracing::error!(place, "bug: {}", panic.payload_as_str().unwrap_or("a panic without a message"));
 }
 
-/// `RUST_LOG` goes before the configuration. The drivers are left out: at their most verbose they log the values of
-/// parameters.
+/// `RUST_LOG` goes before the configuration. What the driver logs is never heard: it has the values of parameters in it.
 fn filter(debug: bool) -> EnvFilter {
     let own = if debug { "powa_collector=debug" } else { "powa_collector=info" };
-    EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new(format!("warn,deadpool=error,deadpool_postgres=error,{own}")))
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("{OTHERS},{own}")))
 }

@@ -50,23 +50,9 @@ pub(super) fn bounded(program: &Command, starter: &str, arguments: &[&str]) -> C
 /// A running collector. It is ended with the test.
 pub struct Collector {
     child: Mutex<Child>,
-    log: Arc<Mutex<Log>>,
+    log: Arc<Mutex<Vec<String>>>,
     /// Ends with the log.
     reader: Mutex<Option<JoinHandle<()>>>,
-}
-
-#[derive(Default)]
-struct Log {
-    own: Vec<String>,
-    /// What its drivers say at the most verbose level, which repeats what it says itself.
-    drivers: Vec<String>,
-}
-
-impl Log {
-    fn push(&mut self, line: String) {
-        let is_of_driver = [" TRACE ", "executing statement", "preparing query"].iter().any(|mark| line.contains(mark));
-        if is_of_driver { self.drivers.push(line) } else { self.own.push(line) }
-    }
 }
 
 impl Collector {
@@ -81,7 +67,7 @@ impl Collector {
         let mut command = bounded(&program, "setpriv", &["--pdeathsig", "KILL"]);
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let log = Arc::<Mutex<Log>>::default();
+        let log = Arc::<Mutex<Vec<String>>>::default();
         let written = Arc::clone(&log);
         let read = move || lines.map_while(Result::ok).for_each(|line| written.lock().unwrap().push(line));
         let reader = Mutex::new(Some(std::thread::spawn(read)));
@@ -113,14 +99,9 @@ impl Collector {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// How many lines there are of its drivers: none, unless it is most verbose.
-    pub fn lines_of_drivers(&self) -> usize {
-        self.log.lock().unwrap().drivers.len()
-    }
-
-    /// All lines so far, but for the drivers'.
+    /// All lines so far.
     pub fn log(&self) -> Vec<String> {
-        self.log.lock().unwrap().own.clone()
+        self.log.lock().unwrap().clone()
     }
 
     /// The lines so far that hold a text.
@@ -179,8 +160,8 @@ impl Drop for Collector {
         self.read_to_the_end();
         let log = self.log.lock().unwrap();
         if std::thread::panicking() {
-            eprintln!("the collector's log:\n{}", log.own.join("\n"));
+            eprintln!("the collector's log:\n{}", log.join("\n"));
         }
-        assert_no_secret("the log", log.own.iter().chain(&log.drivers).map(String::as_str));
+        assert_no_secret("the log", log.iter().map(String::as_str));
     }
 }

@@ -15,18 +15,18 @@ pub(super) const FREQUENCY: i32 = 300;
 /// PoWA does not keep the frequency of a server that is disabled, so it has to be given, if it is another one.
 #[derive(Debug, clap::Args)]
 pub(super) struct EnableArguments {
-    /// The server: its id, alias, or HOST:PORT
+    /// Id, alias or host:port of the server
     #[arg(value_name = "SERVER")]
     server: ServerName,
-    /// Seconds from one snapshot to the next, 5 or more
-    #[arg(long, value_name = "SECONDS", default_value_t = FREQUENCY, value_parser = clap::value_parser!(i32).range(5..))]
-    frequency: i32,
+    /// Seconds from one snapshot to the next, 5 or more [default: 300]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i32).range(5..))]
+    frequency: Option<i32>,
 }
 
 /// Collects no longer from a server, and keeps its history.
 #[derive(Debug, clap::Args)]
 pub(super) struct DisableArguments {
-    /// The server: its id, alias, or HOST:PORT
+    /// Id, alias or host:port of the server
     #[arg(value_name = "SERVER")]
     server: ServerName,
 }
@@ -34,9 +34,15 @@ pub(super) struct DisableArguments {
 impl EnableArguments {
     pub(super) async fn run(self, tools: &Tools) -> Result<(), Failure> {
         let server = find(&tools.repository, &self.server).await?;
-        let changes = Changes { frequency: Some(self.frequency), ..Changes::default() };
+        if server.is_active() && self.frequency.is_none() {
+            let name = called(&server);
+            output::print(&format!("{name} is enabled already: a snapshot every {} s\n", server.frequency))?;
+            return Ok(());
+        }
+        let frequency = self.frequency.unwrap_or(FREQUENCY);
+        let changes = Changes { frequency: Some(frequency), ..Changes::default() };
         tools.repository.configure(server.id, &changes).await?;
-        output::print(&format!("{} is enabled: a snapshot every {} s\n", called(&server), self.frequency))?;
+        output::print(&format!("{} is enabled: a snapshot every {} s\n", called(&server), frequency))?;
         output::print(&format!("{}\n", tell_daemon(tools).await))?;
         Ok(())
     }

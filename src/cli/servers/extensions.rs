@@ -15,7 +15,7 @@ use crate::postgres::Tracked;
 /// With PoWA 5, NAME may also be a module, or a database module.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The server: its id, alias, or HOST:PORT
+    /// Id, alias or host:port of the server
     #[arg(value_name = "SERVER")]
     server: ServerName,
     /// Extension to collect from; may be given several times

@@ -78,12 +78,13 @@ fn object(server: &RegisteredServer, tracked: &AllTracked) -> Value {
     json!({
         "id": server.id.get(),
         "alias": server.alias,
+        "address": server.address(),
         "host": server.host,
         "port": server.port,
         "user": server.user,
         "has_password": server.has_password,
         "database": server.dbname,
-        "is_active": server.is_active(),
+        "active": server.is_active(),
         "frequency": server.is_active().then_some(server.frequency),
         "coalesce": server.coalesce,
         "retention": server.retention,
@@ -147,14 +148,14 @@ ID  ALIAS   ADDRESS        USER  DATABASE  FREQUENCY  RETENTION  EXTENSIONS
     fn a_server_is_an_object() {
         let (servers, tracked) = fleet();
         let expected = json!({
-            "id": 1, "alias": "ma\nin", "host": "10.0.0.1", "port": 5432, "user": "powa", "has_password": true,
-            "database": "powa", "is_active": true, "frequency": 330, "coalesce": 100, "retention": "1 mon",
+            "id": 1, "alias": "ma\nin", "address": "10.0.0.1:5432", "host": "10.0.0.1", "port": 5432, "user": "powa", "has_password": true,
+            "database": "powa", "active": true, "frequency": 330, "coalesce": 100, "retention": "1 mon",
             "allow_ui_connection": true, "postgresql": "17.5", "extensions": ["pg_qualstats", "pg_stat_statements"],
         });
         assert_eq!(object(&servers[0], &tracked), expected);
         let second = object(&servers[1], &tracked);
         assert_eq!(
-            (&second["frequency"], &second["is_active"], &second["alias"]),
+            (&second["frequency"], &second["active"], &second["alias"]),
             (&json!(null), &json!(false), &json!(null))
         );
     }

@@ -17,7 +17,6 @@ use std::process::ExitCode;
 use super::one_shot::{self, Ended, Tools};
 use super::server_name::{NotFound, ServerName};
 use crate::config::Location;
-use crate::one_line::on_one_line;
 use crate::postgres::{self, RegisteredServer, Repository};
 
 /// What may be typed after `servers`.
@@ -95,5 +94,5 @@ async fn find(repository: &Repository, name: &ServerName) -> Result<RegisteredSe
 
 /// What a server is called in a line of ours.
 fn called(server: &RegisteredServer) -> String {
-    format!("server {}, {}", server.id, on_one_line(&server.to_string()))
+    format!("server {}, {server}", server.id)
 }

@@ -14,7 +14,7 @@ use crate::postgres::RegisteredServer;
 /// Removes a server and deletes its history for good.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The server: its id, alias, or HOST:PORT
+    /// Id, alias or host:port of the server
     #[arg(value_name = "SERVER")]
     server: ServerName,
     /// Do not ask

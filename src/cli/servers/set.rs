@@ -16,7 +16,7 @@ use crate::secret::Secret;
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "powa-collector servers set <SERVER> <OPTIONS>")]
 pub(super) struct Arguments {
-    /// The server: its id, alias, or HOST:PORT
+    /// Id, alias or host:port of the server
     #[arg(value_name = "SERVER")]
     server: ServerName,
     #[command(flatten)]

@@ -1,5 +1,6 @@
 //! Is the address or the alias of a server taken by another one? Pure.
 
+use crate::one_line::on_one_line;
 use crate::postgres::RegisteredServer;
 use crate::server::ServerId;
 
@@ -8,7 +9,7 @@ use crate::server::ServerId;
 pub(super) enum Taken {
     #[error("{address} is registered already, as server {by}; \"powa-collector servers set {by}\" changes it")]
     Address { address: String, by: ServerId },
-    #[error("the alias \"{alias}\" is that of server {by}, {address}, already")]
+    #[error("the name \"{alias}\" is that of server {by}, {address}, already")]
     Alias { alias: String, by: ServerId, address: String },
 }
 
@@ -25,12 +26,19 @@ pub(super) fn is_free(
     let mut others = servers.iter().filter(|server| Some(server.id) != itself);
     let taken = others.clone().find(|server| server.host == host && server.port == i32::from(port));
     if let Some(by) = taken {
-        return Err(Taken::Address { address: by.address(), by: by.id });
+        return Err(Taken::Address { address: on_one_line(&by.address()).into_owned(), by: by.id });
     }
-    match others.find(|server| alias.is_some() && server.alias.as_deref() == alias) {
-        Some(by) => Err(Taken::Alias { alias: alias.unwrap_or_default().into(), by: by.id, address: by.address() }),
-        None => Ok(()),
-    }
+    // Whoever is named in one way is not to be taken for another, who is named so in another way.
+    let own_address = format!("{host}:{port}");
+    let ambiguous = |other: &&RegisteredServer| {
+        let is_called = |name: &str| other.alias.as_deref() == Some(name);
+        alias.is_some_and(|alias| is_called(alias) || other.address() == alias || other.host == alias)
+            || is_called(&own_address)
+    };
+    let Some(by) = others.find(ambiguous) else { return Ok(()) };
+    let name = if by.alias.as_deref() == Some(&own_address) { &own_address } else { alias.unwrap_or_default() };
+    let address = on_one_line(&by.address()).into_owned();
+    Err(Taken::Alias { alias: on_one_line(name).into_owned(), by: by.id, address })
 }
 
 #[cfg(test)]
@@ -67,7 +75,12 @@ mod tests {
         assert!(address.starts_with("db2:5432 is registered already, as server 2"), "{address}");
         assert_eq!(
             taken(("db2", 5432), Some("main"), 2).unwrap_err(),
-            "the alias \"main\" is that of server 1, db1:5432, already"
+            "the name \"main\" is that of server 1, db1:5432, already"
         );
+        for alias in ["db1:5432", "db1"] {
+            assert!(taken(("db3", 5432), Some(alias), 0).is_err(), "{alias} is an address");
+        }
+        let servers = [server(1, "db1", Some("db9:5432"))];
+        assert!(is_free(&servers, ("db9", 5432), None, None).is_err(), "an address that is an alias");
     }
 }

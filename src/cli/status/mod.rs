@@ -27,7 +27,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 /// shown nevertheless, and the exit code is 1.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Ids, aliases or host:port; without any, all servers.
+    /// Ids, aliases or host:port of servers; without any, all
     #[arg(value_name = "SERVER")]
     servers: Vec<ServerName>,
 

@@ -36,6 +36,7 @@ struct Line {
     id: i32,
     address: String,
     alias: Option<String>,
+    active: bool,
     /// The collector's word for it, or one of [`OFF`], [`UNKNOWN`], [`NOT_COLLECTED`].
     state: String,
     phase: Option<String>,
@@ -131,6 +132,7 @@ impl Line {
             id: server.id.get(),
             address: server.address(),
             alias: server.alias.clone(),
+            active: server.is_active(),
             state: state.into(),
             phase: detail.map(|detail| detail.phase.clone()),
             frequency: u64::try_from(server.frequency).ok(),

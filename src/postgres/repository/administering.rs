@@ -46,11 +46,6 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Whether everything stays as it is.
-    pub fn is_empty(&self) -> bool {
-        self.settings().is_empty() && self.password.is_none() && self.coalesce.is_none()
-    }
-
     /// What `powa_configure_server()` takes. Not the password: the function makes SQL of what it gets, which PostgreSQL
     /// quotes in its log when something is wrong with it. And it does not know of `powa_coalesce`.
     fn settings(&self) -> Map<String, Value> {
@@ -200,7 +195,8 @@ impl Repository {
             conversation.query(include_str!("../../../sql/repository/log_no_values.sql"), &[]).await?;
             let done = work(&conversation).await;
             let end = if done.is_ok() { "commit" } else { "rollback" };
-            let ended = client.batch_execute(end).await.map_err(failed);
+            let unknown = "learn whether that is done: \"powa-collector servers list\" may tell";
+            let ended = client.batch_execute(end).await.map_err(|error| Error::new(Side::Repository, unknown, error));
             if ended.is_ok() {
                 conversation.end_work();
             }
@@ -259,7 +255,7 @@ mod tests {
 
     #[test]
     fn what_is_not_mentioned_is_not_changed() {
-        assert!(Changes::default().is_empty());
+        assert!(Changes::default().settings().is_empty());
         let changes = Changes { port: Some(5433), alias: Some(None), ..Changes::default() };
         assert_eq!(Value::from(changes.settings()), serde_json::json!({"port": 5433, "alias": null}));
     }
@@ -268,7 +264,7 @@ mod tests {
     fn no_password_is_among_what_becomes_sql() {
         let password = Some(Some(Secret::new("s3cret".into())));
         let changes = Changes { password, coalesce: Some(10), ..Changes::default() };
-        assert!(changes.settings().is_empty() && !changes.is_empty());
+        assert!(changes.settings().is_empty());
         assert!(!format!("{changes:?}").contains("s3cret"));
     }
 }

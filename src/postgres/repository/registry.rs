@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio_postgres::Row;
 
 use super::Repository;
+use crate::one_line::on_one_line;
 use crate::postgres::{Error, Side};
 use crate::server::ServerId;
 
@@ -45,12 +46,12 @@ impl RegisteredServer {
     }
 }
 
-/// The alias if there is one, and `host:port`.
+/// The alias if there is one, and `host:port`: on one line, whatever is in them.
 impl fmt::Display for RegisteredServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.alias {
-            Some(alias) => write!(f, "{alias} ({}:{})", self.host, self.port),
-            None => write!(f, "{}:{}", self.host, self.port),
+            Some(alias) => write!(f, "{} ({})", on_one_line(alias), on_one_line(&self.address())),
+            None => f.write_str(&on_one_line(&self.address())),
         }
     }
 }

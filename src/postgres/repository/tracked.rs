@@ -57,10 +57,10 @@ impl Repository {
 }
 
 async fn read(conversation: &Conversation) -> Result<BTreeMap<ServerId, Vec<Tracked>>, Error> {
-    let sql = if conversation.powa()?.has_modules() {
-        include_str!("../../../sql/repository/tracked_powa5.sql")
-    } else {
-        include_str!("../../../sql/repository/tracked_powa4.sql")
+    let sql = match conversation.powa()? {
+        powa if powa.has_modules() => include_str!("../../../sql/repository/tracked_powa5.sql"),
+        powa if powa.is_4_0() => include_str!("../../../sql/repository/tracked_powa4_0.sql"),
+        _ => include_str!("../../../sql/repository/tracked_powa4.sql"),
     };
     let unreadable = |error| Error::new(Side::Repository, conversation.doing, error);
     let mut tracked = BTreeMap::<_, Vec<_>>::new();
