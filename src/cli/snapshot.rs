@@ -15,6 +15,7 @@ use crate::config::Location;
 use crate::control::asking::{Asker, Unanswered};
 use crate::control::detail::{Detail, Taken};
 use crate::postgres::RegisteredServer;
+use crate::server::ServerId;
 
 /// How often the daemon is asked whether the snapshot is there.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
@@ -38,6 +39,8 @@ pub(super) struct Arguments {
 enum Ended {
     #[error("{0}: {1}")]
     Failed(String, String),
+    #[error("{0} is disabled: \"powa-collector servers enable {1}\" has it collected from again")]
+    Disabled(String, ServerId),
     #[error("{0} is not collected from: \"powa-collector reload\", or the collector's log, may tell why")]
     Unserved(String),
     #[error("the worker of {0} was started anew meanwhile: the collector's log tells why")]
@@ -49,6 +52,9 @@ impl Arguments {
         one_shot::run("snapshot", location, async |tools| {
             let servers = tools.repository.registered_servers().await.map_err(one_shot::InFull::from)?;
             let server = self.server.find(&servers)?;
+            if !server.is_active() {
+                return Err(Ended::Disabled(server.to_string(), server.id).into());
+            }
             let mut asker = tools.asker().await?;
             let before = if self.wait { Some(detail(&mut asker, server).await?) } else { None };
             let answer = asker.force_snapshot(server.id).await?;

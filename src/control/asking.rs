@@ -24,8 +24,8 @@ pub enum Unanswered {
     #[error("{name} is connected to the repository, and does not answer within {} s; its log tells more", .patience.as_secs())]
     Silent { name: String, patience: Duration },
     #[error(
-        "the collector refuses: permission denied; the role in \"repository.dsn\" has to be a member of pg_signal_backend, or of a role \
-         that PoWA 5 lists in powa_roles for it"
+        "the collector refuses: permission denied; grant pg_signal_backend to the role in \"repository.dsn\", or run the \
+         command as a role that has it, by POWA_COLLECTOR__REPOSITORY__DSN='...'"
     )]
     Denied,
     #[error("the collector refuses: {0}")]

@@ -133,6 +133,19 @@ mod tests {
         assert!(!tokens.admit(&twice));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_are_admitted_or_do_any_harm(bytes: Vec<u8>, base64 in "[A-Za-z0-9+/=]{0,40}", file: Vec<u8>) {
+            let tokens = Tokens::parse(FILE.as_bytes()).unwrap();
+            for value in [bytes, format!("Basic {base64}").into_bytes(), format!("Bearer {base64}").into_bytes()] {
+                let Ok(value) = hyper::header::HeaderValue::from_bytes(&value) else { continue };
+                let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+                assert!(!tokens.admit(&headers));
+            }
+            let _ = Tokens::parse(&file);
+        }
+    }
+
     #[test]
     fn a_file_that_is_none_is_refused_without_quoting_it() {
         for (file, expected) in [

@@ -55,7 +55,8 @@ impl Server {
         let before = self.serving.take();
         let Prepared { listen, listener, face } = prepared;
         if listen.is_none() {
-            if before.is_some() {
+            if let Some(before) = before {
+                before.face.retire();
                 tracing::info!("nobody is served by HTTP any more");
                 self.site.events.forget();
             }
@@ -71,6 +72,7 @@ impl Server {
             (None, None) => return,
         };
         // Whoever is there came in with tokens that may not be good any more.
+        before.iter().for_each(|before| before.face.retire());
         drop(before);
         face.warn();
         if let Ok(address) = listener.local_addr() {

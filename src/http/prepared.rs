@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use openssl::sha::{Sha256, sha256};
 use openssl::ssl::SslAcceptor;
@@ -48,6 +49,8 @@ pub(super) struct Face {
     shows_tokens: bool,
     /// Of all that is in the files.
     fingerprint: [u8; 32],
+    /// Others have taken its place.
+    retired: AtomicBool,
 }
 
 impl Files {
@@ -101,6 +104,15 @@ impl Face {
     pub(super) fn is_as(&self, other: &Self) -> bool {
         let warned = (self.shows_tokens, self.is_for_this_machine);
         self.fingerprint == other.fingerprint && warned == (other.shows_tokens, other.is_for_this_machine)
+    }
+
+    /// From now on, nobody is served who was met like this: not even in the moment until they are cut off.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
     }
 
     pub(super) fn is_encrypted(&self) -> bool {

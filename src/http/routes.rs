@@ -74,6 +74,9 @@ impl Site {
     async fn respond<B>(&self, face: &Face, request: &Request<B>, streams: &AtomicBool) -> Response<Body> {
         let (method, path) = (request.method(), request.uri().path());
         let is_probe = ["/livez", "/readyz"].contains(&path);
+        if face.is_retired() {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "the configuration has changed: come again");
+        }
         if !is_probe && face.tokens.as_ref().is_some_and(|tokens| !tokens.admit(request.headers())) {
             return unauthorized();
         }

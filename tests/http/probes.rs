@@ -101,10 +101,10 @@ fn a_reload_begins_moves_and_ends_it(scene: &Scene) {
     let second = Watcher::of_time(2, &collector);
     assert!(second.address.starts_with("[::1]:"), "{}", second.address);
     assert_eq!(second.get("/livez").status, 200);
-    assert!(first.try_to_ask("GET", "/livez", &[]).is_err());
+    wait_until("the first address to be left", || first.try_to_ask("GET", "/livez", &[]).is_err());
 
     reload(json!({"http": {"listen": null}}));
-    assert!(second.try_to_ask("GET", "/livez", &[]).is_err());
+    wait_until("nobody to be served", || second.try_to_ask("GET", "/livez", &[]).is_err());
     collector.stop();
 }
 

@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use ureq::Agent;
 
 use super::{assert_no_secret, wait_until};
@@ -15,6 +16,8 @@ const CURE: &str = "chromium and chromedriver are here: scripts/install-dependen
 /// A browser with one page. It is closed with the test.
 pub struct Browser {
     driver: Child,
+    /// What the two leave behind.
+    _folder: TempDir,
     agent: Agent,
     /// Of the driver, with the session.
     address: String,
@@ -23,9 +26,11 @@ pub struct Browser {
 impl Browser {
     /// One that shows a page.
     pub fn at(url: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let mut driver = Command::new("setpriv")
             // Also when this process is killed, and cannot end it.
             .args(["--pdeathsig", "KILL", "chromedriver", "--port=0"])
+            .env("TMPDIR", folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -44,7 +49,7 @@ impl Browser {
             .timeout_global(Some(Duration::from_secs(120)))
             .build()
             .new_agent();
-        let mut browser = Self { driver, agent, address: format!("http://127.0.0.1:{port}") };
+        let mut browser = Self { driver, _folder: folder, agent, address: format!("http://127.0.0.1:{port}") };
         // Tests may run as root, and in containers with little shared memory.
         let arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"];
         let wanted = json!({"goog:loggingPrefs": {"browser": "ALL"}, "goog:chromeOptions": {"args": arguments}});

@@ -91,7 +91,14 @@ impl Arguments {
         Ok(match (self.json, self.watch) {
             (true, true) => serde_json::to_string(overview)? + "\n",
             (true, false) => serde_json::to_string_pretty(overview)? + "\n",
-            (false, _) => overview.text(SystemTime::now(), Screen::of_standard_output()),
+            (false, is_watching) => {
+                let table = overview.text(SystemTime::now(), Screen::of_standard_output());
+                match overview.unanswered().filter(|_| is_watching) {
+                    // The next look wipes away what is said on standard error.
+                    Some(reason) => format!("{reason}\n\n{table}"),
+                    None => table,
+                }
+            }
         })
     }
 

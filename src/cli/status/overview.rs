@@ -57,6 +57,26 @@ const UNKNOWN: &str = "unknown";
 /// It should be collected from, and the collector does not know of it.
 const NOT_COLLECTED: &str = "not collected";
 
+/// A column of the table.
+struct Column {
+    heading: &'static str,
+    /// Columns of the terminal from which on there is room for it.
+    from: u16,
+    is_figure: bool,
+    cell: fn(&Line, SystemTime) -> Cell,
+}
+
+const COLUMNS: [Column; 8] = [
+    Column { heading: "SERVER", from: 0, is_figure: false, cell: |line, _| line.server() },
+    Column { heading: "STATE", from: 0, is_figure: false, cell: |line, _| line.state() },
+    Column { heading: "LAST", from: 0, is_figure: true, cell: |line, _| line.last() },
+    Column { heading: "EVERY", from: 90, is_figure: true, cell: |line, _| line.every() },
+    Column { heading: "TOOK", from: 80, is_figure: true, cell: |line, _| line.took() },
+    Column { heading: "ROWS", from: 100, is_figure: true, cell: |line, _| line.rows() },
+    Column { heading: "NEXT", from: 70, is_figure: true, cell: |line, now| line.next(now) },
+    Column { heading: "LAST ERROR", from: 0, is_figure: false, cell: |line, _| line.error() },
+];
+
 impl Overview {
     pub(super) fn new(
         servers: &[&RegisteredServer],
@@ -103,13 +123,15 @@ impl Overview {
         if self.servers.is_empty() {
             return text + "No server is registered: \"powa-collector servers add\" registers one.\n";
         }
-        let headings = ["SERVER", "STATE", "LAST", "EVERY", "TOOK", "ROWS", "NEXT", "LAST ERROR"];
-        let mut table = Table::new(&headings).right("LAST").right("EVERY").right("TOOK").right("ROWS").right("NEXT");
-        for heading in ["LAST", "EVERY", "TOOK", "ROWS", "NEXT"] {
-            table = table.whole(heading);
+        let is_shown = |column: &&Column| screen.width.is_none_or(|width| width >= column.from);
+        let columns: Vec<&Column> = COLUMNS.iter().filter(is_shown).collect();
+        let headings: Vec<&'static str> = columns.iter().map(|column| column.heading).collect();
+        let mut table = Table::new(&headings);
+        for column in columns.iter().filter(|column| column.is_figure) {
+            table = table.right(column.heading).whole(column.heading);
         }
         for line in &self.servers {
-            table.row(line.cells(now));
+            table.row(columns.iter().map(|column| (column.cell)(line, now)).collect());
         }
         if !text.is_empty() {
             text.push('\n');
@@ -143,40 +165,49 @@ impl Line {
         }
     }
 
-    fn cells(&self, now: SystemTime) -> Vec<Cell> {
-        let none = || Cell::new("-").with(Tone::Faint);
+    fn server(&self) -> Cell {
+        Cell::new(self.alias.as_ref().unwrap_or(&self.address))
+    }
+
+    fn state(&self) -> Cell {
         let state = match &self.phase {
             Some(phase) if self.state == "running" && phase != "idle" => phase,
             _ => &self.state,
         };
-        let tone = match self.state.as_str() {
+        Cell::new(state).with(match self.state.as_str() {
             "running" => Tone::Good,
             OFF => Tone::Faint,
             UNKNOWN | "stopping" => Tone::Doubtful,
             _ => Tone::Bad,
-        };
-        let age = match self.age {
-            Some(age) => {
-                let text = words::duration(Duration::from_secs_f64(age)) + " ago";
-                Cell::new(text).with(if self.is_overdue() { Tone::Bad } else { Tone::Plain })
-            }
-            None => none(),
-        };
-        let took = |taken: &Taken| Cell::new(words::milliseconds(taken.collect_ms.saturating_add(taken.load_ms)));
-        let next = self.next.map(|next| match next.duration_since(now) {
+        })
+    }
+
+    fn last(&self) -> Cell {
+        let tone = if self.is_overdue() { Tone::Bad } else { Tone::Plain };
+        figure(self.age, |age| words::duration(Duration::from_secs_f64(age)) + " ago").with(tone)
+    }
+
+    fn every(&self) -> Cell {
+        figure(self.frequency, |seconds| words::duration(Duration::from_secs(seconds)))
+    }
+
+    fn took(&self) -> Cell {
+        figure(self.snapshot.as_ref(), |taken| words::milliseconds(taken.collect_ms.saturating_add(taken.load_ms)))
+    }
+
+    fn rows(&self) -> Cell {
+        figure(self.snapshot.as_ref(), |taken| taken.rows.to_string())
+    }
+
+    fn next(&self, now: SystemTime) -> Cell {
+        figure(self.next, |next| match next.duration_since(now) {
             Ok(left) if !left.is_zero() => format!("in {}", words::duration(left)),
             _ => "now".into(),
-        });
-        vec![
-            Cell::new(self.alias.as_ref().unwrap_or(&self.address)),
-            Cell::new(state).with(tone),
-            age,
-            self.frequency.map_or_else(none, |seconds| Cell::new(words::duration(Duration::from_secs(seconds)))),
-            self.snapshot.as_ref().map_or_else(none, took),
-            self.snapshot.as_ref().map_or_else(none, |taken| Cell::new(taken.rows.to_string())),
-            next.map_or_else(none, Cell::new),
-            self.error.as_ref().map_or_else(Cell::default, |error| Cell::new(error).with(Tone::Bad)),
-        ]
+        })
+    }
+
+    fn error(&self) -> Cell {
+        self.error.as_ref().map_or_else(Cell::default, |error| Cell::new(error).with(Tone::Bad))
     }
 
     /// A snapshot is missing, and not only late.
@@ -186,6 +217,11 @@ impl Line {
             _ => false,
         }
     }
+}
+
+/// What is not known is a dash.
+fn figure<T>(value: Option<T>, words: impl FnOnce(T) -> String) -> Cell {
+    value.map_or_else(|| Cell::new("-").with(Tone::Faint), |value| Cell::new(words(value)))
 }
 
 /// What is in the way now goes before what failed in the last snapshot, and what the collector says before what it has
