@@ -61,17 +61,17 @@ fn what_is_in_the_way_of_a_session_is_told_at_the_step_where_it_is(scene: &Scene
     });
     let (code, told) = check_json(scene, config.clone(), &[]);
     assert_eq!(code, 1, "{told:#}");
-    let configure = |id: i32, column: &str| format!("powa_configure_server({id}, '{{\"{column}\": \"...\"}}')");
+    let set = |id: i32, option: &str| format!("powa-collector servers set {id} {option}");
     let cases = [
         (nobody, "connection", "Connection refused", "advice", "listen_addresses".to_owned()),
-        (unknown, "name", "failed to lookup address", "repository", configure(unknown, "hostname")),
-        (refused, "login", "password authentication failed", "repository", configure(refused, "password")),
-        (asked, "login", "asks for a password, and there is none", "repository", configure(asked, "password")),
+        (unknown, "name", "failed to lookup address", "advice", set(unknown, "--host ...")),
+        (refused, "login", "password authentication failed", "advice", set(refused, "--ask-password")),
+        (asked, "login", "asks for a password, and there is none", "advice", set(asked, "--ask-password")),
         (nameless, "login", "does not exist", "remote server", "create role \"nobody_at_all\" login".into()),
         (unnamed, "parameters", "service \"gone\"", "configuration", format!("remote.servers.{unnamed}")),
         (plain, "tls", "does not offer TLS", "postgresql.conf", "ssl = on".into()),
         (mute, "connection", "no answer within 1 s", "advice", "firewall".into()),
-        (elsewhere, "database", "does not exist", "repository", configure(elsewhere, "dbname")),
+        (elsewhere, "database", "does not exist", "advice", set(elsewhere, "--dbname ...")),
         (closed, "database", "permission denied for database", "remote server", "grant connect on database ".into()),
     ];
     for (id, what, said, place, cure) in cases {
@@ -133,7 +133,12 @@ fn a_role_that_may_not_do_enough_is_cured_by_what_is_printed(scene: &Scene) {
     let (code, told) = check_json(scene, json!({}), &[]);
     assert_eq!((code, &told["result"]), (0, &json!("warning")), "{told:#}");
     let grant = format!("grant pg_read_all_settings to \"{reader}\"");
-    assert_eq!(cures(server(&told, id), "remote server"), [grant]);
+    // What is loaded cannot be seen either, for the same reason.
+    let what: Vec<_> = complaints(server(&told, id)).iter().map(|complaint| complaint["what"].clone()).collect();
+    assert_eq!(what, ["libraries", "privileges"], "{told:#}");
+    assert_eq!(cures(server(&told, id), "remote server"), [&grant, &grant]);
+    let printed = check(scene, json!({}), &[]).out;
+    assert_eq!(printed.matches(&grant).count(), 1, "{printed}");
 }
 
 fn an_extension_that_is_missing_is_created_or_left_alone(scene: &Scene) {
@@ -229,10 +234,15 @@ fn a_row_that_is_no_server_is_told(scene: &Scene) {
     let mut repository = scene.repository();
     repository.execute("update powa_servers set port = 70000 where id = $1", &[&odd]).unwrap();
     repository.execute("delete from powa_snapshot_metas where srvid = $1", &[&lost]).unwrap();
-    let (code, told) = check_json(scene, json!({}), &[]);
+    // What is configured for it is not in vain.
+    let overrides = json!({"remote": {"servers": {"odd": {}, "lost": {}, odd.to_string(): {}}}});
+    let (code, told) = check_json(scene, overrides, &[]);
     assert_eq!(code, 1);
+    assert_eq!(told["configuration"]["mark"], "well", "{told:#}");
     let found = server(&told, odd);
     assert!(complaints(found)[0]["said"].as_str().unwrap().contains("port is 70000"), "{found:#}");
+    let set = format!("powa-collector servers set {odd} --port ...");
+    assert_eq!(cures(found, "advice"), [&set], "{found:#}");
     let cure = cures(server(&told, lost), "repository");
     assert_eq!(cure.len(), 1, "{told:#}");
     repository.batch_execute(cure[0]).unwrap();
