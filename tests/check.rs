@@ -232,7 +232,8 @@ fn what_a_configuration_says_in_vain_is_told(scene: &Scene) {
 fn a_password_file_that_is_left_alone_is_told(scene: &Scene) {
     scene.without_databases();
     let remote = scene.own_remote();
-    scene.register_as(remote.registration());
+    // Without a password of its own, it is looked for in the file.
+    remote.registration().register(scene.repository_server(), &scene.database).unwrap();
     let file = scene.folder().join("open.pgpass");
     std::fs::write(&file, format!("*:*:*:*:{SECRET}\n")).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();

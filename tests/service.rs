@@ -187,10 +187,10 @@ fn a_file_that_hangs_holds_up_nobody_while_the_repository_is_waited_for(scene: &
     let mended = scene.folder().join("mended.conf");
     std::fs::write(&mended, text).unwrap();
     std::fs::rename(&mended, &file).unwrap();
-    collector.wait_to_say("was not read within 5 s");
     manager.wait_for("READY=1\n");
     manager.wait_for("RELOADING=1\n");
     manager.wait_for("READY=1\n");
+    collector.wait_to_say("was not read within 5 s");
     proxy.accept().unwrap();
     manager.wait_for("STATUS=0 servers");
     assert_eq!(collector.said("what was there before stays").len(), 1);

@@ -148,7 +148,6 @@ fn nearest(parent: &str, keyword: &str) -> Option<&'static str> {
 mod tests {
     use super::super::tests::{read_among, refusal_among};
     use super::*;
-    use crate::server::ServerRow;
 
     fn file(remote: &str) -> String {
         format!(r#"{{"repository": {{"dsn": "host=h"}}, "remote": {remote}}}"#)
