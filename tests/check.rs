@@ -242,7 +242,8 @@ fn a_password_file_that_is_left_alone_is_told(scene: &Scene) {
     assert!(told.err.contains("WARN") && told.err.contains("open.pgpass"), "{}", told.err);
 
     // One that cannot be used is no matter of the role.
-    let config = json!({"repository": {"dsn": scene.dsn("postgres"), "password_file": file}});
+    let dsn = "host=127.0.0.1 port=1 user=powa dbname=powa";
+    let config = json!({"repository": {"dsn": dsn, "password_file": file}});
     let (code, found) = check_json(scene, config, &[]);
     let complaint = complaints(&found["repository"])[0];
     assert_eq!((code, &complaint["what"]), (2, &json!("parameters")), "{found:#}");

@@ -31,6 +31,9 @@ fn what_is_in_the_way_of_a_session_is_told_at_the_step_where_it_is(scene: &Scene
         "drop role if exists {role}; create role {role} login password '{SECRET}-right' in role password_required"
     );
     scene.remote("postgres").batch_execute(&sql).unwrap();
+    let barred_role = format!("barred_{}", scene.number());
+    let sql = format!("drop role if exists {barred_role}; create role {barred_role} nologin");
+    scene.remote("postgres").batch_execute(&sql).unwrap();
     let wrong = format!("{SECRET}-wrong");
     let as_it_is = || Registration { password: Some(SECRET), ..Registration::of(remote) };
     let register = |alias: &'static str, registration| {
@@ -41,6 +44,7 @@ fn what_is_in_the_way_of_a_session_is_told_at_the_step_where_it_is(scene: &Scene
     let refused = register("refused", Registration { username: &role, password: Some(&wrong), ..as_it_is() });
     let asked = register("asked", Registration { username: &role, password: None, ..as_it_is() });
     let nameless = register("nameless", Registration { username: "nobody_at_all", ..as_it_is() });
+    let barred = register("barred", Registration { username: &barred_role, ..as_it_is() });
     let plain = register("plain", as_it_is());
     let mute = register("mute", Registration { port: silent_port, ..as_it_is() });
     let elsewhere = register("elsewhere", Registration { dbname: "gone", ..as_it_is() });
@@ -68,6 +72,7 @@ fn what_is_in_the_way_of_a_session_is_told_at_the_step_where_it_is(scene: &Scene
         (refused, "login", "password authentication failed", "advice", set(refused, "--ask-password")),
         (asked, "login", "asks for a password, and there is none", "advice", set(asked, "--ask-password")),
         (nameless, "login", "does not exist", "remote server", "create role \"nobody_at_all\" login".into()),
+        (barred, "login", "not permitted to log in", "remote server", format!("alter role \"{barred_role}\" login")),
         (unnamed, "parameters", "service \"gone\"", "configuration", format!("remote.servers.{unnamed}")),
         (plain, "tls", "does not offer TLS", "postgresql.conf", "ssl = on".into()),
         (mute, "connection", "no answer within 1 s", "advice", "firewall".into()),
@@ -266,6 +271,11 @@ fn a_line_of_pg_hba_is_printed_for_the_one_who_was_refused(scene: &Scene) {
         (&json!("well"), &json!(true)),
         "{told:#}"
     );
+    // What there is against a certificate is not cured by TLS, which there is.
+    let (_, told) = check_json(scene, json!({"remote": {"sslmode": "verify-full", "sslrootcert": "/nowhere"}}), &[]);
+    assert_eq!(complaints(server(&told, id))[0]["what"], "tls", "{told:#}");
+    assert!(cures(server(&told, id), "postgresql.conf").is_empty(), "{told:#}");
+    assert_eq!(cures(server(&told, id), "configuration").len(), 1, "{told:#}");
     let plain = || json!({"remote": {"sslmode": "disable"}});
     let (code, told) = check_json(scene, plain(), &[]);
     let line = cures(server(&told, id), "pg_hba.conf");

@@ -67,7 +67,7 @@ impl Beginning<'_> {
                 tokio::select! {
                     // What it would come to may be outdated.
                     settings = &mut first, if !is_reading => return settings.map(Some),
-                    Ok(()) = reason.changed() => {
+                    Ok(()) = reason.changed(), if !is_reading => {
                         self.service.status(&format!("waiting for the repository: {}", *reason.borrow_and_update()));
                         self.service.ready();
                         is_ready = true;
