@@ -55,8 +55,11 @@ impl Settings {
     ///
     /// # Errors
     /// The configuration names no repository that one could connect to, or one that is not a repository.
-    pub async fn first(config: Config, metrics: Metrics, why_it_waits: watch::Sender<String>) -> Result<Self, Error> {
-        let endpoint = Endpoint::repository(&config)?;
+    pub async fn first(
+        (config, endpoint): (Config, Endpoint),
+        metrics: Metrics,
+        why_it_waits: watch::Sender<String>,
+    ) -> Result<Self, Error> {
         let (context, endpoint) = context(config, endpoint, metrics, None)?;
         let mut known = String::new();
         for pause in pauses::growing_to(LONGEST_PAUSE) {
@@ -125,13 +128,7 @@ impl Look {
 }
 
 async fn reload(location: Location, before: Context) -> Result<Seen, Error> {
-    let limit = before.config.timeouts.connect;
-    let reading = Aside::default();
-    let reading = reading.run("configuration", move || read_all(&location));
-    let (config, endpoint, files) = match timeout(limit, reading).await {
-        Ok(read) => read.map_err(Error::Reading)??,
-        Err(_) => return Err(Error::Unread(limit)),
-    };
+    let (config, endpoint, files) = read_aside(location, before.config.timeouts.connect).await?;
     let http = Some(files.prepare(Some(&before.config.http))?);
     let is_elsewhere = is_elsewhere(&config, &endpoint, &before);
     if config == *before.config && !is_elsewhere {
@@ -163,6 +160,18 @@ pub fn prepare(config: &Config, before: Option<&config::Http>) -> Result<Prepare
 /// There is none that could be worked with, as far as can be told without connecting.
 pub fn read(location: &Location) -> Result<Config, Error> {
     read_all(location).map(|(config, ..)| config)
+}
+
+/// Reads the configuration from its file, with what it names, while others go on: the disk may hang.
+///
+/// # Errors
+/// There is none that could be worked with, or it was not read within the limit.
+pub async fn read_aside(location: Location, limit: Duration) -> Result<(Config, Endpoint, Files), Error> {
+    let reading = Aside::default();
+    match timeout(limit, reading.run("configuration", move || read_all(&location))).await {
+        Ok(read) => read.map_err(Error::Reading)?,
+        Err(_) => Err(Error::Unread(limit)),
+    }
 }
 
 /// With the files that it names for those who watch.

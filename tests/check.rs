@@ -1,5 +1,7 @@
 //! `powa-collector check`: nothing is changed by looking, and it comes to an end whatever it finds.
 
+use std::os::unix::fs::PermissionsExt;
+
 use lab::{Act, Cluster, Proxy, Registration, Workload};
 use serde_json::{Value, json};
 
@@ -14,6 +16,7 @@ tests![
     what_cannot_be_looked_at_is_told_with_the_reason,
     what_a_configuration_says_in_vain_is_told,
     what_servers_are_called_stays_on_its_line,
+    a_password_file_that_is_left_alone_is_told,
     on_a_terminal_it_tells_how_far_it_is,
 ];
 
@@ -136,7 +139,7 @@ fn a_server_that_is_not_active_is_looked_at_when_it_is_named(scene: &Scene) {
     let (code, told) = check_json(scene, json!({}), &[]);
     assert_eq!((code, &told["servers"]), (0, &json!([])));
     let told = check(scene, json!({}), &[]);
-    assert!(told.out.contains("no server is active"), "{}", told.out);
+    assert!(told.out.contains("no server is active: \"powa-collector servers list\""), "{}", told.out);
     let (code, told) = check_json(scene, json!({}), &["resting", &id.to_string()]);
     assert_eq!((code, told["servers"].as_array().unwrap().len()), (0, 1));
     let found = server(&told, id);
@@ -222,7 +225,30 @@ fn what_a_configuration_says_in_vain_is_told(scene: &Scene) {
     assert_eq!(said, ["overrides", "spool"]);
     let told = check(scene, config, &[]);
     assert!(told.out.contains("no server's id or alias: [\"mian\"]"), "{}", told.out);
+    assert!(told.out.contains("no server is registered: \"powa-collector servers add\""), "{}", told.out);
     assert!(told.out.contains("spool.directory in the configuration has to be"), "{}", told.out);
+}
+
+fn a_password_file_that_is_left_alone_is_told(scene: &Scene) {
+    scene.without_databases();
+    let remote = scene.own_remote();
+    // Without a password of its own, it is looked for in the file.
+    remote.registration().register(scene.repository_server(), &scene.database).unwrap();
+    let file = scene.folder().join("open.pgpass");
+    std::fs::write(&file, format!("*:*:*:*:{SECRET}\n")).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let told = check(scene, json!({"remote": {"passfile": file}}), &[]);
+    assert_eq!(told.code, 0, "{}", told.out);
+    assert!(told.err.contains("WARN") && told.err.contains("open.pgpass"), "{}", told.err);
+
+    // One that cannot be used is no matter of the role.
+    let dsn = "host=127.0.0.1 port=1 user=powa dbname=powa";
+    let config = json!({"repository": {"dsn": dsn, "password_file": file}});
+    let (code, found) = check_json(scene, config, &[]);
+    let complaint = complaints(&found["repository"])[0];
+    assert_eq!((code, &complaint["what"]), (2, &json!("parameters")), "{found:#}");
+    assert!(complaint["said"].as_str().unwrap().contains("can be read by others"), "{found:#}");
+    assert!(complaint["cures"][0]["text"].as_str().unwrap().contains("repository.password_file"), "{found:#}");
 }
 
 fn on_a_terminal_it_tells_how_far_it_is(scene: &Scene) {

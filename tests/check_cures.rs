@@ -31,6 +31,9 @@ fn what_is_in_the_way_of_a_session_is_told_at_the_step_where_it_is(scene: &Scene
         "drop role if exists {role}; create role {role} login password '{SECRET}-right' in role password_required"
     );
     scene.remote("postgres").batch_execute(&sql).unwrap();
+    let barred_role = format!("barred_{}", scene.number());
+    let sql = format!("drop role if exists {barred_role}; create role {barred_role} nologin");
+    scene.remote("postgres").batch_execute(&sql).unwrap();
     let wrong = format!("{SECRET}-wrong");
     let as_it_is = || Registration { password: Some(SECRET), ..Registration::of(remote) };
     let register = |alias: &'static str, registration| {
@@ -41,6 +44,7 @@ fn what_is_in_the_way_of_a_session_is_told_at_the_step_where_it_is(scene: &Scene
     let refused = register("refused", Registration { username: &role, password: Some(&wrong), ..as_it_is() });
     let asked = register("asked", Registration { username: &role, password: None, ..as_it_is() });
     let nameless = register("nameless", Registration { username: "nobody_at_all", ..as_it_is() });
+    let barred = register("barred", Registration { username: &barred_role, ..as_it_is() });
     let plain = register("plain", as_it_is());
     let mute = register("mute", Registration { port: silent_port, ..as_it_is() });
     let elsewhere = register("elsewhere", Registration { dbname: "gone", ..as_it_is() });
@@ -61,17 +65,18 @@ fn what_is_in_the_way_of_a_session_is_told_at_the_step_where_it_is(scene: &Scene
     });
     let (code, told) = check_json(scene, config.clone(), &[]);
     assert_eq!(code, 1, "{told:#}");
-    let configure = |id: i32, column: &str| format!("powa_configure_server({id}, '{{\"{column}\": \"...\"}}')");
+    let set = |id: i32, option: &str| format!("powa-collector servers set {id} {option}");
     let cases = [
         (nobody, "connection", "Connection refused", "advice", "listen_addresses".to_owned()),
-        (unknown, "name", "failed to lookup address", "repository", configure(unknown, "hostname")),
-        (refused, "login", "password authentication failed", "repository", configure(refused, "password")),
-        (asked, "login", "asks for a password, and there is none", "repository", configure(asked, "password")),
+        (unknown, "name", "failed to lookup address", "advice", set(unknown, "--host ...")),
+        (refused, "login", "password authentication failed", "advice", set(refused, "--ask-password")),
+        (asked, "login", "asks for a password, and there is none", "advice", set(asked, "--ask-password")),
         (nameless, "login", "does not exist", "remote server", "create role \"nobody_at_all\" login".into()),
+        (barred, "login", "not permitted to log in", "remote server", format!("alter role \"{barred_role}\" login")),
         (unnamed, "parameters", "service \"gone\"", "configuration", format!("remote.servers.{unnamed}")),
         (plain, "tls", "does not offer TLS", "postgresql.conf", "ssl = on".into()),
         (mute, "connection", "no answer within 1 s", "advice", "firewall".into()),
-        (elsewhere, "database", "does not exist", "repository", configure(elsewhere, "dbname")),
+        (elsewhere, "database", "does not exist", "advice", set(elsewhere, "--dbname ...")),
         (closed, "database", "permission denied for database", "remote server", "grant connect on database ".into()),
     ];
     for (id, what, said, place, cure) in cases {
@@ -133,7 +138,12 @@ fn a_role_that_may_not_do_enough_is_cured_by_what_is_printed(scene: &Scene) {
     let (code, told) = check_json(scene, json!({}), &[]);
     assert_eq!((code, &told["result"]), (0, &json!("warning")), "{told:#}");
     let grant = format!("grant pg_read_all_settings to \"{reader}\"");
-    assert_eq!(cures(server(&told, id), "remote server"), [grant]);
+    // What is loaded cannot be seen either, for the same reason.
+    let what: Vec<_> = complaints(server(&told, id)).iter().map(|complaint| complaint["what"].clone()).collect();
+    assert_eq!(what, ["libraries", "privileges"], "{told:#}");
+    assert_eq!(cures(server(&told, id), "remote server"), [&grant, &grant]);
+    let printed = check(scene, json!({}), &[]).out;
+    assert_eq!(printed.matches(&grant).count(), 1, "{printed}");
 }
 
 fn an_extension_that_is_missing_is_created_or_left_alone(scene: &Scene) {
@@ -229,10 +239,15 @@ fn a_row_that_is_no_server_is_told(scene: &Scene) {
     let mut repository = scene.repository();
     repository.execute("update powa_servers set port = 70000 where id = $1", &[&odd]).unwrap();
     repository.execute("delete from powa_snapshot_metas where srvid = $1", &[&lost]).unwrap();
-    let (code, told) = check_json(scene, json!({}), &[]);
+    // What is configured for it is not in vain.
+    let overrides = json!({"remote": {"servers": {"odd": {}, "lost": {}, odd.to_string(): {}}}});
+    let (code, told) = check_json(scene, overrides, &[]);
     assert_eq!(code, 1);
+    assert_eq!(told["configuration"]["mark"], "well", "{told:#}");
     let found = server(&told, odd);
     assert!(complaints(found)[0]["said"].as_str().unwrap().contains("port is 70000"), "{found:#}");
+    let set = format!("powa-collector servers set {odd} --port ...");
+    assert_eq!(cures(found, "advice"), [&set], "{found:#}");
     let cure = cures(server(&told, lost), "repository");
     assert_eq!(cure.len(), 1, "{told:#}");
     repository.batch_execute(cure[0]).unwrap();
@@ -256,6 +271,11 @@ fn a_line_of_pg_hba_is_printed_for_the_one_who_was_refused(scene: &Scene) {
         (&json!("well"), &json!(true)),
         "{told:#}"
     );
+    // What there is against a certificate is not cured by TLS, which there is.
+    let (_, told) = check_json(scene, json!({"remote": {"sslmode": "verify-full", "sslrootcert": "/nowhere"}}), &[]);
+    assert_eq!(complaints(server(&told, id))[0]["what"], "tls", "{told:#}");
+    assert!(cures(server(&told, id), "postgresql.conf").is_empty(), "{told:#}");
+    assert_eq!(cures(server(&told, id), "configuration").len(), 1, "{told:#}");
     let plain = || json!({"remote": {"sslmode": "disable"}});
     let (code, told) = check_json(scene, plain(), &[]);
     let line = cures(server(&told, id), "pg_hba.conf");

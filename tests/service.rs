@@ -19,7 +19,7 @@ tests![
     a_repository_that_keeps_silent_does_not_keep_the_start_from_being_done,
     a_start_that_fails_is_never_ready,
     while_it_runs_it_gives_signs_of_life_and_none_while_it_is_stopped,
-    a_main_task_that_is_blocked_gives_no_signs_of_life,
+    a_file_that_hangs_holds_up_nobody_while_the_repository_is_waited_for,
     a_manager_that_does_not_listen_is_not_waited_for,
     a_manager_that_is_not_there_is_no_problem,
     a_manager_at_an_abstract_address_is_told,
@@ -165,24 +165,38 @@ fn while_it_runs_it_gives_signs_of_life_and_none_while_it_is_stopped(scene: &Sce
     manager.wait_for("WATCHDOG=1\n");
 }
 
-/// While it waits for the repository, the main task reads the configuration itself, when a reload is asked for.
-fn a_main_task_that_is_blocked_gives_no_signs_of_life(scene: &Scene) {
+fn a_file_that_hangs_holds_up_nobody_while_the_repository_is_waited_for(scene: &Scene) {
     let proxy = Proxy::to(scene.repository_server()).unwrap();
     proxy.refuse();
     let manager = ServiceManager::new();
-    let collector = collector(scene, &manager, WATCHDOG, scene.through(&proxy));
+    let mut config = scene.through(&proxy);
+    config["timeouts"] = json!({"connect": 5});
+    let collector = collector(scene, &manager, WATCHDOG, config);
     manager.wait_for("READY=1\n");
-    manager.wait_for("WATCHDOG=1\n");
     let file = scene.folder().join("powa-collector.conf");
     let text = std::fs::read(&file).unwrap();
     std::fs::remove_file(&file).unwrap();
     mkfifoat(CWD, &file, Mode::RUSR | Mode::WUSR).unwrap();
     collector.signal(Signal::HUP);
     manager.wait_for("RELOADING=1\n");
-    assert_eq!(manager.hear_within(WATCHDOG * 3), None, "its other threads have no say in it");
-    std::fs::write(&file, text).unwrap();
+    for _ in 0..4 {
+        manager.wait_for("WATCHDOG=1\n");
+    }
+    // What is asked for meanwhile is done afterwards, with the file as it is then.
+    collector.signal(Signal::HUP);
+    let mended = scene.folder().join("mended.conf");
+    std::fs::write(&mended, text).unwrap();
+    std::fs::rename(&mended, &file).unwrap();
     manager.wait_for("READY=1\n");
-    manager.wait_for("WATCHDOG=1\n");
+    manager.wait_for("RELOADING=1\n");
+    manager.wait_for("READY=1\n");
+    collector.wait_to_say("was not read within 5 s");
+    proxy.accept().unwrap();
+    manager.wait_for("STATUS=0 servers");
+    assert_eq!(collector.said("what was there before stays").len(), 1);
+    collector.signal(Signal::TERM);
+    manager.wait_for("STOPPING=1\n");
+    assert!(collector.wait().0.success(), "the thread that hangs is not waited for");
 }
 
 fn a_manager_that_does_not_listen_is_not_waited_for(scene: &Scene) {

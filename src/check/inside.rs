@@ -61,8 +61,14 @@ pub(super) fn extensions(
                 if let Some(here) = here.filter(|here| external && short(here) != short(version)) {
                     let said =
                         format!("\"{name}\" is {version} there, and {here} in the repository: columns may differ");
-                    let update = format!("alter extension {} update", QuotedIdent::new(name));
-                    findings.push(finding(Mark::Warning, said).cured_by(Place::Elsewhere, update));
+                    let (older, newer) = if numbers(here) < numbers(version) {
+                        (Place::Repository, version)
+                    } else {
+                        (Place::Remote, here)
+                    };
+                    let (name, newer) = (QuotedIdent::new(name), newer.replace('\'', "''"));
+                    let update = format!("alter extension {name} update to '{newer}'");
+                    findings.push(finding(Mark::Warning, said).cured_by(older, update));
                 }
             }
         }
@@ -79,6 +85,11 @@ pub(super) fn extensions(
 fn short(version: &str) -> (Option<&str>, Option<&str>) {
     let mut numbers = version.split('.');
     (numbers.next(), numbers.next())
+}
+
+/// All of them, to be compared: of 2.10 and 2.9, the first is newer.
+fn numbers(version: &str) -> Vec<u64> {
+    version.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
 
 /// Whether the libraries are loaded that are wanted.
@@ -119,6 +130,11 @@ pub(super) fn privileges(inspection: &Inspection, missing: &[String]) -> Vec<Fin
         let said = format!("the role {role} does not see what other roles do");
         let grant = format!("grant pg_read_all_stats to {role}");
         findings.push(Finding::new(What::Privileges, Mark::Wrong, said).cured_by(Place::Remote, grant));
+    }
+    if !inspection.reads_all_settings {
+        let said = format!("the role {role} does not see all settings");
+        let grant = format!("grant pg_read_all_settings to {role}");
+        findings.push(Finding::new(What::Privileges, Mark::Warning, said).cured_by(Place::Remote, grant));
     }
     findings.extend(missing.iter().map(|grant| {
         let said = format!("the role {role} has not been granted {grant}");
@@ -199,7 +215,14 @@ mod tests {
         let there =
             |version| [("pg_stat_statements", "1.11"), ("pg_qualstats", "2.1.1"), ("pg_track_settings", version)];
         assert_eq!(look(&there("2.1.0"), &[])[0].mark, Mark::Well);
-        assert_eq!(look(&there("2.2.0"), &[])[0].mark, Mark::Warning);
+        for (version, place, update) in [
+            ("2.10.0", Place::Repository, "alter extension \"pg_track_settings\" update to '2.10.0'"),
+            ("2.0.1", Place::Remote, "alter extension \"pg_track_settings\" update to '2.1.2'"),
+        ] {
+            let found = &look(&there(version), &[])[0];
+            let cure = &found.cures[0];
+            assert_eq!((found.mark, cure.place, cure.text.as_str()), (Mark::Warning, place, update));
+        }
     }
 
     #[test]
@@ -221,6 +244,10 @@ mod tests {
     #[test]
     fn a_privilege_that_is_missing_is_granted_to_the_role() {
         assert_eq!(privileges(&inspection(None), &[])[0].mark, Mark::Well);
+        let half_blind = Inspection { reads_all_settings: false, ..inspection(None) };
+        let found = &privileges(&half_blind, &[])[0];
+        let grant = "grant pg_read_all_settings to \"po wa\"";
+        assert_eq!((found.mark, found.cures[0].text.as_str()), (Mark::Warning, grant));
         let blind = Inspection { reads_all_stats: false, ..inspection(None) };
         let found = privileges(&blind, &["execute on function \"a\".\"b\"(integer)".into()]);
         let cures: Vec<_> = found.iter().map(|finding| finding.cures[0].text.as_str()).collect();

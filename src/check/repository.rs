@@ -3,7 +3,7 @@
 use super::access::cures_of_repository;
 use super::clocks::{clock_of_repository, round_trip};
 use super::finding::{Finding, Findings, Mark, Place, What};
-use crate::postgres::{Error, MissingPrivileges, Purpose, QuotedIdent, RepositoryState};
+use crate::postgres::{Error, MissingPrivileges, Purpose, QuotedIdent, RepositoryState, Stage};
 
 /// The repository, looked at.
 #[derive(Debug)]
@@ -29,7 +29,11 @@ impl CheckedRepository {
 /// What it means that there is no repository to be had.
 pub fn of_unreachable_repository(error: &Error) -> Findings {
     let mut findings = Findings::default();
-    let what = if error.sqlstate().is_none() && !error.is_connection() { What::Powa } else { What::Connection };
+    let what = match error.stage() {
+        Stage::Parameters => What::Parameters,
+        _ if error.sqlstate().is_none() && !error.is_connection() => What::Powa,
+        _ => What::Connection,
+    };
     let cures = cures_of_repository(error);
     findings.push(Finding { cures, ..Finding::new(what, Mark::Wrong, error.in_full()) });
     findings

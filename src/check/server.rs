@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use tokio::time::timeout;
 
-use super::access::{Applicant, refused};
+use super::access::{refused, set_column};
 use super::finding::{Finding, Findings, Mark, Place, What};
 use super::trial::Known;
 use super::{clocks, inside, trial};
 use crate::config::Config;
 use crate::postgres::{
     self, ClockReading, Connectors, Endpoint, Inspection, QuotedIdent, RegisteredServer, Registration, RemoteSession,
-    Repository, RepositoryState, Side, Stage,
+    Repository, RepositoryState, Side,
 };
 use crate::server::{InvalidServer, Server};
 use crate::snapshot::{self, Begun, Sessions, Snapshot, Trial};
@@ -70,16 +70,10 @@ impl Ground {
                 // How far it came is what the findings tell.
                 let _ = self.look(&server, row, &mut findings, &mut figures).await;
             }
-            Err(invalid) => findings.push(self.invalid(&server, invalid)),
+            Err(invalid) => findings.push(invalid_row(&server, invalid)),
         }
         figures.took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         CheckedServer { server, findings: findings.complete(), figures }
-    }
-
-    fn invalid(&self, server: &RegisteredServer, invalid: &InvalidServer) -> Finding {
-        let (schema, column) = (&self.schema, invalid.column());
-        let change = format!("select {schema}.powa_configure_server({}, '{{\"{column}\": \"...\"}}')", server.id);
-        Finding::new(What::Registration, Mark::Wrong, invalid.to_string()).cured_by(Place::Repository, change)
     }
 
     async fn look(
@@ -90,7 +84,6 @@ impl Ground {
         figures: &mut Figures,
     ) -> Result<(), Stop> {
         self.registration(registered, findings).await;
-        let applicant = Applicant { server: row, schema: &self.schema };
         let name = row.name(self.config.use_server_alias);
         let endpoint = Endpoint::remote(row, &name, &self.config, &self.connectors).for_command("check");
         match endpoint.addresses().await {
@@ -98,15 +91,8 @@ impl Ground {
                 findings.well(What::Parameters, "");
                 findings.well(What::Name, addresses.join(", "));
             }
-            Err(error) if error.stage() == Stage::Name => {
-                findings.well(What::Parameters, "");
-                findings.extend(refused(&error, &applicant));
-                return Err(Stop);
-            }
             Err(error) => {
-                let where_it_is = format!("remote, remote.servers.{}, and the files that these name", row.id);
-                let finding = Finding::new(What::Parameters, Mark::Wrong, error.in_full());
-                findings.push(finding.cured_by(Place::Configuration, where_it_is));
+                findings.extend(refused(&error, row));
                 return Err(Stop);
             }
         }
@@ -114,8 +100,8 @@ impl Ground {
         let session = match sessions.main().await {
             Ok(session) => session,
             Err(error) => {
-                let is_new = |finding: &Finding| finding.what != What::Name || finding.mark == Mark::Wrong;
-                findings.extend(refused(&error, &applicant).into_iter().filter(is_new));
+                let is_new = |finding: &Finding| finding.what > What::Name || finding.mark == Mark::Wrong;
+                findings.extend(refused(&error, row).into_iter().filter(is_new));
                 return Err(Stop);
             }
         };
@@ -124,7 +110,7 @@ impl Ground {
         findings.well(What::Tls, if session.is_encrypted() { "over TLS" } else { "without TLS" });
         findings.well(What::Login, format!("as the role \"{}\"", row.user));
         findings.well(What::Database, format!("\"{}\"", row.dbname));
-        let looked = self.look_inside(&applicant, &session, &mut sessions, (findings, figures)).await;
+        let looked = self.look_inside(row, &session, &mut sessions, (findings, figures)).await;
         if looked.is_err() {
             sessions.cancel().await;
         }
@@ -147,7 +133,7 @@ impl Ground {
 
     async fn look_inside(
         &self,
-        applicant: &Applicant<'_>,
+        row: &Server,
         session: &RemoteSession,
         sessions: &mut Sessions,
         (findings, figures): (&mut Findings, &mut Figures),
@@ -166,8 +152,8 @@ impl Ground {
         };
         figures.version = Some(inspection.version.clone());
         let snapshot = Snapshot {
-            server: applicant.server.id,
-            name: &applicant.server.name(self.config.use_server_alias),
+            server: row.id,
+            name: &row.name(self.config.use_server_alias),
             config: &self.config,
             repository: &self.repository,
         };
@@ -194,7 +180,7 @@ impl Ground {
             Err(_) => return Err(Stop),
         };
         let available = if missing.is_empty() { vec![] } else { session.available(&missing).await.unwrap_or_default() };
-        let of = (applicant.server.id, &self.schema);
+        let of = (row.id, &self.schema);
         findings.extend(inside::extensions(&sources, &extensions, &available, of));
         let grants = match session.missing_grants(&needed).await {
             Ok(grants) => grants,
@@ -229,6 +215,14 @@ impl Ground {
         findings.push(failure);
         sessions.cancel().await;
         None
+    }
+}
+
+fn invalid_row(server: &RegisteredServer, invalid: &InvalidServer) -> Finding {
+    let finding = Finding::new(What::Registration, Mark::Wrong, invalid.to_string());
+    match set_column(server.id, invalid.column()) {
+        Some(change) => finding.cured_by(Place::Elsewhere, change),
+        None => finding,
     }
 }
 

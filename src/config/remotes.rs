@@ -6,7 +6,7 @@ use config::{Map, Value, ValueKind};
 
 use super::schema::{self, Violation};
 use crate::libpq::{Conninfo, InvalidParameter, KEYWORDS, Keyword, Parameters, Support, Surroundings};
-use crate::server::{Server, ServerId};
+use crate::server::ServerId;
 use crate::spelling;
 
 /// Where parameters for all servers are, and the objects with those for some of them.
@@ -61,12 +61,12 @@ impl Remotes {
         own.or(&by_alias).or(&self.all).without_empty()
     }
 
-    /// The names in `servers` that are neither the id nor the alias of any of these: what is said under them counts for
+    /// The names in the section `servers` that are neither the id nor the alias of any of these: what is said under them counts for
     /// nobody.
-    pub fn names_of_nobody<'a>(&'a self, servers: &[Server]) -> Vec<&'a str> {
-        let is_of = |name: &str, server: &Server| match is_id(name) {
-            true => server.id.to_string() == name,
-            false => server.alias.as_deref() == Some(name),
+    pub fn names_of_nobody<'a>(&'a self, servers: &[(ServerId, Option<&str>)]) -> Vec<&'a str> {
+        let is_of = |name: &str, (id, alias): &(ServerId, Option<&str>)| match is_id(name) {
+            true => id.to_string() == name,
+            false => *alias == Some(name),
         };
         let names = self.some.keys().map(String::as_str);
         names.filter(|name| !servers.iter().any(|server| is_of(name, server))).collect()
@@ -148,7 +148,6 @@ fn nearest(parent: &str, keyword: &str) -> Option<&'static str> {
 mod tests {
     use super::super::tests::{read_among, refusal_among};
     use super::*;
-    use crate::server::ServerRow;
 
     fn file(remote: &str) -> String {
         format!(r#"{{"repository": {{"dsn": "host=h"}}, "remote": {remote}}}"#)
@@ -220,20 +219,8 @@ mod tests {
 
     #[test]
     fn a_name_that_no_server_has_is_told() {
-        let server = |id, alias: &str| {
-            let row = ServerRow {
-                id,
-                host: Some("h".into()),
-                port: Some(5432),
-                user: Some("u".into()),
-                password: None,
-                dbname: Some("d".into()),
-                frequency: Some(5),
-                alias: Some(alias.into()),
-            };
-            Server::parse(row).unwrap()
-        };
-        let servers = [server(3, "4"), server(5, "db1.Paris"), server(6, "")];
+        let server = |id, alias| (ServerId::new(id).unwrap(), alias);
+        let servers = [server(3, Some("4")), server(5, Some("db1.Paris")), server(6, None)];
         let remotes = read(
             &[],
             r#"{"servers": {"3": {}, "4": {}, "03": {}, "5": {}, "db1.Paris": {}, "db1.paris": {}, "": {}, "x": null}}"#,

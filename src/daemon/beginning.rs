@@ -4,13 +4,16 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::{Config, Location};
 use crate::control::{Call, Overview};
-use crate::http;
+use crate::http::{self, Files};
 use crate::metrics::Metrics;
+use crate::postgres::Endpoint;
 use crate::service::Service;
 use crate::settings::{self, Error, Settings};
 use crate::signals::{Request, Signals};
@@ -30,6 +33,14 @@ pub(super) struct Beginning<'a> {
     pub(super) calls: &'a mut mpsc::Receiver<Call>,
 }
 
+/// A look at the configuration that is under way.
+#[derive(Default)]
+struct Rereading {
+    reading: Option<BoxFuture<'static, Result<(Config, Endpoint, Files), Error>>>,
+    /// It was asked for since: what is being read may be older than that.
+    again: bool,
+}
+
 impl Beginning<'_> {
     /// Waits for the repository; `None` if it is told to stop first. A file that was changed meanwhile is read again when a
     /// reload is asked for.
@@ -44,19 +55,24 @@ impl Beginning<'_> {
         self.http.take_up(settings::prepare(&config, None)?);
         let patience = Instant::now() + UNTIL_READY;
         let mut is_ready = false;
+        let mut endpoint = Endpoint::repository(&config)?;
+        let mut rereading = Rereading::default();
         loop {
             self.telemetry.set_debug(config.debug);
             let (tell, mut reason) = watch::channel(String::new());
-            let mut first = pin!(Settings::first(config.clone(), self.metrics.clone(), tell));
-            config = loop {
+            let known = (config.clone(), endpoint);
+            let mut first = pin!(Settings::first(known, self.metrics.clone(), tell));
+            (config, endpoint) = loop {
+                let is_reading = rereading.reading.is_some();
                 tokio::select! {
-                    settings = &mut first => return settings.map(Some),
-                    Ok(()) = reason.changed() => {
+                    // What it would come to may be outdated.
+                    settings = &mut first, if !is_reading => return settings.map(Some),
+                    Ok(()) = reason.changed(), if !is_reading => {
                         self.service.status(&format!("waiting for the repository: {}", *reason.borrow_and_update()));
                         self.service.ready();
                         is_ready = true;
                     }
-                    () = sleep_until(patience), if !is_ready => {
+                    () = sleep_until(patience), if !is_ready && !is_reading => {
                         self.service.ready();
                         is_ready = true;
                     }
@@ -68,33 +84,62 @@ impl Beginning<'_> {
                             self.http.stop().await;
                             return Ok(None);
                         }
-                        Request::Reload => {
-                            self.service.reloading();
-                            let other = self.read_again(&config);
-                            self.service.ready();
-                            if let Some(other) = other {
-                                break other;
-                            }
-                        }
+                        Request::Reload if is_reading => rereading.again = true,
+                        Request::Reload => self.read_again(&config, &mut rereading),
                     },
+                    read = read(&mut rereading.reading) => {
+                        rereading.reading = None;
+                        let other = self.take_up(read, &config);
+                        self.service.ready();
+                        is_ready = true;
+                        let limits = other.as_ref().map_or(&config, |(other, _)| other);
+                        if std::mem::take(&mut rereading.again) {
+                            self.read_again(limits, &mut rereading);
+                        }
+                        if let Some(other) = other {
+                            break other;
+                        }
+                    }
                 }
             };
         }
     }
 
-    /// The configuration, if it is another one that can be worked with.
-    fn read_again(&mut self, before: &Config) -> Option<Config> {
-        let read = settings::read(self.location);
-        match read.and_then(|other| Ok((settings::prepare(&other, Some(&before.http))?, other))) {
-            Ok((prepared, other)) => {
+    /// Begins to read the configuration.
+    fn read_again(&mut self, before: &Config, rereading: &mut Rereading) {
+        self.service.reloading();
+        let limit = before.timeouts.connect;
+        rereading.reading = Some(settings::read_aside(self.location.clone(), limit).boxed());
+    }
+
+    /// The configuration that was read, if it is another one that can be worked with.
+    fn take_up(
+        &mut self,
+        read: Result<(Config, Endpoint, Files), Error>,
+        before: &Config,
+    ) -> Option<(Config, Endpoint)> {
+        let prepared =
+            read.and_then(|(other, endpoint, files)| Ok((files.prepare(Some(&before.http))?, other, endpoint)));
+        match prepared {
+            Ok((prepared, other, endpoint)) => {
                 self.http.take_up(prepared);
-                (other != *before).then_some(other)
+                (other != *before).then_some((other, endpoint))
             }
             Err(error) => {
                 tracing::error!("{error}; what was there before stays");
                 None
             }
         }
+    }
+}
+
+/// Waits for what is being read, if anything is. It stays where it is, so this is safe to drop.
+async fn read(
+    reading: &mut Option<BoxFuture<'static, Result<(Config, Endpoint, Files), Error>>>,
+) -> Result<(Config, Endpoint, Files), Error> {
+    match reading {
+        Some(reading) => reading.await,
+        None => std::future::pending().await,
     }
 }
 

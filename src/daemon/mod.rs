@@ -295,7 +295,8 @@ impl Daemon {
 
     /// A slip in a name leaves its server without what was meant for it, be it that its certificate is looked at.
     fn name_overrides_of_nobody(&self, list: &ServerList) {
-        let names = self.supervisor.context().config.remote.names_of_nobody(&list.servers);
+        let servers: Vec<_> = list.servers.iter().map(|server| (server.id, server.alias.as_deref())).collect();
+        let names = self.supervisor.context().config.remote.names_of_nobody(&servers);
         if !names.is_empty() {
             tracing::warn!("\"remote.servers\" has names that are no active server's id or alias: {names:?}");
         }

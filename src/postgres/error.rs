@@ -45,6 +45,12 @@ enum Cause {
     NoSession(String),
     /// No session is to be had until somebody mends something.
     Barred(String),
+    /// What says how to connect cannot be used until somebody mends it.
+    Unreadable(String),
+    /// What says how to connect was not to be had in time.
+    Unread(String),
+    /// The name of the host was not resolved in time.
+    Unresolved(String),
     /// The server was not reached.
     Network(std::io::Error),
     /// There is no TLS, or none with the server that was meant.
@@ -73,6 +79,21 @@ impl Error {
     /// There is no session to be had until somebody mends something.
     pub(super) fn barred(side: Side, doing: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { side, doing: doing.into(), cause: Cause::Barred(reason.into()) }
+    }
+
+    /// What says how to connect cannot be used until somebody mends it.
+    pub(super) fn unreadable(side: Side, doing: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { side, doing: doing.into(), cause: Cause::Unreadable(reason.into()) }
+    }
+
+    /// What says how to connect was not to be had in time.
+    pub(super) fn unread(side: Side, doing: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { side, doing: doing.into(), cause: Cause::Unread(reason.into()) }
+    }
+
+    /// The name of the host was not resolved in time.
+    pub(super) fn unresolved(side: Side, doing: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { side, doing: doing.into(), cause: Cause::Unresolved(reason.into()) }
     }
 
     /// The server could not be reached.
@@ -269,8 +290,8 @@ impl Cause {
 
     fn may_pass(&self) -> bool {
         match self {
-            Self::Elapsed(_) | Self::NoSession(_) => true,
-            Self::Io(_) | Self::Found(_) | Self::Barred(_) => false,
+            Self::Elapsed(_) | Self::NoSession(_) | Self::Unread(_) | Self::Unresolved(_) => true,
+            Self::Io(_) | Self::Found(_) | Self::Barred(_) | Self::Unreadable(_) => false,
             Self::Network(error) => !is_unknown_name(error),
             Self::Tls(error) => error.is_lost(),
             Self::At(_, cause) | Self::Remarked(cause, _) => cause.may_pass(),
@@ -300,7 +321,12 @@ impl fmt::Display for Cause {
                 None => f.write_str(&chain(error)),
             },
             Self::Elapsed(limit) => write!(f, "no answer within {} s", limit.as_secs()),
-            Self::NoSession(reason) | Self::Barred(reason) | Self::Found(reason) => f.write_str(reason),
+            Self::NoSession(reason)
+            | Self::Barred(reason)
+            | Self::Unreadable(reason)
+            | Self::Unread(reason)
+            | Self::Unresolved(reason)
+            | Self::Found(reason) => f.write_str(reason),
             Self::Tls(error) => error.fmt(f),
             Self::At(place, cause) => write!(f, "{place}: {cause}"),
             Self::Remarked(cause, remark) => write!(f, "{cause}; {remark}"),

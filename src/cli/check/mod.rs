@@ -19,6 +19,7 @@ use crate::config::Location;
 use crate::postgres::{RegisteredServer, ServerList};
 use crate::server::{InvalidServer, Server};
 use crate::settings;
+use crate::telemetry::Telemetry;
 use progress::Progress;
 
 /// Tells why a server does not work, and what to do about it
@@ -53,6 +54,7 @@ struct Outcome {
     repository: Option<Result<CheckedRepository, Findings>>,
     /// Why no servers were looked at, where that is no matter of what was found before.
     unchecked: Option<String>,
+    is_anything_registered: bool,
     servers: Vec<CheckedServer>,
 }
 
@@ -86,6 +88,7 @@ impl Outcome {
 impl Arguments {
     /// Looks, tells, and is done.
     pub(super) fn run(self, location: &Location) -> ExitCode {
+        Telemetry::quietly();
         let when = Some(SystemTime::now());
         let file = location.find().ok().map(|file| file.display().to_string());
         let config = match settings::read(location) {
@@ -117,7 +120,8 @@ impl Arguments {
         };
         let limit = config.limits.collects;
         let listed = tokio::try_join!(repository.registered_servers(), repository.all_servers());
-        let known = listed.as_ref().ok().map(|(_, rows)| rows.servers.as_slice());
+        let known = listed.as_ref().ok().map(|(registered, _)| registered.as_slice());
+        outcome.is_anything_registered = known.is_some_and(|servers| !servers.is_empty());
         outcome.configuration = check_configuration(&config, known).await;
         let ground = Ground::new(config, repository.clone(), &state);
         outcome.repository = Some(Ok(CheckedRepository::of(state)));

@@ -38,7 +38,7 @@ pub(super) fn of(outcome: &Outcome, is_verbose: bool, screen: Screen) -> String 
     let mut text = table.text(screen);
     text.push_str(&details);
     if matches!(outcome.repository, Some(Ok(_))) && outcome.unchecked.is_none() {
-        let _ = write!(text, "\n{}\n", summary(&outcome.servers));
+        let _ = write!(text, "\n{}\n", summary(&outcome.servers, outcome.is_anything_registered));
     }
     text
 }
@@ -114,11 +114,14 @@ fn add_details(text: &mut String, name: &str, findings: &Findings, is_verbose: b
     }
 }
 
-fn summary(servers: &[CheckedServer]) -> String {
+fn summary(servers: &[CheckedServer], is_anything_registered: bool) -> String {
     let number = |mark| servers.iter().filter(|server| server.findings.mark() == mark).count();
     let (all, wrong, warned) = (servers.len(), number(Mark::Wrong), number(Mark::Warning));
     let of = |number: usize, what: &str| format!("{number} of {all} {what}");
     match (all, wrong, warned) {
+        (0, ..) if !is_anything_registered => {
+            "no server is registered: \"powa-collector servers add\" registers one".into()
+        }
         (0, ..) => "no server is active: \"powa-collector servers list\" shows those that are registered".into(),
         (1, 0, 0) => "1 server, and all is well".into(),
         (_, 0, 0) => format!("{all} servers, and all is well"),

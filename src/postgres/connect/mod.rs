@@ -247,13 +247,13 @@ impl Endpoint {
             Ok(Err(error)) => Err(Error::network(self.side, self.connecting(), error)),
             Err(_) => {
                 let reason = format!("its service or password file was not read within {} s", limit.as_secs());
-                Err(Error::no_session(self.side, self.connecting(), reason))
+                Err(Error::unread(self.side, self.connecting(), reason))
             }
         }
     }
 
     fn unreadable(&self, error: &Unreadable) -> Error {
-        Error::barred(self.side, self.connecting(), error.to_string())
+        Error::unreadable(self.side, self.connecting(), error.to_string())
     }
 
     /// Once for each change.

@@ -106,7 +106,7 @@ impl Walk<'_> {
             Ok(peers) => peers.map_err(|error| Error::network(side, connecting, error)),
             Err(_) => {
                 let reason = format!("its name was not resolved within {} s", self.limit().as_secs());
-                Err(Error::no_session(side, connecting, reason))
+                Err(Error::unresolved(side, connecting, reason))
             }
         }
     }

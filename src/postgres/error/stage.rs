@@ -1,12 +1,14 @@
 //! How far did a connection get that did not come about?
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
-use super::{Cause, Error, io_error, tls_error};
+use super::{Cause, Error, TlsError, io_error, tls_error};
 
 /// Where the opening of a session ended, in the order in which it takes place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
+    /// What says how to connect could not be read, or cannot be used.
+    Parameters,
     /// The name of the host was not resolved.
     Name,
     /// Nobody takes the connection there, or nobody who takes part in a conversation.
@@ -26,7 +28,9 @@ impl Error {
     pub fn stage(&self) -> Stage {
         let heart = self.cause.at_heart();
         match (heart, self.sqlstate()) {
+            (Cause::Unreadable(_) | Cause::Unread(_), _) => Stage::Parameters,
             (Cause::Network(error), _) if error.to_string().contains("failed to lookup address") => Stage::Name,
+            (Cause::Unresolved(_), _) => Stage::Name,
             (Cause::Network(_) | Cause::Elapsed(_) | Cause::NoSession(_), _) => Stage::Reach,
             (Cause::Tls(_), _) => Stage::Tls,
             (Cause::Barred(_), _) => Stage::Login,
@@ -51,9 +55,18 @@ impl Error {
         self.db_error().map(tokio_postgres::error::DbError::message)
     }
 
-    /// The server has no such role.
-    pub fn is_missing_role(&self) -> bool {
+    /// The server does not offer TLS, as opposed to TLS that did not come about.
+    pub fn is_without_tls(&self) -> bool {
+        matches!(self.cause.at_heart(), Cause::Tls(TlsError::NotOffered))
+    }
+
+    /// The server has no such role, or it is none to log in with. The code is that of whatever is refused, and the message
+    /// may be of any language; where it is said from does not change with it.
+    pub fn is_about_role(&self) -> bool {
+        let is_about_role = |error: &DbError| {
+            error.routine() == Some("InitializeSessionUserId") || error.message().ends_with("does not exist")
+        };
         let is_login = |code: &SqlState| *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION;
-        self.db_error().is_some_and(|error| is_login(error.code()) && error.message().ends_with("does not exist"))
+        self.db_error().is_some_and(|error| is_login(error.code()) && is_about_role(error))
     }
 }
