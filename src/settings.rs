@@ -154,12 +154,12 @@ pub fn prepare(config: &Config, before: Option<&config::Http>) -> Result<Prepare
     Ok(Files::read(&config.http)?.prepare(before)?)
 }
 
-/// Reads the configuration from its file.
+/// Reads the configuration from its file; not what it names for those who watch, which is nobody's but the daemon's.
 ///
 /// # Errors
 /// There is none that could be worked with, as far as can be told without connecting.
 pub fn read(location: &Location) -> Result<Config, Error> {
-    read_all(location).map(|(config, ..)| config)
+    read_with_endpoint(location).map(|(config, _)| config)
 }
 
 /// Reads the configuration from its file, with what it names, while others go on: the disk may hang.
@@ -176,11 +176,16 @@ pub async fn read_aside(location: Location, limit: Duration) -> Result<(Config, 
 
 /// With the files that it names for those who watch.
 fn read_all(location: &Location) -> Result<(Config, Endpoint, Files), Error> {
+    let (config, endpoint) = read_with_endpoint(location)?;
+    let files = Files::read(&config.http)?;
+    Ok((config, endpoint, files))
+}
+
+fn read_with_endpoint(location: &Location) -> Result<(Config, Endpoint), Error> {
     let file = location.find().map_err(config::Error::from)?;
     let config = Config::read(&file)?;
     let endpoint = Endpoint::repository(&config)?;
-    let files = Files::read(&config.http)?;
-    Ok((config, endpoint, files))
+    Ok((config, endpoint))
 }
 
 /// Whether the repository is reached in another way; also because the service has moved that the configuration names.

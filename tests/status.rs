@@ -17,6 +17,7 @@ tests![
     a_collector_that_does_not_answer_is_told_from_none,
     a_role_that_may_not_ask_learns_what_it_needs,
     any_number_of_servers_is_shown,
+    what_only_the_daemon_may_read_is_not_needed,
     it_looks_again_and_again,
     on_a_terminal_it_is_redrawn,
 ];
@@ -194,4 +195,12 @@ fn on_a_terminal_it_is_redrawn(scene: &Scene) {
     child.wait().unwrap();
     assert_eq!(cleared, 3, "{text}");
     assert!(text.contains("blue") && text.contains("\u{1b}[1mSERVER"), "{text}");
+}
+
+fn what_only_the_daemon_may_read_is_not_needed(scene: &Scene) {
+    scene.register();
+    let _collector = scene.collector();
+    let http = json!({"listen": "127.0.0.1:0", "tokens_file": scene.folder().join("of another user's")});
+    let printed = operate(&scene.config(json!({"http": http})), &["status"]);
+    assert_eq!((printed.code, printed.errors.as_str()), (0, ""));
 }
