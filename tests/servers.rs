@@ -177,7 +177,7 @@ fn an_address_and_an_alias_are_one_servers_only(scene: &Scene) {
     let twice = refused(scene, &["add", "--no-password", "--host", "db1", "--alias", "third"]);
     assert!(twice.contains("db1:5432 is registered already, as server 1"), "{twice}");
     let twice = refused(scene, &["add", "--no-password", "--host", "db3", "--alias", "second"]);
-    assert!(twice.contains("the alias \"second\" is that of server 2, db2:5432, already"), "{twice}");
+    assert!(twice.contains("the name \"second\" is that of server 2, db2:5432, already"), "{twice}");
     let twice = refused(scene, &["set", "second", "--host", "db1"]);
     assert!(twice.contains("db1:5432 is registered already"), "{twice}");
     let unknown = refused(scene, &["set", "secnod", "--frequency", "60"]);
