@@ -88,6 +88,9 @@ impl Settings {
     }
 }
 
+/// What is in files: the configuration, and what it names of the repository and for those who watch.
+pub type InFiles = (Config, Endpoint, Files);
+
 /// What a look has seen.
 pub struct Seen {
     pub servers: ServerList,
@@ -166,7 +169,7 @@ pub fn read(location: &Location) -> Result<Config, Error> {
 ///
 /// # Errors
 /// There is none that could be worked with, or it was not read within the limit.
-pub async fn read_aside(location: Location, limit: Duration) -> Result<(Config, Endpoint, Files), Error> {
+pub async fn read_aside(location: Location, limit: Duration) -> Result<InFiles, Error> {
     let reading = Aside::default();
     match timeout(limit, reading.run("configuration", move || read_all(&location))).await {
         Ok(read) => read.map_err(Error::Reading)?,
@@ -175,7 +178,7 @@ pub async fn read_aside(location: Location, limit: Duration) -> Result<(Config, 
 }
 
 /// With the files that it names for those who watch.
-fn read_all(location: &Location) -> Result<(Config, Endpoint, Files), Error> {
+fn read_all(location: &Location) -> Result<InFiles, Error> {
     let (config, endpoint) = read_with_endpoint(location)?;
     let files = Files::read(&config.http)?;
     Ok((config, endpoint, files))

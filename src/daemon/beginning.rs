@@ -11,11 +11,11 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::config::{Config, Location};
 use crate::control::{Call, Overview};
-use crate::http::{self, Files};
+use crate::http;
 use crate::metrics::Metrics;
 use crate::postgres::Endpoint;
 use crate::service::Service;
-use crate::settings::{self, Error, Settings};
+use crate::settings::{self, Error, InFiles, Settings};
 use crate::signals::{Request, Signals};
 use crate::telemetry::Telemetry;
 
@@ -33,10 +33,12 @@ pub(super) struct Beginning<'a> {
     pub(super) calls: &'a mut mpsc::Receiver<Call>,
 }
 
+type Reading = BoxFuture<'static, Result<InFiles, Error>>;
+
 /// A look at the configuration that is under way.
 #[derive(Default)]
 struct Rereading {
-    reading: Option<BoxFuture<'static, Result<(Config, Endpoint, Files), Error>>>,
+    reading: Option<Reading>,
     /// It was asked for since: what is being read may be older than that.
     again: bool,
 }
@@ -113,11 +115,7 @@ impl Beginning<'_> {
     }
 
     /// The configuration that was read, if it is another one that can be worked with.
-    fn take_up(
-        &mut self,
-        read: Result<(Config, Endpoint, Files), Error>,
-        before: &Config,
-    ) -> Option<(Config, Endpoint)> {
+    fn take_up(&mut self, read: Result<InFiles, Error>, before: &Config) -> Option<(Config, Endpoint)> {
         let prepared =
             read.and_then(|(other, endpoint, files)| Ok((files.prepare(Some(&before.http))?, other, endpoint)));
         match prepared {
@@ -134,9 +132,7 @@ impl Beginning<'_> {
 }
 
 /// Waits for what is being read, if anything is. It stays where it is, so this is safe to drop.
-async fn read(
-    reading: &mut Option<BoxFuture<'static, Result<(Config, Endpoint, Files), Error>>>,
-) -> Result<(Config, Endpoint, Files), Error> {
+async fn read(reading: &mut Option<Reading>) -> Result<InFiles, Error> {
     match reading {
         Some(reading) => reading.await,
         None => std::future::pending().await,
