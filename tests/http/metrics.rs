@@ -19,6 +19,13 @@ tests![
     the_alert_rules_are_valid_and_say_what_they_should,
 ];
 
+/// The value of a series of a server's, which may have more labels than this one.
+fn of_server(metrics: &str, what: &str, label: &str) -> Option<f64> {
+    let beginning = format!("powa_collector_server_{what}{{");
+    let line = metrics.lines().find(|line| line.starts_with(&beginning) && line.contains(label))?;
+    line.rsplit_once(' ')?.1.parse().ok()
+}
+
 fn the_figures_of_a_snapshot_are_those_of_the_log(scene: &Scene) {
     let server = scene.register_as(Registration { frequency: 3600, ..Registration::of(scene.remote_server()) });
     let (collector, watcher) = scene.watched();
@@ -41,8 +48,9 @@ fn the_figures_of_a_snapshot_are_those_of_the_log(scene: &Scene) {
     assert!((loading - figure("load_ms")).abs() <= 1.0, "{loading}: {line}");
 
     let remote = scene.remote_server();
-    let name = format!("{{server=\"{}:{}\"}}", remote.host(), remote.port());
-    let of_server = |what: &str| metric(&format!("powa_collector_server_{what}{name}"));
+    let name = format!("server=\"{}:{}\"", remote.host(), remote.port());
+    let metrics = watcher.get("/metrics").text;
+    let of_server = |what: &str| of_server(&metrics, what, &name).unwrap_or_else(|| panic!("{what} is missing"));
     assert_eq!((of_server("up"), of_server("failing"), of_server("frequency_seconds")), (1.0, 0.0, 3600.0));
     assert_eq!((of_server("snapshots_total"), of_server("last_snapshot_errors")), (1.0, 0.0));
     assert_eq!(of_server("last_snapshot_rows"), figure("rows"));
@@ -84,7 +92,9 @@ fn a_server_that_was_removed_is_not_in_the_metrics_any_more(scene: &Scene) {
     let server = scene.register();
     let (_collector, watcher) = scene.watched();
     let name = format!("server=\"{}:{}\"", scene.remote_server().host(), scene.remote_server().port());
-    watcher.wait_for_metric(&format!("powa_collector_server_up{{{name}}}"), |up| up == 1.0);
+    crate::support::wait_until("the server to be up", || {
+        of_server(&watcher.get("/metrics").text, "up", &name) == Some(1.0)
+    });
     scene.repository().execute("select powa_deactivate_server($1)", &[&server]).unwrap();
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
     crate::support::wait_until("the server to vanish", || !watcher.get("/metrics").text.contains(&name));
@@ -163,7 +173,16 @@ fn what_dashboard_alerts_and_documents_name_is_there(scene: &Scene) {
 fn the_alert_rules_are_valid_and_say_what_they_should(_: &Scene) {
     let file = |name: &str| format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));
     let said = promtool(&["check", "rules", &file("dist/prometheus-alerts.yml")], "");
-    assert!(said.contains("SUCCESS: 7 rules found"), "{said}");
+    assert!(said.contains("SUCCESS: 8 rules found"), "{said}");
     let said = promtool(&["test", "rules", &file("tests/http/alerts.yml")], "");
     assert!(said.contains("SUCCESS"), "{said}");
+    // Each of them is seen firing, and not firing.
+    let (rules, cases) = (include_str!("../../dist/prometheus-alerts.yml"), include_str!("alerts.yml"));
+    let names: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert_eq!(names.len(), 8, "{names:?}");
+    for name in names {
+        assert!(cases.contains(&format!("alertname: {name}, exp_alerts: []}}")), "{name} is never seen not firing");
+        let fires = format!("alertname: {name}\n        exp_alerts:\n          - exp_labels:");
+        assert!(cases.contains(&fires), "{name} is never seen firing");
+    }
 }

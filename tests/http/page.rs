@@ -1,6 +1,9 @@
 //! The status page in a real browser.
 
+use std::os::unix::fs::PermissionsExt;
+
 use lab::{Cluster, Registration};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::http;
@@ -12,6 +15,10 @@ tests![;
     the_page_filters_and_sorts_and_fits_what_it_is_shown_on,
     names_and_errors_are_text_and_never_markup,
     a_page_that_is_not_told_any_more_says_so_and_finds_its_way_back,
+    a_page_that_is_never_answered_gives_up_waiting,
+    a_page_that_is_one_too_many_says_so_and_comes_in_later,
+    a_page_whose_token_was_taken_back_says_so,
+    rows_are_read_and_moved_as_little_as_can_be,
 ];
 
 /// The row of a server, by its name.
@@ -183,4 +190,106 @@ fn a_page_that_is_not_told_any_more_says_so_and_finds_its_way_back(scene: &Scene
     browser.wait_until("document.querySelectorAll('tr[data-state=running]').length === 1");
     assert_eq!(browser.run("return document.getElementById('banner').hidden"), true);
     again.stop();
+}
+
+fn banner(browser: &Browser) -> String {
+    browser.run("return document.getElementById('banner').textContent").as_str().unwrap().into()
+}
+
+fn a_page_that_is_never_answered_gives_up_waiting(scene: &Scene) {
+    let (collector, watcher) = scene.watched();
+    let browser = opened(&watcher);
+    browser.wait_until("document.getElementById('live').dataset.live === 'yes'");
+    let counting = "window.signals = []; const as_ever = window.fetch; \
+                    window.fetch = (url, how) => { signals.push(how.signal); return as_ever(url, how); }";
+    browser.run(counting);
+    // Its connections stay, and new ones are taken by the kernel; but nobody says a word.
+    collector.signal(Signal::STOP);
+    browser.wait_until("document.body.classList.contains('stale')");
+    browser.wait_until("signals.length > 0 && signals[0].aborted");
+    assert!(banner(&browser).starts_with("The collector has not been heard since "), "{}", banner(&browser));
+    collector.signal(Signal::CONT);
+    browser.wait_until("!document.body.classList.contains('stale')");
+}
+
+fn a_page_that_is_one_too_many_says_so_and_comes_in_later(scene: &Scene) {
+    let (_collector, watcher) = scene.watched();
+    let mut pages: Vec<_> = (0..16).map(|_| watcher.open_events()).collect();
+    for page in &mut pages {
+        page.next("everything");
+    }
+    let browser = opened(&watcher);
+    browser.wait_until("document.getElementById('live-word').textContent === 'refused'");
+    assert_eq!(banner(&browser), "Too many pages are open: close another one.");
+    pages.pop();
+    browser.wait_until("document.getElementById('live').dataset.live === 'yes'");
+    assert_eq!(banner(&browser), "");
+}
+
+fn a_page_whose_token_was_taken_back_says_so(scene: &Scene) {
+    let tokens = scene.folder().join("tokens");
+    let write = |line: &str| {
+        std::fs::write(&tokens, line).unwrap();
+        std::fs::set_permissions(&tokens, std::fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    write("ada:0123456789abcdef\n");
+    let (_collector, watcher) = scene.watched_with(json!({"tokens_file": tokens}));
+    let browser = Browser::at(&format!("http://ada:0123456789abcdef@{}/", watcher.address));
+    browser.wait_until("document.getElementById('live').dataset.live === 'yes'");
+    write("bob:fedcba9876543210\n");
+    assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
+    browser.wait_until("document.getElementById('live-word').textContent === 'refused'");
+    let banner = banner(&browser);
+    let expected = "Your token is no longer good: reload the page. What is shown is from ";
+    assert!(banner.starts_with(expected), "{banner}");
+}
+
+fn rows_are_read_and_moved_as_little_as_can_be(scene: &Scene) {
+    for alias in ["adder", "mole"] {
+        scene.register_beside_others(Registration { alias: Some(alias), ..Registration::of(scene.remote_server()) });
+    }
+    scene.register_as(Registration { alias: Some("zebra"), port: 1, ..Registration::of(scene.remote_server()) });
+    let collector = scene.collector_with(json!({"use_server_alias": true, "http": http(json!({}))}));
+    let browser = opened(&Watcher::of(&collector));
+    browser.size(375, 60);
+    browser.run("location.reload()");
+    browser.wait_until("document.querySelectorAll('tr[data-state=failing]').length === 1");
+    browser.wait_until("document.querySelectorAll('tr[data-state=running]').length === 2");
+    browser.run("document.querySelector('th[data-key=name] button').click()");
+    assert_eq!(shown(&browser), ["adder", "mole", "zebra"]);
+    // What is far below is there all the same, as it is read aloud and looked for.
+    assert_eq!(browser.run(&format!("return {}.getBoundingClientRect().top > innerHeight + 200", row("zebra"))), true);
+    let error = browser.run(&format!("return {}.querySelector('.error').textContent", row("zebra")));
+    assert!(error.as_str().unwrap().contains("could not connect"), "{error}");
+    let ages = browser.run("return [...document.querySelectorAll('#rows .last .value')].map((age) => age.textContent)");
+    assert!(ages.as_array().unwrap().iter().all(|age| age != ""), "{ages}");
+
+    // The first one goes to the end: nothing else is moved. The names are those of this moment only.
+    let renamed = |then: &str| {
+        format!(
+            "const row = [...rows.values()].find((row) => row.server.name === 'adder'), as_it_was = row.server; \
+             row.server = {{ ...as_it_was, name: 'zzz' }}; \
+             try {{ {then} }} finally {{ row.server = as_it_was; }}"
+        )
+    };
+    let names = "[...document.querySelectorAll('#rows .title')].map((title) => title.textContent)";
+    let moved = format!(
+        "const watch = new MutationObserver(() => {{}}); \
+         watch.observe(document.getElementById('rows'), {{ childList: true }}); arrange(); \
+         return [watch.takeRecords().flatMap((record) => [...record.addedNodes]).length, {names}];"
+    );
+    assert_eq!(browser.run(&renamed(&moved)), json!([1, ["mole", "zebra", "adder"]]));
+    browser.run("arrange()");
+    assert_eq!(shown(&browser), ["adder", "mole", "zebra"]);
+
+    // Who is at work in there finds all of it in its place for a moment, and the focus after it.
+    let at_work = format!(
+        "const button = {}.querySelector('.error button'); button.textContent ||= 'x'; button.focus(); arrange(); \
+         const before = {names}; worked -= AT_WORK; arrange(); \
+         return [before, {names}, document.activeElement === button, performance.now() - worked > AT_WORK];",
+        row("adder")
+    );
+    let expected = json!([["adder", "mole", "zebra"], ["mole", "zebra", "adder"], true, true]);
+    assert_eq!(browser.run(&renamed(&at_work)), expected);
+    assert_eq!(browser.complaints(), [""; 0]);
 }

@@ -44,9 +44,12 @@ fn nobody_is_served_unless_it_is_wanted(scene: &Scene) {
     let sockets = String::from_utf8(sockets.unwrap().stdout).unwrap();
     let own: Vec<_> =
         sockets.lines().filter_map(|line| Some(line.split_once("socket:[")?.1.trim_end_matches(']'))).collect();
-    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    // Where there is no IPv6 there is no such table.
+    let tables = ["tcp", "tcp6"].map(|table| std::fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default());
+    assert!(!tables[0].is_empty());
     // The state, in the fourth column, is the one of those who listen.
-    let listening = table.lines().filter(|line| line.split_whitespace().nth(3) == Some("0A"));
+    let listening =
+        tables.iter().flat_map(|table| table.lines()).filter(|line| line.split_whitespace().nth(3) == Some("0A"));
     let inodes: Vec<_> = listening.filter_map(|line| line.split_whitespace().nth(9)).collect();
     assert!(!own.is_empty() && own.iter().all(|socket| !inodes.contains(socket)), "{own:?} {inodes:?}");
 }
@@ -109,7 +112,10 @@ fn a_reload_begins_moves_and_ends_it(scene: &Scene) {
 }
 
 fn whoever_is_served_does_not_hold_up_the_end(scene: &Scene) {
-    let (collector, watcher) = scene.watched();
+    let stopping = Duration::from_secs(120);
+    let config = json!({"http": http(json!({})), "timeouts": {"stop": stopping.as_secs()}});
+    let collector = scene.collector_with(config);
+    let watcher = Watcher::of(&collector);
     let mut page = watcher.open_events();
     page.next("update");
     let _silent = watcher.connect();
@@ -117,6 +123,6 @@ fn whoever_is_served_does_not_hold_up_the_end(scene: &Scene) {
     collector.signal(Signal::TERM);
     let (status, _) = collector.wait();
     assert!(status.success(), "{status}");
-    assert!(stopwatch.elapsed() < Duration::from_secs(3), "{:?}", stopwatch.elapsed());
+    assert!(stopwatch.elapsed() < stopping / 4, "{:?}", stopwatch.elapsed());
     page.wait_for_end();
 }

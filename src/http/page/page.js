@@ -6,13 +6,20 @@ const STATES = ["failing", "overdue", "incomplete", "starting", "running", "stop
 // Those that are not shown as a choice while there are none.
 const SELDOM = ["starting", "stopping"];
 const SVG_WIDTH = 120, SVG_HEIGHT = 28, MOST_POINTS = 120, FEW_POINTS = 10;
-const SILENCE = 6000, RETRY = 4000;
+// Milliseconds: of silence until it is over, until an answer, until another try, and that where it would be in vain by now.
+const SILENCE = 6000, UNANSWERED = 10000, RETRY = 4000, REFUSED_RETRY = { 401: 300000, 503: 30000 };
+// So long nothing is moved under the hands of one who is at work in the rows; and seldom is unseen text brought up to date.
+const AT_WORK = 5000, TICKS_UNSEEN = 15;
 const STATUS_IS_FINE = "running";
 
 const byId = (id) => document.getElementById(id);
 const rows = new Map();
 const view = { state: null, text: "", key: "state", down: false };
-let clockOffset = 0, every = 30, heard = 0, source = null, retry = null, lost = null, trouble = null, arranged = false;
+// A page may have been opened with a name and a token in its address, with which no script may ask.
+const EVENTS = new URL("events", location.href);
+EVENTS.username = EVENTS.password = "";
+let clockOffset = 0, every = 30, heard = 0, asked = 0, asking = null, retry = null, lost = null, trouble = null;
+let doubted = false, arranged = false, worked = -AT_WORK, later = null, ticks = 0;
 
 // --- Words -------------------------------------------------------------------------------------------------------------
 
@@ -75,7 +82,6 @@ class Row {
       times: find(".took svg"), rows: find(".rows .value"), bytes: find(".rows small"), error: find(".error button"),
     };
     this.visible = false;
-    this.told = false;
     this.drawn = false;
     this.parts.error.addEventListener("click", () => {
       const open = this.parts.error.getAttribute("aria-expanded") === "true";
@@ -95,16 +101,8 @@ class Row {
     mark(this.node, "data-state", server.state);
     put(this.parts.word, server.state);
     put(this.parts.title, server.name);
-    this.told = false;
-    this.tell();
-  }
-
-  // All but what tells it from others is written only where somebody sees it.
-  tell() {
-    if (!this.visible || this.told) return;
-    this.told = true;
-    const { parts, server } = this;
-    const { snapshot } = server;
+    // Seen or not: it is also read aloud, looked for and printed.
+    const { parts } = this;
     put(parts.phase, server.phase);
     put(parts.frequency, `every ${span(server.frequency)}`);
     put(parts.error, this.error);
@@ -166,8 +164,9 @@ const seen = new IntersectionObserver((entries) => {
     const row = rows.get(entry.target.dataset.id);
     if (!row) continue;
     row.visible = entry.isIntersecting;
-    row.tell();
-    if (row.visible && !row.drawn) row.draw();
+    if (!row.visible) continue;
+    row.tick(Date.now() + clockOffset);
+    if (!row.drawn) row.draw();
   }
 }, { rootMargin: "200px" });
 
@@ -230,19 +229,32 @@ function matches(row) {
   return (view.state === null || row.server.state === view.state) && row.haystack.includes(view.text);
 }
 
-// Filters and sorts. Nothing is moved that is where it should be, nor while somebody is at work in there.
+// Filters and sorts. Nothing is moved that is where it should be, nor for a moment after somebody was at work in there.
 function arrange() {
   arranged = true;
-  const body = byId("rows");
+  const body = byId("rows"), focused = document.activeElement;
   const sorted = [...rows.values()].sort(compare);
-  const busy = body.contains(document.activeElement);
+  const left = worked + AT_WORK - performance.now();
+  clearTimeout(later);
+  if (left > 0) later = setTimeout(arrangeSoon, left);
   let at = body.firstElementChild, shown = 0;
   for (const row of sorted) {
-    const visible = matches(row);
-    if (row.node.hidden === visible) row.node.hidden = !visible;
+    const { node } = row, visible = matches(row);
+    if (node.hidden === visible) node.hidden = !visible;
     if (visible) shown += 1;
-    if (row.node === at) at = at.nextElementSibling;
-    else if (!busy || !row.node.isConnected) body.insertBefore(row.node, at);
+    if (node === at) at = at.nextElementSibling;
+    else if (left > 0 && node.isConnected) continue;
+    else if (at && at.nextElementSibling === node) {
+      // One that has to go further down: it is put there when it is its turn, and all that follow stay.
+      at.remove();
+      at = node.nextElementSibling;
+    } else body.insertBefore(node, at);
+  }
+  // What is moved loses it. To give it back is nobody's work.
+  if (focused !== document.activeElement && body.contains(focused)) {
+    const before = worked;
+    focused.focus({ preventScroll: true });
+    worked = before;
   }
   put(byId("nothing"), rows.size === 0 ? "No server is registered yet." : "No server is like that.");
   byId("nothing").hidden = shown > 0;
@@ -324,48 +336,98 @@ function hear(name, told) {
   }
 }
 
+// Why nothing is told, where it is refused.
+function refusal(answer) {
+  if (answer.status === 401) return "Your token is no longer good: reload the page.";
+  // A proxy may say 503 as well, of a collector that is away.
+  if (answer.status === 503 && answer.headers.has("retry-after")) return "Too many pages are open: close another one.";
+  return null;
+}
+
 // Whether the page is still told, and what is wrong otherwise.
-function say(since) {
+function say(since, why) {
   lost = since;
   document.body.classList.toggle("stale", lost !== null);
   mark(byId("live"), "data-live", lost === null ? "yes" : "no");
-  put(byId("live-word"), lost === null ? "live" : "reconnecting");
-  const time = lost && new Date(lost).toLocaleTimeString();
-  const words = lost !== null ? `The collector has not been heard since ${time}. What is shown is from then; trying again.`
-    : trouble ? `The collector is not ready: ${trouble}.` : "";
+  put(byId("live-word"), lost === null ? "live" : why ? "refused" : "reconnecting");
+  const time = new Date(lost).toLocaleTimeString();
+  const words = lost === null ? (trouble ? `The collector is not ready: ${trouble}.` : "")
+    : why ? `${why}${heard ? ` What is shown is from ${time}.` : ""}`
+    : heard ? `The collector has not been heard since ${time}. What is shown is from then; trying again.`
+    : "The collector has not been heard yet; trying again.";
   put(byId("banner"), words);
   byId("banner").hidden = words === "";
 }
 
-function open() {
-  clearTimeout(retry);
-  if (source) source.close();
-  source = new EventSource("events");
-  for (const name of Object.keys(events)) {
-    source.addEventListener(name, (event) => hear(name, JSON.parse(event.data)));
+// What is told by one event. There are only such as have one line with a name and one with what they tell.
+function take(text) {
+  const parts = /^event: (\w+)\ndata: (.*)$/s.exec(text);
+  if (!parts) return;
+  const [, name, data] = parts;
+  if (Object.hasOwn(events, name)) hear(name, JSON.parse(data));
+  if (name !== "point") return;
+  for (const [id, [took, age]] of Object.entries(JSON.parse(data))) {
+    const row = rows.get(id);
+    if (row) row.add(took, age);
   }
-  source.addEventListener("point", (event) => {
-    for (const [id, [took, age]] of Object.entries(JSON.parse(event.data))) {
-      const row = rows.get(id);
-      if (row) row.add(took, age);
-    }
-  });
-  source.addEventListener("error", lose);
 }
 
-// It is tried again in our own time: a browser gives up where it is refused.
-function lose() {
-  source.close();
-  say(lost === null ? heard || Date.now() : lost);
+// Asks for the events, and takes them until there are no more. An EventSource would not say why it is refused.
+async function open() {
   clearTimeout(retry);
-  retry = setTimeout(open, RETRY);
+  const mine = new AbortController();
+  asking = mine;
+  asked = Date.now();
+  doubted = false;
+  let why = null, pause = RETRY;
+  try {
+    const answer = await fetch(EVENTS, { signal: mine.signal, cache: "no-store" });
+    if (answer.ok) {
+      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+      for (let rest = ""; ;) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        const texts = (rest + value).split("\n\n");
+        rest = texts.pop();
+        texts.forEach(take);
+      }
+    } else {
+      why = refusal(answer);
+      if (why) pause = REFUSED_RETRY[answer.status];
+    }
+  } catch (error) {
+    // Nobody there is no news. What we do wrong is.
+    if (!mine.signal.aborted && !(error instanceof TypeError)) console.error(error);
+  }
+  if (asking === mine) lose(why, pause);
+}
+
+// Nothing is answered. Where that is so only to what the browser has as a token, the browser asks for another one, and
+// keeps it from us: then it is waited for, as there would be a question with every try.
+async function doubt() {
+  doubted = true;
+  const mine = asking, asks = { method: "HEAD", credentials: "omit", cache: "no-store", signal: AbortSignal.timeout(RETRY) };
+  const why = await fetch(EVENTS, asks).then(refusal, () => null);
+  if (asking !== mine || heard >= asked) return;
+  if (why) say(lost === null ? heard || Date.now() : lost, why);
+  else lose(null, RETRY);
+}
+
+// It is tried again, in our own time.
+function lose(why, pause) {
+  asking.abort();
+  asking = null;
+  say(lost === null ? heard || Date.now() : lost, why);
+  clearTimeout(retry);
+  retry = setTimeout(open, pause);
 }
 
 function tick() {
-  if (lost === null && heard > 0 && Date.now() - heard > SILENCE) lose();
+  if (asking && heard >= asked && Date.now() - heard > SILENCE) lose(null, RETRY);
+  if (asking && !doubted && heard < asked && Date.now() - asked > UNANSWERED) doubt();
   if (document.hidden || lost !== null) return;
-  const now = Date.now() + clockOffset;
-  for (const row of rows.values()) if (row.visible) row.tick(now);
+  const now = Date.now() + clockOffset, all = ticks++ % TICKS_UNSEEN === 0;
+  for (const row of rows.values()) if (all || row.visible) row.tick(now);
 }
 
 // --- What the visitor does -----------------------------------------------------------------------------------------------
@@ -395,6 +457,10 @@ function sortBy(key) {
   view.down = view.key === key && !view.down;
   view.key = key;
   arrange();
+}
+
+for (const kind of ["pointerdown", "keydown", "focusin"]) {
+  byId("rows").addEventListener(kind, () => { worked = performance.now(); });
 }
 
 const THEMES = { system: ["◐", "Colours: as the system has them"], light: ["☀", "Colours: light"], dark: ["☾", "Colours: dark"] };
