@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use prometheus::{GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
 
 use super::fleet::Told;
-use super::state::{State, is_overdue};
+use super::state::State;
 use crate::control::Overview;
 use crate::control::detail::Detail;
 use crate::metrics::Metrics;
@@ -82,7 +82,7 @@ impl Scrape {
             *counts.entry(State::of(account, now)).or_default() += 1;
         }
         counts.into_iter().for_each(|(state, count)| set(&states, &[state.name()], as_f64(count)));
-        let overdue = overview.accounts.values().filter(|account| is_overdue(account, now));
+        let overdue = overview.accounts.values().filter(|account| account.is_overdue(now));
         let name = "powa_collector_overdue_servers";
         let help = "Servers whose last snapshot is older than two should be.";
         set(&self.gauges(name, help, &[]), &[], as_f64(overdue.count()));
