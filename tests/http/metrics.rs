@@ -41,7 +41,7 @@ fn the_figures_of_a_snapshot_are_those_of_the_log(scene: &Scene) {
     assert!((loading - figure("load_ms")).abs() <= 1.0, "{loading}: {line}");
 
     let remote = scene.remote_server();
-    let name = format!("{{server=\"{}:{}\"}}", remote.host(), remote.port());
+    let name = format!("{{id=\"{server}\",server=\"{}:{}\"}}", remote.host(), remote.port());
     let of_server = |what: &str| metric(&format!("powa_collector_server_{what}{name}"));
     assert_eq!((of_server("up"), of_server("failing"), of_server("frequency_seconds")), (1.0, 0.0, 3600.0));
     assert_eq!((of_server("snapshots_total"), of_server("last_snapshot_errors")), (1.0, 0.0));
