@@ -32,7 +32,8 @@ pub(super) struct Look {
 /// The one who asks.
 pub(super) struct Fleet {
     calls: mpsc::Sender<Call>,
-    last: Mutex<Option<Look>>,
+    /// The last look, and when it was answered.
+    last: Mutex<Option<(Instant, Look)>>,
 }
 
 impl Fleet {
@@ -42,9 +43,10 @@ impl Fleet {
 
     /// How everything is, or was a moment ago. Whoever comes while it is asked gets the same answer.
     pub(super) async fn look(&self) -> Look {
+        let came = Instant::now();
         let mut last = self.last.lock().await;
-        if let Some(look) = &*last
-            && look.at.elapsed() < FRESH
+        if let Some((answered, look)) = &*last
+            && (look.at.elapsed() < FRESH || *answered >= came)
         {
             return look.clone();
         }
@@ -54,7 +56,7 @@ impl Fleet {
             Ok(Some(overview)) => Ok(Arc::new(overview)),
             Ok(None) | Err(_) => Err(Silent),
         };
-        last.insert(Look { at, told }).clone()
+        last.insert((Instant::now(), Look { at, told })).1.clone()
     }
 
     async fn ask(&self) -> Option<Overview> {
