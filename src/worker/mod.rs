@@ -218,16 +218,16 @@ impl Worker {
     }
 
     async fn try_to_connect(&mut self) -> Result<(), snapshot::Error> {
-        // First, as those who watch want to know it also of a server that is not there.
-        if self.last.is_none() {
-            let last = match self.context.repository.registration(self.server.id).await? {
-                Registration::Present(age) => self.schedule.resume(age, SystemTime::now()),
-                Registration::Missing => return Err(snapshot::Error::NotRegistered),
-            };
+        // Beside, as those who watch want to know it also of a server that is not there.
+        let (repository, server, is_known) = (&self.context.repository, self.server.id, self.last.is_some());
+        let registration = async { if is_known { None } else { Some(repository.registration(server).await) } };
+        let (session, registration) = tokio::join!(self.sessions.main(), registration);
+        if let Some(Ok(Registration::Present(age))) = registration {
+            let last = self.schedule.resume(age, SystemTime::now());
             self.shared.tell(|progress| progress.last = last.begun());
             self.last = Some(last);
         }
-        let session = self.sessions.main().await.map_err(snapshot::Error::NoSession)?;
+        let session = session.map_err(snapshot::Error::NoSession)?;
         if !self.versions_are_saved {
             let versions = session.versions().await?;
             // Not saved is a pity, and no reason to take no snapshot.
@@ -238,7 +238,10 @@ impl Worker {
             }
             self.versions_are_saved = true;
         }
-        Ok(())
+        match registration.transpose()? {
+            Some(Registration::Missing) => Err(snapshot::Error::NotRegistered),
+            Some(Registration::Present(_)) | None => Ok(()),
+        }
     }
 
     /// Nothing is in the way any more.

@@ -83,7 +83,8 @@ fn what_lacks_something_and_what_fails_is_counted_as_such(scene: &Scene) {
 fn a_server_that_was_removed_is_not_in_the_metrics_any_more(scene: &Scene) {
     let server = scene.register();
     let (_collector, watcher) = scene.watched();
-    let name = format!("server=\"{}:{}\"", scene.remote_server().host(), scene.remote_server().port());
+    let remote = scene.remote_server();
+    let name = format!("id=\"{server}\",server=\"{}:{}\"", remote.host(), remote.port());
     watcher.wait_for_metric(&format!("powa_collector_server_up{{{name}}}"), |up| up == 1.0);
     scene.repository().execute("select powa_deactivate_server($1)", &[&server]).unwrap();
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
