@@ -1,10 +1,12 @@
 //! What the daemon counts while it works. Made once, handed to those who count, read by `http`. To count is to add to a
 //! number; nobody waits.
 
+use std::time::SystemTime;
+
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
 use crate::postgres::Side;
 use crate::snapshot::Report;
@@ -12,10 +14,14 @@ use crate::snapshot::Report;
 /// Bounds of what collecting and loading take, in seconds: from a server next door to `timeouts.snapshot`.
 const SECONDS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
 
+/// The library wants to know when the machine was booted to tell this, and `ProcSubset=pid` hides that.
+const START_TIME: &str = "process_start_time_seconds";
+
 /// Clones count together.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
+    started: Gauge,
     snapshots: IntCounterVec,
     collecting: Histogram,
     loading: Histogram,
@@ -52,7 +58,12 @@ impl Metrics {
             let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
             registered(&registry, Histogram::with_opts(options))
         };
+        let started = Gauge::new(START_TIME, "Start time of the process since unix epoch in seconds.");
+        let started = started.expect("its name is valid");
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        started.set(since_epoch.as_secs_f64());
         let metrics = Self {
+            started,
             snapshots: counters(
                 "powa_collector_snapshots_total",
                 "Snapshots that were stored in full, that were stored without some datasources, and that failed.",
@@ -147,7 +158,10 @@ impl Metrics {
 
     /// All of it, at this moment.
     pub fn families(&self) -> Vec<MetricFamily> {
-        self.registry.gather()
+        let mut families = self.registry.gather();
+        families.retain(|family| family.name() != START_TIME);
+        families.extend(self.started.collect());
+        families
     }
 }
 
@@ -168,4 +182,19 @@ fn registered<C: Collector + Clone + 'static>(registry: &Registry, made: prometh
     let made = made.expect("its name is valid");
     registry.register(Box::new(made.clone())).expect("its name is its own");
     made
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_of_the_process_is_told_once_whatever_proc_shows() {
+        let families = Metrics::new().families();
+        let told: Vec<_> = families.iter().filter(|family| family.name() == START_TIME).collect();
+        assert_eq!(told.len(), 1);
+        let started = told[0].get_metric()[0].get_gauge().get_value();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+        assert!((now - 60.0..=now).contains(&started), "{started} {now}");
+    }
 }

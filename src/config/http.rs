@@ -21,6 +21,8 @@ pub struct Http {
     pub tokens_file: Option<PathBuf>,
     /// `None`: nothing is encrypted.
     pub identity: Option<Identity>,
+    /// Whoever gets there may read it, by whatever name.
+    pub is_open_to_all: bool,
 }
 
 /// What the daemon shows of itself, as PEM files.
@@ -69,20 +71,21 @@ impl Http {
                 None
             }
         });
-        let is_closed = tokens_file.is_some() || values.boolean(OPEN_TO_ALL);
-        if let Some(address) = listen.filter(|address| !is_loopback(address) && !is_closed) {
+        let is_open_to_all = values.boolean(OPEN_TO_ALL);
+        let is_decided = tokens_file.is_some() || is_open_to_all;
+        if let Some(address) = listen.filter(|address| !is_loopback(address) && !is_decided) {
             let reason = format!(
                 "is {address}, where others get to: name a \"{TOKENS_FILE}\", or, if whoever gets there may read it, \
                  set \"{OPEN_TO_ALL}\" to true"
             );
             violations.push(Violation::Invalid { key: LISTEN.into(), reason });
         }
-        Self { listen, tokens_file, identity }
+        Self { listen, tokens_file, identity, is_open_to_all }
     }
 
-    /// Nobody but this machine gets there, and whoever is on it may read all.
+    /// Nobody but this machine gets there, and whoever is on it may read all; but not others by way of it.
     pub fn is_for_this_machine(&self) -> bool {
-        self.tokens_file.is_none() && self.listen.as_ref().is_some_and(is_loopback)
+        !self.is_open_to_all && self.tokens_file.is_none() && self.listen.as_ref().is_some_and(is_loopback)
     }
 
     /// Tokens go over a network in plain text.
@@ -129,6 +132,15 @@ mod tests {
         for own in ["127.0.0.1:9187", "127.9.9.9:1", "[::1]:9187", "[::ffff:127.0.0.1]:9187"] {
             assert!(read(&section(&format!(r#""listen": "{own}""#))).is_ok(), "{own}");
         }
+    }
+
+    #[test]
+    fn what_is_open_to_all_is_so_by_way_of_this_machine_too() {
+        let is_for_this_machine = |rest: &str| read(&section(rest)).unwrap().http.is_for_this_machine();
+        assert!(is_for_this_machine(r#""listen": "127.0.0.1:1""#));
+        assert!(!is_for_this_machine(r#""listen": "127.0.0.1:1", "open_to_all": true"#));
+        assert!(!is_for_this_machine(r#""listen": "127.0.0.1:1", "tokens_file": "/t""#));
+        assert!(!is_for_this_machine(r#""listen": "0.0.0.0:1", "open_to_all": true"#));
     }
 
     #[test]

@@ -242,7 +242,7 @@ impl Task {
             () = self.cancel.cancelled() => None,
             // It is told that nobody listens here by being dropped.
             Some(_) = self.successors.recv() => None,
-            channel = reopen(&self.endpoint) => Some(channel),
+            channel = reopen(&self.endpoint, &self.metrics) => Some(channel),
         }
     }
 }
@@ -264,12 +264,13 @@ async fn take_over(channel: &Channel, mark: Option<oneshot::Receiver<String>>) -
     control.mark(&mark).await
 }
 
-async fn reopen(endpoint: &Endpoint) -> Channel {
+async fn reopen(endpoint: &Endpoint, metrics: &Metrics) -> Channel {
     let mut known = String::new();
     for pause in pauses::growing_to(LONGEST_PAUSE) {
         match Control::open(endpoint).await {
             Ok(channel) => return channel,
             Err(error) => {
+                metrics.unreachable(Side::Repository);
                 let reason = error.in_full();
                 if reason != known {
                     tracing::error!("{reason}");

@@ -34,6 +34,12 @@ impl Tokens {
             if name.is_empty() {
                 return Err(format!("has no name before the colon in line {number}"));
             }
+            if name.trim() != name || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(format!(
+                    "has in line {number} a space beside the colon, or a token with something in it that is no letter, \
+                     digit or mark of ASCII: nobody could show it"
+                ));
+            }
             if token.len() < SHORTEST_TOKEN {
                 return Err(format!(
                     "has a token in line {number} that is too short: {SHORTEST_TOKEN} characters are the least, as \
@@ -154,6 +160,11 @@ mod tests {
             ("s3cret-and-long-enough", "has no \"NAME:TOKEN\" in line 1"),
             ("\n:s3cret-and-long-enough", "has no name before the colon in line 2"),
             ("a:s3cret", "has a token in line 1 that is too short"),
+            ("a: s3cret-and-long-enough", "has in line 1 a space beside the colon"),
+            ("a :s3cret-and-long-enough", "has in line 1 a space beside the colon"),
+            ("a:s3cret-and-long\u{a0}enough", "or a token with something in it that is no letter"),
+            ("a:s3cret and long enough", "or a token with something in it that is no letter"),
+            ("a:s3cret-\u{e9}-long-enough", "or a token with something in it that is no letter"),
         ] {
             let said = Tokens::parse(file.as_bytes()).err().unwrap();
             assert!(said.contains(expected) && !said.contains("s3cret"), "{file}: {said}");

@@ -16,7 +16,7 @@ use tokio::sync::broadcast::{self, Receiver, Sender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::fleet::{Fleet, Told};
+use super::fleet::{Fleet, Look, Told};
 use super::history::{BETWEEN_POINTS, History};
 use super::state::State;
 use crate::control::detail::Detail;
@@ -45,6 +45,12 @@ pub(super) struct Events {
 struct Known {
     /// Each server as JSON.
     servers: BTreeMap<ServerId, String>,
+    /// Why the daemon does not do what it is there for.
+    trouble: Option<String>,
+    /// The look that this is from.
+    at: Option<Instant>,
+    /// All of it, for those who come to listen.
+    everything: Option<Bytes>,
     history: History,
     listeners: Sender<Bytes>,
 }
@@ -74,12 +80,13 @@ impl Events {
     /// Another listener, who is told everything first. `None` if there are as many as there may be.
     pub(super) async fn listen(&self, fleet: &Fleet) -> Option<Frames> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        let told = fleet.look().await;
+        let look = fleet.look().await;
         let mut known = self.known();
         // Those who are there already learn it too, so that all know the same.
-        let update = known.update(&told);
-        known.tell(update);
-        let first = known.everything(&told);
+        if let Some(update) = known.update(&look).filter(|update| update.is_news) {
+            known.tell(update.event);
+        }
+        let first = known.everything(&look);
         let listener = known.listeners.subscribe();
         Some(stream::unfold(Listening { first: Some(first), listener, _place: place }, Listening::next).boxed())
     }
@@ -94,17 +101,21 @@ impl Events {
         loop {
             tokio::select! {
                 _ = events.tick() => {
-                    if self.known().listeners.receiver_count() > 0 {
-                        let told = fleet.look().await;
-                        let mut known = self.known();
-                        let update = known.update(&told);
-                        known.tell(update);
+                    if self.known().listeners.receiver_count() == 0 {
+                        // It is large.
+                        self.known().everything = None;
+                        continue;
                     }
+                    let look = fleet.look().await;
+                    let mut known = self.known();
+                    let update = known.update(&look).map_or_else(|| head(&look.told).event(), |update| update.event);
+                    known.tell(update);
                 }
                 _ = points.tick() => {
-                    if let Ok(overview) = fleet.look().await {
+                    if let Ok(overview) = fleet.look().await.told {
                         let mut known = self.known();
                         let added = known.history.add(&overview.accounts, SystemTime::now());
+                        known.everything = None;
                         known.tell(event("point", &added));
                     }
                 }
@@ -116,7 +127,14 @@ impl Events {
 impl Default for Known {
     fn default() -> Self {
         let (listeners, _) = broadcast::channel(WAITING_EVENTS);
-        Self { servers: BTreeMap::new(), history: History::default(), listeners }
+        Self {
+            servers: BTreeMap::new(),
+            trouble: None,
+            at: None,
+            everything: None,
+            history: History::default(),
+            listeners,
+        }
     }
 }
 
@@ -126,49 +144,73 @@ impl Known {
         drop(self.listeners.send(event.into()));
     }
 
-    /// Takes up how everything is, and gives what is different.
-    fn update(&mut self, told: &Told) -> String {
+    /// Takes up how everything is, and gives what is different. `None`: it has been taken up before.
+    fn update(&mut self, look: &Look) -> Option<Update> {
+        if self.at == Some(look.at) {
+            return None;
+        }
+        (self.at, self.everything) = (Some(look.at), None);
         let now = SystemTime::now();
-        let Ok(overview) = told else { return event("update", &head(told, now).closed()) };
+        let mut update = head(&look.told);
+        let trouble = trouble_of(&look.told);
+        let mut is_news = trouble != self.trouble;
+        self.trouble = trouble;
+        let Ok(overview) = &look.told else { return Some(Update { event: update.event(), is_news }) };
         let shown = |(id, account): (&ServerId, &Account)| {
             let shown = Shown { state: State::of(account, now), detail: Detail::of(account) };
             (*id, serde_json::to_string(&shown).expect("its keys are texts"))
         };
         let servers: BTreeMap<_, _> = overview.accounts.iter().map(shown).collect();
-        let changed = servers.iter().filter(|(id, json)| self.servers.get(id) != Some(json));
-        let mut update = head(told, now).with_servers(changed);
+        let changed: Vec<_> = servers.iter().filter(|(id, json)| self.servers.get(id) != Some(json)).collect();
+        is_news |= !changed.is_empty();
+        update = update.with_servers(changed.into_iter());
         let gone: Vec<_> =
             self.servers.keys().filter(|id| !servers.contains_key(id)).map(ToString::to_string).collect();
         if !gone.is_empty() {
+            is_news = true;
             write!(update.0, ",\"gone\":[{}]", gone.join(",")).expect("a String takes everything");
         }
         self.servers = servers;
-        event("update", &update.closed())
+        Some(Update { event: update.event(), is_news })
     }
 
-    fn everything(&self, told: &Told) -> String {
+    /// Made once a look, however many come to listen.
+    fn everything(&mut self, look: &Look) -> Bytes {
+        if let Some(everything) = &self.everything {
+            return everything.clone();
+        }
         let version = env!("CARGO_PKG_VERSION");
-        let mut all = head(told, SystemTime::now()).with_servers(self.servers.iter());
+        let mut all = head(&look.told).with_servers(self.servers.iter());
         let every = BETWEEN_POINTS.as_secs();
         let history = self.history.to_json();
         write!(all.0, ",\"version\":\"{version}\",\"every\":{every},\"history\":{history}")
             .expect("a String takes everything");
-        event("everything", &all.closed())
+        self.everything.insert(event("everything", &all.closed()).into()).clone()
     }
+}
+
+/// What is told to those who know what was before.
+struct Update {
+    event: String,
+    /// It tells more than the time.
+    is_news: bool,
 }
 
 /// The beginning of a JSON object.
 struct Object(String);
 
 /// The time here, and how the daemon is.
-fn head(told: &Told, now: SystemTime) -> Object {
-    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-    let trouble = match told {
+fn head(told: &Told) -> Object {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+    let trouble = serde_json::to_string(&trouble_of(told)).expect("it is a text");
+    Object(format!("{{\"now\":{now},\"trouble\":{trouble}"))
+}
+
+fn trouble_of(told: &Told) -> Option<String> {
+    match told {
         Ok(overview) => overview.readiness.err().map(|reason| reason.to_string()),
         Err(silent) => Some(silent.to_string()),
-    };
-    let trouble = serde_json::to_string(&trouble).expect("it is a text");
-    Object(format!("{{\"now\":{now},\"trouble\":{trouble}"))
+    }
 }
 
 impl Object {
@@ -181,6 +223,10 @@ impl Object {
     fn closed(self) -> String {
         self.0 + "}"
     }
+
+    fn event(self) -> String {
+        event("update", &self.closed())
+    }
 }
 
 /// JSON has no line breaks, so it is one line.
@@ -190,7 +236,7 @@ fn event(name: &str, json: &str) -> String {
 
 /// A page that is open.
 struct Listening {
-    first: Option<String>,
+    first: Option<Bytes>,
     listener: Receiver<Bytes>,
     _place: OwnedSemaphorePermit,
 }
@@ -199,7 +245,7 @@ impl Listening {
     /// The end, for one who has missed something.
     async fn next(mut self) -> Option<(Result<Frame<Bytes>, Infallible>, Self)> {
         let bytes = match self.first.take() {
-            Some(first) => first.into(),
+            Some(first) => first,
             None => self.listener.recv().await.ok()?,
         };
         Some((Ok(Frame::data(bytes)), self))
@@ -208,6 +254,7 @@ impl Listening {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
     use serde_json::Value;
     use tokio::sync::mpsc;
 
@@ -247,6 +294,12 @@ mod tests {
         let (name, told) = next(&mut frames).await;
         assert_eq!((name.as_str(), &told["servers"]["2"]["name"]), ("everything", &"b\\n".into()));
         assert_eq!(told["servers"]["1"]["state"], "running");
+
+        // Another one a moment later is told the same, and the first one nothing.
+        let mut others = events.listen(&fleet).await.unwrap();
+        assert_eq!(next(&mut others).await, ("everything".into(), told));
+        assert!(frames.next().now_or_never().is_none());
+        drop(others);
 
         tokio::time::advance(BETWEEN_EVENTS).await;
         let going_on = async {

@@ -1,4 +1,4 @@
-//! How everything is, as the main task tells it: asked once a second at most, however many want to know.
+//! How everything is, as the main task tells it: asked about once a second at most, however many want to know.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use tokio::time::{Instant, timeout};
 
 use crate::control::{Call, Overview};
 
-/// What was told serves for this long.
-const FRESH: Duration = Duration::from_secs(1);
+/// What was told serves for this long: less than from one event of a page to the next, or every other one would be old news.
+const FRESH: Duration = Duration::from_millis(900);
 
 /// The main task never takes this long, unless it does not turn any more.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -22,10 +22,18 @@ pub(super) struct Silent;
 /// What was told.
 pub(super) type Told = Result<Arc<Overview>, Silent>;
 
+/// What was told, and when it was asked for: no two have the same time.
+#[derive(Clone)]
+pub(super) struct Look {
+    pub(super) at: Instant,
+    pub(super) told: Told,
+}
+
 /// The one who asks.
 pub(super) struct Fleet {
     calls: mpsc::Sender<Call>,
-    last: Mutex<Option<(Instant, Told)>>,
+    /// The last look, and when it was answered.
+    last: Mutex<Option<(Instant, Look)>>,
 }
 
 impl Fleet {
@@ -34,19 +42,21 @@ impl Fleet {
     }
 
     /// How everything is, or was a moment ago. Whoever comes while it is asked gets the same answer.
-    pub(super) async fn look(&self) -> Told {
+    pub(super) async fn look(&self) -> Look {
+        let came = Instant::now();
         let mut last = self.last.lock().await;
-        if let Some((at, told)) = &*last
-            && at.elapsed() < FRESH
+        if let Some((answered, look)) = &*last
+            && (look.at.elapsed() < FRESH || *answered >= came)
         {
-            return told.clone();
+            return look.clone();
         }
+        // It is as old as the question: the answer may have been late.
+        let at = Instant::now();
         let told = match timeout(PATIENCE, self.ask()).await {
             Ok(Some(overview)) => Ok(Arc::new(overview)),
             Ok(None) | Err(_) => Err(Silent),
         };
-        *last = Some((Instant::now(), told.clone()));
-        told
+        last.insert((Instant::now(), Look { at, told })).1.clone()
     }
 
     async fn ask(&self) -> Option<Overview> {
@@ -74,7 +84,7 @@ mod tests {
         };
         let many = futures_util::future::join_all((0..100).map(|_| fleet.look()));
         let (told, times) = tokio::join!(many, answering);
-        assert!(told.iter().all(Result::is_ok));
+        assert!(told.iter().all(|look| look.told.is_ok()));
         assert_eq!(times, 1);
     }
 
@@ -84,7 +94,7 @@ mod tests {
         let fleet = Fleet::new(calls);
         let begun = Instant::now();
         let told = futures_util::future::join_all((0..100).map(|_| fleet.look())).await;
-        assert!(told.iter().all(|told| told.as_ref().err() == Some(&Silent)));
+        assert!(told.iter().all(|look| look.told.as_ref().err() == Some(&Silent)));
         assert!(begun.elapsed() < PATIENCE + FRESH, "{:?}", begun.elapsed());
     }
 }

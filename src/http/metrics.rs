@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use prometheus::{GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
 
 use super::fleet::Told;
-use super::state::{State, is_overdue};
+use super::state::State;
 use crate::control::Overview;
 use crate::control::detail::Detail;
 use crate::metrics::Metrics;
@@ -82,7 +82,7 @@ impl Scrape {
             *counts.entry(State::of(account, now)).or_default() += 1;
         }
         counts.into_iter().for_each(|(state, count)| set(&states, &[state.name()], as_f64(count)));
-        let overdue = overview.accounts.values().filter(|account| is_overdue(account, now));
+        let overdue = overview.accounts.values().filter(|account| account.is_overdue(now));
         let name = "powa_collector_overdue_servers";
         let help = "Servers whose last snapshot is older than two should be.";
         set(&self.gauges(name, help, &[]), &[], as_f64(overdue.count()));
@@ -90,7 +90,7 @@ impl Scrape {
 
     fn servers(&self, overview: &Overview) {
         let now = SystemTime::now();
-        let gauges = |name: &str, help| self.gauges(&format!("powa_collector_server_{name}"), help, &["server"]);
+        let gauges = |name: &str, help| self.gauges(&format!("powa_collector_server_{name}"), help, &["id", "server"]);
         let up = gauges("up", "1 if the server and the repository can be reached by its worker.");
         let failing = gauges("failing", "1 if something is in the way of its snapshots.");
         let frequency = gauges("frequency_seconds", "From one snapshot to the next.");
@@ -101,12 +101,14 @@ impl Scrape {
         let rows = gauges("last_snapshot_rows", "Rows of the last snapshot.");
         let bytes = gauges("last_snapshot_bytes", "Bytes of the last snapshot.");
         let lacking = gauges("last_snapshot_errors", "What failed of the last snapshot, which is stored without it.");
-        let counters = |name: &str, help| self.counters(&format!("powa_collector_server_{name}"), help, &["server"]);
+        let counters =
+            |name: &str, help| self.counters(&format!("powa_collector_server_{name}"), help, &["id", "server"]);
         let taken = counters("snapshots_total", "Snapshots that were stored since its worker was started.");
         let failures = counters("failures_total", "How often something was in the way since then.");
-        for account in overview.accounts.values() {
-            let detail = Detail::of(account);
-            let server = &[detail.name.as_str()];
+        for (id, account) in &overview.accounts {
+            let (detail, id) = (Detail::of(account), id.to_string());
+            // Two servers may be called the same.
+            let server = &[id.as_str(), detail.name.as_str()];
             set(&up, server, f64::from(account.status == Status::Running));
             set(&failing, server, f64::from(State::of(account, now) == State::Failing));
             set(&frequency, server, account.frequency.as_secs_f64());

@@ -13,6 +13,7 @@ mod routes;
 mod server;
 mod state;
 mod tls;
+mod visitor;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use super::auth::Tokens;
 use super::tls;
 use crate::config::Http;
-use crate::private_file::is_open_to_others;
+use crate::private_file::{self, Kept, Unreadable};
 
 /// Why nobody can be served as the configuration says.
 #[derive(Debug, thiserror::Error)]
@@ -139,23 +139,21 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kept {
-    Secret,
-    Openly,
-}
-
 fn read(key: &'static str, file: &Path, kept: Kept) -> Result<Vec<u8>, Error> {
-    let unreadable = |error: io::Error| unusable(key, file, format!("cannot be read: {error}"));
-    let metadata = std::fs::metadata(file).map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(unusable(key, file, "is not a regular file"));
-    }
-    if kept == Kept::Secret && is_open_to_others(&metadata) {
-        let reason = "can be read by others: its mode has to be 0600 or less, or, if root owns it, 0640 or less";
-        return Err(unusable(key, file, reason));
-    }
-    std::fs::read(file).map_err(unreadable)
+    /// More than anybody writes.
+    const LONGEST: u64 = 1 << 20;
+
+    private_file::read(file, LONGEST, kept).map_err(|error| {
+        let reason = match error {
+            Unreadable::Io(error) => format!("cannot be read: {error}"),
+            Unreadable::NotRegular => "is not a regular file".into(),
+            Unreadable::TooLong(longest) => format!("is longer than {longest} bytes"),
+            Unreadable::OpenToOthers => {
+                "can be read by others: its mode has to be 0600 or less, or, if root owns it, 0640 or less".into()
+            }
+        };
+        unusable(key, file, reason)
+    })
 }
 
 pub(super) fn unusable(key: &'static str, file: &Path, reason: impl Into<String>) -> Error {

@@ -2,19 +2,22 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use http_body_util::{Either, Full, StreamBody};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::events::{Events, Frames};
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Look};
 use super::metrics;
 use super::prepared::Face;
+use super::visitor::Visitor;
 use crate::control::Call;
 use crate::metrics::Metrics;
 
@@ -50,53 +53,87 @@ pub(super) struct Site {
     pub(super) fleet: Fleet,
     pub(super) events: Events,
     metrics: Metrics,
+    /// What `/metrics` says, and of which look.
+    rendered: Mutex<Option<(Instant, Bytes)>>,
+}
+
+/// What is asked for.
+enum Place {
+    Live,
+    Ready,
+    Metrics,
+    Events,
+    Asset { kind: &'static str, content: &'static str },
+}
+
+impl Place {
+    fn at(path: &str) -> Option<Self> {
+        Some(match path {
+            "/livez" => Self::Live,
+            "/readyz" => Self::Ready,
+            "/metrics" => Self::Metrics,
+            "/events" => Self::Events,
+            path => {
+                let (_, kind, content) = *ASSETS.iter().find(|(name, ..)| *name == path)?;
+                Self::Asset { kind, content }
+            }
+        })
+    }
+
+    /// Anybody may know it.
+    fn is_probe(&self) -> bool {
+        matches!(self, Self::Live | Self::Ready)
+    }
 }
 
 impl Site {
     pub(super) fn new(calls: mpsc::Sender<Call>, metrics: Metrics) -> Self {
-        Self { fleet: Fleet::new(calls), events: Events::new(), metrics }
+        Self { fleet: Fleet::new(calls), events: Events::new(), metrics, rendered: Mutex::default() }
     }
 
-    /// The answer. `streams` is set if it goes on for as long as somebody listens.
+    /// The answer to a visitor.
     pub(super) async fn answer<B>(
         &self,
         face: &Face,
         request: &Request<B>,
-        streams: &AtomicBool,
+        visitor: &Arc<Visitor>,
     ) -> Result<Response<Body>, Infallible> {
-        let mut response = self.respond(face, request, streams).await;
+        let mut response = self.respond(face, request, visitor).await;
         for (name, value) in ALWAYS {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         Ok(response)
     }
 
-    async fn respond<B>(&self, face: &Face, request: &Request<B>, streams: &AtomicBool) -> Response<Body> {
-        let (method, path) = (request.method(), request.uri().path());
-        let is_probe = ["/livez", "/readyz"].contains(&path);
+    async fn respond<B>(&self, face: &Face, request: &Request<B>, visitor: &Arc<Visitor>) -> Response<Body> {
+        let (method, place) = (request.method(), Place::at(request.uri().path()));
+        let is_probe = place.as_ref().is_some_and(Place::is_probe);
         if face.is_retired() {
             return text(StatusCode::SERVICE_UNAVAILABLE, "the configuration has changed: come again");
         }
-        if !is_probe && face.tokens.as_ref().is_some_and(|tokens| !tokens.admit(request.headers())) {
-            return unauthorized();
+        if let Some(tokens) = face.tokens.as_ref().filter(|_| !is_probe) {
+            if !tokens.admit(request.headers()) {
+                return unauthorized();
+            }
+            visitor.admit();
         }
         if !is_probe && face.is_for_this_machine && !names_an_address(request) {
-            return text(StatusCode::MISDIRECTED_REQUEST, "this is served to this machine only, by its address");
+            let reason = "this is served to this machine only, by its address, unless \"http.open_to_all\" is true: see \
+                          \"Who may\" in docs/http.md";
+            return text(StatusCode::MISDIRECTED_REQUEST, reason);
         }
-        if !is_known(path) {
-            return text(StatusCode::NOT_FOUND, "there is nothing here");
-        }
+        let Some(place) = place else { return text(StatusCode::NOT_FOUND, "there is nothing here") };
         if ![Method::GET, Method::HEAD].contains(method) {
             let response = text(StatusCode::METHOD_NOT_ALLOWED, "this can only be read");
             return with(response, ALLOW, "GET, HEAD");
         }
-        match path {
-            "/livez" => match self.fleet.look().await {
+        match place {
+            Place::Live => match self.fleet.look().await.told {
                 Ok(_) => text(StatusCode::OK, "ok"),
                 Err(silent) => text(StatusCode::SERVICE_UNAVAILABLE, &silent.to_string()),
             },
-            "/readyz" => {
-                let ready = match self.fleet.look().await {
+            Place::Ready => {
+                let ready = match self.fleet.look().await.told {
                     Ok(overview) => overview.readiness.map_err(|reason| reason.to_string()),
                     Err(silent) => Err(silent.to_string()),
                 };
@@ -105,11 +142,18 @@ impl Site {
                     Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, &reason),
                 }
             }
-            "/metrics" => whole(metrics::CONTENT_TYPE, metrics::text(&self.metrics, &self.fleet.look().await)),
-            "/events" if method == Method::HEAD => whole("text/event-stream", ""),
-            "/events" => match self.events.listen(&self.fleet).await {
+            Place::Metrics => whole(metrics::CONTENT_TYPE, self.metrics_of(&self.fleet.look().await)),
+            Place::Events if method == Method::HEAD => whole("text/event-stream", ""),
+            Place::Events => match self.events.listen(&self.fleet).await {
                 Some(frames) => {
-                    streams.store(true, Ordering::Relaxed);
+                    let page = visitor.open_page();
+                    let frames = frames.enumerate().map(move |(number, frame)| {
+                        if number > 0 {
+                            page.goes_on();
+                        }
+                        frame
+                    });
+                    let frames: Frames = frames.boxed();
                     let response = Response::new(Either::Right(StreamBody::new(frames)));
                     // One that collects events before it hands them on is of no use.
                     let response = with(response, HeaderName::from_static("x-accel-buffering"), "no");
@@ -120,10 +164,19 @@ impl Site {
                     with(response, RETRY_AFTER, "10")
                 }
             },
-            path => match ASSETS.iter().find(|(name, ..)| *name == path) {
-                Some((_, kind, content)) => whole(kind, *content),
-                None => text(StatusCode::NOT_FOUND, "there is nothing here"),
-            },
+            Place::Asset { kind, content } => whole(kind, content),
+        }
+    }
+
+    /// Rendered once a look, however many ask.
+    fn metrics_of(&self, look: &Look) -> Bytes {
+        let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*rendered {
+            Some((at, text)) if *at == look.at => text.clone(),
+            _ => {
+                let text = Bytes::from(metrics::text(&self.metrics, &look.told));
+                rendered.insert((look.at, text)).1.clone()
+            }
         }
     }
 }
@@ -135,10 +188,6 @@ fn names_an_address<B>(request: &Request<B>) -> bool {
     let Some(Ok(host)) = host.map(str::parse::<Authority>) else { return host.is_none() };
     let name = host.host().trim_matches(['[', ']']);
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
-}
-
-fn is_known(path: &str) -> bool {
-    ["/livez", "/readyz", "/metrics", "/events"].contains(&path) || ASSETS.iter().any(|(name, ..)| *name == path)
 }
 
 fn unauthorized() -> Response<Body> {
@@ -188,13 +237,13 @@ mod tests {
         let site = Site::new(calls, Metrics::new());
         for path in ["/livez", "/readyz"] {
             let request = Request::get(path).body(()).unwrap();
-            let answer = site.answer(&Face::default(), &request, &AtomicBool::new(false)).await.unwrap();
+            let answer = site.answer(&Face::default(), &request, &Arc::default()).await.unwrap();
             assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
             let text = answer.into_body().collect().await.unwrap().to_bytes();
             assert_eq!(text, "the main task does not answer\n", "{path}");
         }
         let request = Request::get("/metrics").body(()).unwrap();
-        let answer = site.answer(&Face::default(), &request, &AtomicBool::new(false)).await.unwrap();
+        let answer = site.answer(&Face::default(), &request, &Arc::default()).await.unwrap();
         let text = answer.into_body().collect().await.unwrap().to_bytes();
         assert!(std::str::from_utf8(&text).unwrap().contains("\npowa_collector_ready 0\n"));
     }

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -20,8 +19,9 @@ use tokio_openssl::SslStream;
 
 use super::prepared::Face;
 use super::routes::Site;
+use super::visitor::Visitor;
 
-/// Connections at once. For one more, the oldest has to go that is no open page.
+/// Connections at once. For one more, the oldest has to go that is no open page: of those without a token, if there are any.
 const MOST_CONNECTIONS: usize = 64;
 
 /// For the head of a request, be it the first or another one on the same connection; and for the hand-shake of TLS.
@@ -67,23 +67,23 @@ struct Crowd {
 
 struct Member {
     task: AbortHandle,
-    /// It is an open page.
-    streams: Arc<AtomicBool>,
+    visitor: Arc<Visitor>,
 }
 
 impl Crowd {
     fn take_in(&mut self, stream: TcpStream, face: &Arc<Face>, site: &Arc<Site>) {
         self.forget_ended();
         if self.members.len() >= MOST_CONNECTIONS {
-            // Requests are answered at once: who has been there for longest has nothing to ask, or is not quick about it.
-            let slow = self.members.iter().position(|member| !member.streams.load(Ordering::Relaxed));
-            if let Some(member) = slow.and_then(|slow| self.members.remove(slow)) {
-                member.task.abort();
-            }
+            let Some(member) = who_goes(self.members.iter().map(|member| &*member.visitor))
+                .and_then(|position| self.members.remove(position))
+            else {
+                return;
+            };
+            member.task.abort();
         }
-        let streams = Arc::new(AtomicBool::new(false));
-        let task = self.tasks.spawn(converse(stream, Arc::clone(face), Arc::clone(site), Arc::clone(&streams)));
-        self.members.push_back(Member { task, streams });
+        let visitor = Arc::new(Visitor::default());
+        let task = self.tasks.spawn(converse(stream, Arc::clone(face), Arc::clone(site), Arc::clone(&visitor)));
+        self.members.push_back(Member { task, visitor });
     }
 
     fn forget_ended(&mut self) {
@@ -92,8 +92,15 @@ impl Crowd {
     }
 }
 
+/// Requests are answered at once: who has been there for longest has nothing to ask, or is not quick about it. Those who
+/// have shown a token go only where all others have gone; open pages never do.
+fn who_goes<'a>(visitors: impl Iterator<Item = &'a Visitor> + Clone) -> Option<usize> {
+    let stranger = visitors.clone().position(|visitor| !visitor.is_admitted() && !visitor.streams());
+    stranger.or_else(|| visitors.clone().position(|visitor| !visitor.streams()))
+}
+
 /// Somebody's requests, one after the other.
-async fn converse(stream: TcpStream, face: Arc<Face>, site: Arc<Site>, streams: Arc<AtomicBool>) {
+async fn converse(stream: TcpStream, face: Arc<Face>, site: Arc<Site>, visitor: Arc<Visitor>) {
     // Where it does not work, events come a little later, and who vanished is noticed a little later.
     stream.set_nodelay(true).ok();
     SockRef::from(&stream).set_tcp_user_timeout(Some(3 * UNTIL_TAKEN)).ok();
@@ -101,10 +108,10 @@ async fn converse(stream: TcpStream, face: Arc<Face>, site: Arc<Site>, streams: 
     stream.set_write_timeout(Some(UNTIL_TAKEN));
     let stream = Box::pin(stream);
     match &face.tls {
-        None => answer(stream, &face, &site, &streams).await,
+        None => answer(stream, &face, &site, &visitor).await,
         Some(acceptor) => {
             if let Ok(Some(encrypted)) = timeout(UNTIL_ASKED, shake_hands(acceptor, stream)).await {
-                answer(encrypted, &face, &site, &streams).await;
+                answer(encrypted, &face, &site, &visitor).await;
             }
         }
     }
@@ -119,13 +126,38 @@ async fn shake_hands(acceptor: &SslAcceptor, stream: Plain) -> Option<SslStream<
     Some(stream)
 }
 
-async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, face: &Face, site: &Site, streams: &AtomicBool) {
-    let service = service_fn(async |request| site.answer(face, &request, streams).await);
+async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, face: &Face, site: &Site, visitor: &Arc<Visitor>) {
+    let service = service_fn(async |request| site.answer(face, &request, visitor).await);
     let conversation = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(UNTIL_ASKED)
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service);
-    // Whatever was wrong with it, it is the other one's business.
-    conversation.await.ok();
+    tokio::select! {
+        // Whatever was wrong with it, it is the other one's business.
+        _ = conversation => {}
+        () = visitor.is_too_slow() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_go_first_and_open_pages_never() {
+        let visitors = [(); 4].map(|()| Arc::new(Visitor::default()));
+        let who_goes = || who_goes(visitors.iter().map(|visitor| &**visitor));
+        assert_eq!(who_goes(), Some(0));
+        visitors[0].admit();
+        let page = visitors[1].open_page();
+        assert_eq!(who_goes(), Some(2));
+        visitors[2].admit();
+        visitors[3].admit();
+        assert_eq!(who_goes(), Some(0));
+        let _pages = [0, 2, 3].map(|number: usize| visitors[number].open_page());
+        assert_eq!(who_goes(), None);
+        drop(page);
+        assert_eq!(who_goes(), Some(1));
+    }
 }

@@ -1,13 +1,10 @@
-//! How a server is, in one word, and whether its snapshots are late. Pure.
+//! How a server is, in one word. Pure.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::Serialize;
 
 use crate::worker::{Account, Status};
-
-/// Snapshots do not come to the second; a server is not late for that.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// How a server is, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -52,7 +49,7 @@ impl State {
             Status::NoConnection(_) if is_new => Self::Starting,
             Status::NoConnection(_) => Self::Failing,
             Status::Running if progress.trouble.is_some() => Self::Failing,
-            Status::Running if is_overdue(account, now) => Self::Overdue,
+            Status::Running if account.is_overdue(now) => Self::Overdue,
             Status::Running if progress.report.as_ref().is_some_and(|report| !report.errors.is_empty()) => {
                 Self::Incomplete
             }
@@ -61,15 +58,10 @@ impl State {
     }
 }
 
-/// Whether the last snapshot is older than two should be.
-pub(super) fn is_overdue(account: &Account, now: SystemTime) -> bool {
-    let age = account.progress.last.and_then(|last| now.duration_since(last).ok());
-    age.is_some_and(|age| age > 2 * account.frequency + GRACE)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::*;
     use crate::postgres::Side;
@@ -87,6 +79,8 @@ mod tests {
         let fine = Progress { taken: 1, last: ago(3), report: report(&[]), ..Progress::default() };
         let trouble = Progress { trouble: Some("in the way".into()), ..fine.clone() };
         let late = Progress { last: ago(21), ..fine.clone() };
+        let never = |seconds| Progress { started: ago(seconds), ..Progress::default() };
+        let (not_yet, too_long) = (never(20), never(21));
         let lacking = Progress { report: report(&["one failed"]), ..fine.clone() };
         let lacking_and_late = Progress { last: ago(21), ..lacking.clone() };
         let away = Status::NoConnection(Side::Remote);
@@ -97,6 +91,8 @@ mod tests {
             (Status::Running, &lacking, State::Incomplete),
             (Status::Running, &lacking_and_late, State::Overdue),
             (Status::Running, &Progress::default(), State::Running),
+            (Status::Running, &not_yet, State::Running),
+            (Status::Running, &too_long, State::Overdue),
             (away, &Progress::default(), State::Starting),
             (away, &fine, State::Failing),
             (away, &trouble, State::Failing),

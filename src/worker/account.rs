@@ -7,6 +7,9 @@ use std::time::{Duration, SystemTime};
 use super::Status;
 use crate::snapshot::Report;
 
+/// Snapshots do not come to the second; a server is not late for that.
+const GRACE: Duration = Duration::from_secs(10);
+
 /// What a worker is about just now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
@@ -53,10 +56,26 @@ pub struct Account {
     pub progress: Progress,
 }
 
+impl Account {
+    /// Whether a snapshot is missing. Where there was none yet, the time counts from the start of the worker.
+    pub fn is_overdue(&self, now: SystemTime) -> bool {
+        let since = self.progress.last.or(self.progress.started);
+        let age = since.and_then(|since| now.duration_since(since).ok());
+        age.is_some_and(|age| is_overdue(age, self.frequency))
+    }
+}
+
+/// Whether the last snapshot is older than two should be.
+pub fn is_overdue(age: Duration, frequency: Duration) -> bool {
+    age > frequency.saturating_mul(2).saturating_add(GRACE)
+}
+
 /// How far a worker has got.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
     pub phase: Phase,
+    /// When there came to be a worker. `None` if that says nothing.
+    pub started: Option<SystemTime>,
     /// When it does something next: takes a snapshot, or tries again what failed. `None` before it knows.
     pub next: Option<SystemTime>,
     /// When the last snapshot that is in the repository was begun, as far as the worker knows.

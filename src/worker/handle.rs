@@ -87,8 +87,9 @@ impl Forced {
 impl Handle {
     pub(super) fn new(server: Server, cancel: CancellationToken) -> (Self, Arc<Shared>) {
         let shared = Arc::new(Shared::default());
+        shared.tell(|progress| progress.started = Some(SystemTime::now()));
         // Until it has connected for the first time.
-        shared.lock().state.unreachable = Some(Side::Remote);
+        shared.set_unreachable(Some(Side::Remote));
         (Self { shared: Arc::clone(&shared), cancel, server }, shared)
     }
 

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-pub use account::{Account, Phase, Progress};
+pub use account::{Account, Phase, Progress, is_overdue};
 pub use context::Context;
 pub use handle::{ForceRefused, Forced, Handle};
 pub use status::Status;
@@ -127,7 +127,6 @@ impl Worker {
         };
         self.shared.tell(|progress| {
             progress.phase = phase;
-            progress.last = self.last.and_then(Last::begun).or(progress.last);
             progress.next = at.or(progress.next);
         });
     }
@@ -181,6 +180,7 @@ impl Worker {
         if !context.repository.is_same_database(&self.context.repository) {
             // What is known is of another repository, and what waits is for it.
             (self.known, self.last, self.versions_are_saved) = (None, None, false);
+            self.shared.tell(|progress| progress.last = None);
             if let Some(waiting) = self.waiting.take() {
                 tracing::warn!("the repository is another one: {} are lost", waiting.collected);
                 self.shared.end_snapshot(waiting.refresh);
@@ -190,7 +190,7 @@ impl Worker {
             self.schedule = Schedule::new(server.id, server.frequency);
             // One that is older than the new frequency is overdue.
             let now = SystemTime::now();
-            if let Some(Last::At { begun, .. }) = self.last {
+            if let Some(begun) = self.last.and_then(Last::begun) {
                 self.last = Some(self.schedule.resume(now.duration_since(begun).ok(), now));
             }
         }
@@ -218,7 +218,16 @@ impl Worker {
     }
 
     async fn try_to_connect(&mut self) -> Result<(), snapshot::Error> {
-        let session = self.sessions.main().await.map_err(snapshot::Error::NoSession)?;
+        // Beside, as those who watch want to know it also of a server that is not there.
+        let (repository, server, is_known) = (&self.context.repository, self.server.id, self.last.is_some());
+        let registration = async { if is_known { None } else { Some(repository.registration(server).await) } };
+        let (session, registration) = tokio::join!(self.sessions.main(), registration);
+        if let Some(Ok(Registration::Present(age))) = registration {
+            let last = self.schedule.resume(age, SystemTime::now());
+            self.shared.tell(|progress| progress.last = last.begun());
+            self.last = Some(last);
+        }
+        let session = session.map_err(snapshot::Error::NoSession)?;
         if !self.versions_are_saved {
             let versions = session.versions().await?;
             // Not saved is a pity, and no reason to take no snapshot.
@@ -229,20 +238,17 @@ impl Worker {
             }
             self.versions_are_saved = true;
         }
-        if self.last.is_none() {
-            self.last = Some(match self.context.repository.registration(self.server.id).await? {
-                Registration::Present(age) => self.schedule.resume(age, SystemTime::now()),
-                Registration::Missing => return Err(snapshot::Error::NotRegistered),
-            });
+        match registration.transpose()? {
+            Some(Registration::Missing) => Err(snapshot::Error::NotRegistered),
+            Some(Registration::Present(_)) | None => Ok(()),
         }
-        Ok(())
     }
 
     /// Nothing is in the way any more.
     fn connected(&mut self) {
-        if let Some(trouble) = self.trouble.take().filter(|trouble| trouble.unreachable().is_some()) {
+        if let Some(trouble) = self.trouble.take().filter(|trouble| !trouble.lost().is_empty()) {
             tracing::info!(was = trouble.reason(), "connected again");
-            trouble.unreachable().into_iter().for_each(|side| self.context.metrics.reconnected(side));
+            trouble.lost().iter().for_each(|side| self.context.metrics.reconnected(*side));
         }
         self.shared.tell(|progress| progress.trouble = None);
         self.shared.set_unreachable(None);

@@ -21,8 +21,8 @@ pub struct Schedule {
 /// What is known of the snapshot before.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Last {
-    /// There was none, or none that a worker since this one's start knows of and that is recent.
-    Overdue,
+    /// There was none, or none that is recent.
+    Overdue { begun: Option<SystemTime> },
     At {
         begun: SystemTime,
         /// The next one is at the first point of the grid after this.
@@ -34,7 +34,7 @@ impl Last {
     /// When it was begun, if that is known.
     pub fn begun(self) -> Option<SystemTime> {
         match self {
-            Self::Overdue => None,
+            Self::Overdue { begun } => begun,
             Self::At { begun, .. } => Some(begun),
         }
     }
@@ -54,7 +54,7 @@ impl Schedule {
             Some(age) if age < self.frequency => {
                 Last::At { begun: now - age, quiet_until: now - age + self.frequency / 2 }
             }
-            _ => Last::Overdue,
+            age => Last::Overdue { begun: age.and_then(|age| now.checked_sub(age)) },
         }
     }
 
@@ -149,6 +149,7 @@ mod tests {
         for age in [None, Some(60), Some(61), Some(1_000_000)] {
             let last = grid.resume(age.map(Duration::from_secs), at(7.0));
             assert_eq!(grid.due(last, at(7.0)), at(7.0), "{age:?}");
+            assert_eq!(last.begun(), age.map(|age| at(7.0) - Duration::from_secs(age)));
         }
         for (age, next) in [(2, 60.0), (20, 60.0), (50, 60.0)] {
             let last = grid.resume(Some(Duration::from_secs(age)), at(27.0));

@@ -152,7 +152,7 @@ impl Worker {
         });
         if !waiting.tries.is_first() && self.schedule.has_passed(waiting.due, SystemTime::now()) {
             // What was due meanwhile was not taken, so that it could not be lost.
-            self.last = Some(Last::Overdue);
+            self.last = Some(Last::Overdue { begun: Some(waiting.begun) });
         }
     }
 

@@ -27,6 +27,8 @@ pub(super) struct Trouble {
     step: Step,
     reason: String,
     unreachable: Option<Side>,
+    /// What could not be reached at some time since it is in the way, whatever came after that.
+    lost: Vec<Side>,
     /// The reason has been stored in the repository.
     pub(super) is_stored: bool,
     retry_at: Instant,
@@ -47,10 +49,13 @@ impl Trouble {
             Step::Prepare | Step::Collect => frequency.min(LONGEST_PAUSE),
         };
         let is_news = before.as_ref().is_none_or(|before| before.reason != reason);
+        let mut lost = before.as_ref().map_or_else(Vec::new, |before| before.lost.clone());
+        lost.extend(unreachable.filter(|side| !lost.contains(side)));
         let mut trouble = match before {
-            Some(before) if before.step == step => Self { reason, unreachable, ..before },
+            Some(before) if before.step == step => Self { reason, unreachable, lost, ..before },
             _ => {
-                Self { step, reason, unreachable, is_stored: false, retry_at: now, delays: pauses::growing_to(longest) }
+                let delays = pauses::growing_to(longest);
+                Self { step, reason, unreachable, lost, is_stored: false, retry_at: now, delays }
             }
         };
         trouble.is_stored &= !is_news;
@@ -79,6 +84,11 @@ impl Trouble {
     /// The side that cannot be talked to at all, if that is it.
     pub(super) fn unreachable(&self) -> Option<Side> {
         self.unreachable
+    }
+
+    /// The sides that could not be reached meanwhile.
+    pub(super) fn lost(&self) -> &[Side] {
+        &self.lost
     }
 
     /// When to try again, if that is after `now`.
@@ -148,6 +158,23 @@ mod tests {
         assert!(!is_news && trouble.is_stored);
         let (trouble, is_news) = fail(Some(trouble), Step::Prepare, "refused", now);
         assert!(is_news && !trouble.is_stored);
+    }
+
+    #[test]
+    fn what_was_lost_is_known_whatever_comes_after_that() {
+        let now = Instant::now();
+        let mut before = None;
+        for (step, unreachable) in [
+            (Step::Prepare, Some(Side::Remote)),
+            (Step::Prepare, Some(Side::Remote)),
+            (Step::Collect, None),
+            (Step::Load, Some(Side::Repository)),
+            (Step::Load, None),
+        ] {
+            before = Some(Trouble::after(before, (step, "x".into(), unreachable), FREQUENCY, now).0);
+        }
+        assert_eq!(before.unwrap().lost(), [Side::Remote, Side::Repository]);
+        assert!(fail(None, Step::Collect, "x", now).0.lost().is_empty());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::one_line::on_one_line;
 use crate::postgres::{Collector, LastSnapshot, RegisteredServer};
 use crate::server::ServerId;
 use crate::timestamp;
+use crate::worker::is_overdue;
 
 /// All that is shown. Its JSON is documented in docs/commands.md.
 #[derive(Debug, Serialize)]
@@ -213,7 +214,7 @@ impl Line {
     /// A snapshot is missing, and not only late.
     fn is_overdue(&self) -> bool {
         match (self.age, self.frequency) {
-            (Some(age), Some(frequency)) => age > 2.0 * Duration::from_secs(frequency).as_secs_f64(),
+            (Some(age), Some(frequency)) => is_overdue(Duration::from_secs_f64(age), Duration::from_secs(frequency)),
             _ => false,
         }
     }

@@ -1,13 +1,11 @@
 //! What says how to connect: read again for each connection, so that a service that moved and a password that was changed
 //! need no restart.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::libpq::{self, Conninfo, InvalidParameter, Parameters, Surroundings};
-use crate::private_file::is_open_to_others;
+use crate::private_file::{self, Kept};
 use crate::secret::Secret;
 
 /// Where it is written.
@@ -86,16 +84,12 @@ fn password_in(file: &Path) -> Result<Secret, Unreadable> {
     const LONGEST: u64 = 64 << 10;
 
     let failed = |error| Unreadable::PasswordFile { file: file.to_owned(), error };
-    let mut text = String::new();
-    // A pipe would be waited for.
-    if !std::fs::metadata(file).map_err(failed)?.is_file() {
-        return Err(failed(std::io::Error::other("it is not a regular file")));
-    }
-    let open = File::open(file).map_err(failed)?;
-    if is_open_to_others(&open.metadata().map_err(failed)?) {
-        return Err(Unreadable::PasswordForAll { file: file.to_owned() });
-    }
-    open.take(LONGEST).read_to_string(&mut text).map_err(failed)?;
+    let bytes = private_file::read(file, LONGEST, Kept::Secret).map_err(|error| match error {
+        private_file::Unreadable::OpenToOthers => Unreadable::PasswordForAll { file: file.to_owned() },
+        private_file::Unreadable::Io(error) => failed(error),
+        other => failed(std::io::Error::other(other)),
+    })?;
+    let text = String::from_utf8(bytes).map_err(|_| failed(std::io::Error::other("it is not UTF-8")))?;
     let password = text.strip_suffix('\n').unwrap_or(&text);
     Ok(Secret::new(password.strip_suffix('\r').unwrap_or(password).to_owned()))
 }
