@@ -82,7 +82,7 @@ fn with_the_grants_of_the_readme_all_is_well_and_nothing_is_changed(scene: &Scen
         "{}",
         told.out
     );
-    assert_eq!(lines[5], "1 server, and all is well");
+    assert_eq!(lines[5], "1 server, and all is well with it");
     let verbose = check(scene, config(), &["the shop", "--verbose"]);
     assert!(verbose.out.contains("  well      privileges   of the role"), "{}", verbose.out);
     // What was asked meanwhile has quals too.

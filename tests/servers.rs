@@ -16,6 +16,7 @@ tests![
     with_check_only_a_server_that_a_worker_gets_along_with_is_registered,
     no_password_is_in_what_is_said_or_logged,
     a_password_is_asked_for_without_an_echo,
+    a_question_that_is_not_answered_leaves_the_echo,
     nothing_is_removed_that_was_not_meant,
     a_snapshot_that_is_being_loaded_is_waited_for,
     what_cannot_be_removed_in_time_is_disabled_and_whole,
@@ -298,6 +299,21 @@ fn a_password_is_asked_for_without_an_echo(scene: &Scene) {
     let (status, screen) = terminal.end();
     assert!(status.success() && screen.contains("is changed"), "{screen}");
     assert_eq!(password_of(scene, 1), None);
+}
+
+fn a_question_that_is_not_answered_leaves_the_echo(scene: &Scene) {
+    let asking = servers(scene, &["add", "--host", "db1"]);
+    let words: Vec<_> = std::iter::once(asking.get_program()).chain(asking.get_args()).collect();
+    let mut shell = Command::new("sh");
+    // The shell is there to see what is left of the terminal; the keys are for both.
+    shell.args(["-c", "trap : INT; \"$@\"; echo \"ended by $?\"; stty --all", "sh"]).args(words);
+    let mut terminal = Terminal::run(&shell, 80);
+    terminal.wait_to_show("Password of role powa on db1:5432");
+    terminal.press("\u{3}");
+    let (_, screen) = terminal.end();
+    assert!(screen.contains("ended by 130"), "{screen}");
+    assert!(screen.contains(" echo ") && !screen.contains(" -echo "), "{screen}");
+    assert_eq!(listed(scene), [Value::Null; 0]);
 }
 
 fn nothing_is_removed_that_was_not_meant(scene: &Scene) {

@@ -13,7 +13,9 @@ tests![
     a_snapshot_that_cannot_be_taken_says_why,
     without_a_collector_each_of_them_says_so;
     since 5:
-    catalogs_are_copied_with_the_next_snapshot,
+    catalogs_are_copied_with_the_next_snapshot;
+    only 4:
+    there_are_no_catalogs_to_copy,
 ];
 
 fn a_reload_is_waited_for(scene: &Scene) {
@@ -95,12 +97,11 @@ fn a_snapshot_that_cannot_be_taken_says_why(scene: &Scene) {
 fn without_a_collector_each_of_them_says_so(scene: &Scene) {
     let server = scene.register().to_string();
     let config = scene.config(json!({}));
-    for arguments in [
-        vec!["reload"],
-        vec!["snapshot", &server],
-        vec!["snapshot", &server, "--wait"],
-        vec!["refresh-catalogs", &server],
-    ] {
+    let mut all = vec![vec!["reload"], vec!["snapshot", &server], vec!["snapshot", &server, "--wait"]];
+    if scene.generation().powa_major() > 4 {
+        all.push(vec!["refresh-catalogs", &server]);
+    }
+    for arguments in all {
         let printed = operate(&config, &arguments);
         assert_eq!((printed.code, printed.text.as_str()), (1, ""), "{arguments:?}");
         let expected = format!("powa-collector {}: no collector is connected to the repository", arguments[0]);
@@ -125,4 +126,11 @@ fn catalogs_are_copied_with_the_next_snapshot(scene: &Scene) {
     assert_eq!(printed.code, 0, "{}", printed.errors);
     assert!(printed.text.contains("Catalogs will be refreshed during the next snapshot"), "{}", printed.text);
     wait_until("the catalogs of two databases", || refreshed() == ["my app", "shop"]);
+}
+
+fn there_are_no_catalogs_to_copy(scene: &Scene) {
+    let server = scene.register().to_string();
+    let printed = operate(&scene.config(json!({})), &["refresh-catalogs", &server]);
+    assert_eq!((printed.code, printed.text.as_str()), (1, ""));
+    assert!(printed.errors.contains("PoWA 4 copies no catalogs"), "{}", printed.errors);
 }

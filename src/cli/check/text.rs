@@ -37,8 +37,12 @@ pub(super) fn of(outcome: &Outcome, is_verbose: bool, screen: Screen) -> String 
     }
     let mut text = table.text(screen);
     text.push_str(&details);
-    if matches!(outcome.repository, Some(Ok(_))) && outcome.unchecked.is_none() {
-        let _ = write!(text, "\n{}\n", summary(&outcome.servers, outcome.is_anything_registered));
+    if let (Some(Ok(repository)), None) = (&outcome.repository, &outcome.unchecked) {
+        let _ = write!(text, "\n{}", summary(&outcome.servers, outcome.is_anything_registered));
+        if repository.findings.mark() == Mark::Wrong {
+            text.push_str("; something is wrong with the repository");
+        }
+        text.push('\n');
     }
     text
 }
@@ -123,8 +127,8 @@ fn summary(servers: &[CheckedServer], is_anything_registered: bool) -> String {
             "no server is registered: \"powa-collector servers add\" registers one".into()
         }
         (0, ..) => "no server is active: \"powa-collector servers list\" shows those that are registered".into(),
-        (1, 0, 0) => "1 server, and all is well".into(),
-        (_, 0, 0) => format!("{all} servers, and all is well"),
+        (1, 0, 0) => "1 server, and all is well with it".into(),
+        (_, 0, 0) => format!("{all} servers, and all is well with them"),
         (_, 0, warned) => of(warned, "servers with warnings"),
         (_, wrong, 0) => of(wrong, "servers with something wrong"),
         (_, wrong, warned) => format!("{}, {warned} with warnings", of(wrong, "servers with something wrong")),
@@ -190,7 +194,7 @@ mod tests {
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 3 + 300 + 2, "{text}");
         assert_eq!(lines[3], "1 db1:5432      well    PostgreSQL 17.2, PoWA 5.0.2, TLS, 42 datasources, 3411 rows");
-        assert_eq!(lines[304], "300 servers, and all is well");
+        assert_eq!(lines[304], "300 servers, and all is well with them");
     }
 
     #[test]

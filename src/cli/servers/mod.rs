@@ -3,6 +3,7 @@
 
 mod active;
 mod add;
+mod echo;
 mod extensions;
 mod list;
 mod password;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{IsTerminal, Read, stdin};
 use std::path::{Path, PathBuf};
 
+use super::echo::restored_after;
 use crate::secret::Secret;
 
 /// More than any server takes.
@@ -71,7 +72,8 @@ pub(super) fn from_terminal(user: &str, address: &str) -> Result<Option<Secret>,
         return Err(NoPassword::NoTerminal);
     }
     let prompt = format!("Password of role {user} on {address} (nothing for none): ");
-    let password = rpassword::prompt_password(prompt).map_err(NoPassword::NotAsked)?;
+    let asking = || rpassword::prompt_password(prompt);
+    let password = restored_after(asking).map_err(NoPassword::NotAsked)?;
     Ok((!password.is_empty()).then(|| Secret::new(password)))
 }
 
