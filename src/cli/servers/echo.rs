@@ -1,42 +1,26 @@
-//! A terminal that is told not to echo stays so when the program is ended by a signal, unless somebody sees to it.
+//! The terminal has its echo again when nobody answers, but presses Ctrl-C: the library that asks would end the program
+//! before it has seen to that.
 
-use std::io::{self, stdin};
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
-use nix::sys::termios::{SetArg, tcgetattr, tcsetattr};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::SIGINT;
 use signal_hook::flag::register_conditional_default;
-use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
-/// Asks for something on the terminal of standard input, which is as before when that is answered, or the program is ended.
+/// Asks for something, and ends the program by the signal afterwards if that was interrupted.
 ///
 /// # Errors
-/// What is asked cannot be answered, or the terminal is none.
+/// It cannot be asked, or answered.
 pub(super) fn restored_after<T>(asking: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    const ENDS: [i32; 3] = [SIGHUP, SIGINT, SIGTERM];
-
-    let before = tcgetattr(stdin())?;
-    // From then on a signal does what it did before: to be taken over once is for good.
-    let is_answered = Arc::new(AtomicBool::new(false));
-    for signal in ENDS {
-        register_conditional_default(signal, Arc::clone(&is_answered))?;
-    }
-    let mut signals = Signals::new(ENDS)?;
-    let nobody_waits = signals.handle();
-    let watching = thread::spawn(move || {
-        if let Some(signal) = signals.forever().next() {
-            // If that fails, nothing can be done about it.
-            let _ = tcsetattr(stdin(), SetArg::TCSANOW, &before);
-            eprintln!();
-            let _ = emulate_default_handler(signal);
-        }
-    });
+    // Until then the signal does nothing: the library tells of it by an error.
+    let is_over = Arc::new(AtomicBool::new(false));
+    register_conditional_default(SIGINT, Arc::clone(&is_over))?;
     let answer = asking();
-    is_answered.store(true, Ordering::SeqCst);
-    nobody_waits.close();
-    drop(watching.join());
+    is_over.store(true, Ordering::SeqCst);
+    if answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Interrupted) {
+        emulate_default_handler(SIGINT)?;
+    }
     answer
 }
