@@ -2,10 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use lab::{Act, Cluster, Proxy, Registration, Workload};
+use lab::{Act, Proxy, Registration};
 use serde_json::{Value, json};
 
-use crate::permissions::grants;
+use crate::permissions::{Granted, granted};
 use crate::support::check::{assert_well, check, check_json, complaints, cures, server};
 use crate::support::{SECRET, Scene, output, program, replacing, tests, with_powa};
 
@@ -32,21 +32,8 @@ fn contents(scene: &Scene) -> Vec<String> {
 }
 
 fn with_the_grants_of_the_readme_all_is_well_and_nothing_is_changed(scene: &Scene) {
-    let remote = Cluster::start(scene.generation(), "checked").unwrap();
-    remote.create_powa_database("powa").unwrap();
-    Workload::create(&remote, &["shop"]).unwrap();
-    let (sql, _, reader) = grants(scene, "remote");
-    with_powa(remote.connect("powa").unwrap()).batch_execute(&sql).unwrap();
+    let Granted { remote, reader, collector } = granted(scene);
     let mut repository = scene.repository();
-    let (sql, collector, _) = grants(scene, "repository");
-    if scene.generation().powa_major() >= 5 {
-        let own = scene.powa_roles(&mut repository, "powa_snapshot");
-        repository.batch_execute(&sql.replace("powa_snapshot", &own)).unwrap();
-    } else {
-        repository.batch_execute(&sql).unwrap();
-    }
-    repository.batch_execute(&format!("alter role {collector} password '{SECRET}'")).unwrap();
-    repository.batch_execute(&format!("grant password_required to {collector}")).unwrap();
     let id =
         scene.register_as(Registration { username: &reader, alias: Some("the shop"), ..Registration::of(&remote) });
     remote.connect("shop").unwrap().batch_execute("select * from customer where id = 7 and name = 'x'").unwrap();

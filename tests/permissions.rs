@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use lab::{Cluster, Registration, Workload};
 use serde_json::json;
 
-use crate::support::{Scene, tests, with_powa};
+use crate::support::{SECRET, Scene, tests, with_powa};
 
 tests![the_grants_of_the_readme_are_enough, without_pg_read_all_stats_the_readmes_cure_is_named];
 
@@ -27,8 +27,17 @@ fn told(scene: &Scene, side: &str) -> &'static str {
     &readme[from..from + readme[from..].find("```").unwrap()]
 }
 
-fn the_grants_of_the_readme_are_enough(scene: &Scene) {
-    // On the shared server, there are databases of other tests that not everybody may connect to.
+/// Roles that have what the README says, and nothing else.
+pub struct Granted {
+    /// Its own, as on the shared server there are databases of other tests that not everybody may connect to.
+    pub remote: Cluster,
+    /// On that server.
+    pub reader: String,
+    /// In the repository.
+    pub collector: String,
+}
+
+pub fn granted(scene: &Scene) -> Granted {
     let remote = Cluster::start(scene.generation(), "granted").unwrap();
     remote.create_powa_database("powa").unwrap();
     Workload::create(&remote, &["shop"]).unwrap();
@@ -43,9 +52,14 @@ fn the_grants_of_the_readme_are_enough(scene: &Scene) {
     } else {
         repository.batch_execute(&sql).unwrap();
     }
-    repository.batch_execute(&format!("alter role {collector} password 's3cret'")).unwrap();
+    repository.batch_execute(&format!("alter role {collector} password '{SECRET}'")).unwrap();
     repository.batch_execute(&format!("grant password_required to {collector}")).unwrap();
+    Granted { remote, reader, collector }
+}
 
+fn the_grants_of_the_readme_are_enough(scene: &Scene) {
+    let Granted { remote, reader, collector } = granted(scene);
+    let mut repository = scene.repository();
     // Coalesced and purged soon, so that these functions run too.
     let server = scene.register_as(Registration { username: &reader, ..Registration::of(&remote) });
     repository
