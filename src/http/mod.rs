@@ -8,6 +8,7 @@ mod events;
 mod fleet;
 mod history;
 mod metrics;
+mod page;
 mod prepared;
 mod routes;
 mod server;

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::events::{Events, Frames};
 use super::fleet::{Fleet, Look};
 use super::metrics;
+use super::page::{self, Asset};
 use super::prepared::Face;
 use super::visitor::Visitor;
 use crate::control::Call;
@@ -40,14 +41,6 @@ const ALWAYS: [(HeaderName, &str); 6] = [
     (CACHE_CONTROL, "no-store"),
 ];
 
-/// What the page is made of.
-const ASSETS: [(&str, &str, &str); 4] = [
-    ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
-    ("/page.css", "text/css; charset=utf-8", include_str!("page/page.css")),
-    ("/page.js", "text/javascript; charset=utf-8", include_str!("page/page.js")),
-    ("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
-];
-
 /// What there is to be shown.
 pub(super) struct Site {
     pub(super) fleet: Fleet,
@@ -63,7 +56,7 @@ enum Place {
     Ready,
     Metrics,
     Events,
-    Asset { kind: &'static str, content: &'static str },
+    Asset(&'static Asset),
 }
 
 impl Place {
@@ -73,10 +66,7 @@ impl Place {
             "/readyz" => Self::Ready,
             "/metrics" => Self::Metrics,
             "/events" => Self::Events,
-            path => {
-                let (_, kind, content) = *ASSETS.iter().find(|(name, ..)| *name == path)?;
-                Self::Asset { kind, content }
-            }
+            path => Self::Asset(page::at(path)?),
         })
     }
 
@@ -164,7 +154,7 @@ impl Site {
                     with(response, RETRY_AFTER, "10")
                 }
             },
-            Place::Asset { kind, content } => whole(kind, content),
+            Place::Asset(asset) => whole(asset.kind, asset.content),
         }
     }
 
