@@ -2,7 +2,8 @@
 
 use tokio_postgres::error::{DbError, SqlState};
 
-use super::{Cause, Error, TlsError, io_error, tls_error};
+use super::meaning::{io_error, tls_error};
+use super::{Cause, Error, TlsError};
 
 /// Where the opening of a session ended, in the order in which it takes place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
