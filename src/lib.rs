@@ -25,6 +25,7 @@ pub mod snapshot;
 pub mod postgres;
 
 pub mod aside;
+pub mod colours;
 pub mod config;
 pub mod failures;
 pub mod libpq;

@@ -15,6 +15,7 @@ tests![
     json_can_be_read_line_by_line,
     a_start_that_fails_says_so_in_the_form_of_the_log,
     who_types_a_command_is_told_what_matters_and_not_when,
+    the_log_is_coloured_by_the_rule_that_tables_go_by,
 ];
 
 /// A server with a name that would be several lines, and in colour.
@@ -124,4 +125,27 @@ fn who_types_a_command_is_told_what_matters_and_not_when(scene: &Scene) {
     let told = said(&scene.config(json!({"repository": {"dsn": dsn}})));
     assert!(told.contains("WARN ") && told.contains("open.pgpass") && told.lines().count() == 1, "{told}");
     assert!(!told.starts_with("20"), "{told}");
+}
+
+fn the_log_is_coloured_by_the_rule_that_tables_go_by(scene: &Scene) {
+    scene.register();
+    let config = scene.config(json!({}));
+    // Neither is written to a terminal.
+    for (variables, is_coloured) in [
+        (&[("CLICOLOR_FORCE", "1")][..], true),
+        (&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], false),
+        (&[("NO_COLOR", "")], false),
+    ] {
+        let command = |arguments: &[&str]| {
+            let mut command = program();
+            command.env_remove("NO_COLOR").envs(variables.iter().copied()).args(arguments).arg("-c").arg(&config);
+            command
+        };
+        let table = String::from_utf8(output(&command(&["servers", "list"])).stdout).unwrap();
+        assert_eq!(table.contains('\x1b'), is_coloured, "{variables:?}: {table:?}");
+        let collector = Collector::run(command(&[]));
+        let said = collector.wait_to_say("ready");
+        assert_eq!(said.contains('\x1b'), is_coloured, "{variables:?}: {said:?}");
+        collector.stop();
+    }
 }

@@ -3,6 +3,8 @@
 use std::io::{ErrorKind, IsTerminal, Write, stdout};
 use std::process::ExitCode;
 
+use crate::colours;
+
 /// Where something is printed to, as far as that changes how it looks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Screen {
@@ -15,13 +17,10 @@ pub(super) struct Screen {
 const NARROWEST: u16 = 20;
 
 impl Screen {
-    /// Standard output. Colours are for a terminal, unless `NO_COLOR` or the like is set.
+    /// Standard output.
     pub(super) fn of_standard_output() -> Self {
         let size = || comfy_table::Table::new().width().filter(|width| *width >= NARROWEST);
-        Self {
-            width: if stdout().is_terminal() { size() } else { None },
-            is_coloured: anstream::AutoStream::choice(&stdout()) != anstream::ColorChoice::Never,
-        }
+        Self { width: if stdout().is_terminal() { size() } else { None }, is_coloured: colours::are_for(&stdout()) }
     }
 }
 

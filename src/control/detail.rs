@@ -1,7 +1,7 @@
 //! What the daemon tells of a worker to those who want more than its status: a JSON object, on the command channel and
 //! wherever else it is shown. Pure.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -91,8 +91,8 @@ impl Taken {
             datasources: report.datasources,
             rows: report.rows,
             bytes: report.bytes,
-            collect_ms: millis(report.collecting),
-            load_ms: millis(report.loading),
+            collect_ms: report.collect_ms(),
+            load_ms: report.load_ms(),
             more_errors: report.errors.len() - errors.len(),
             errors,
         }
@@ -107,13 +107,10 @@ fn told(text: &str, longest: usize) -> String {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::*;
     use crate::worker::{Phase, Progress, Status};

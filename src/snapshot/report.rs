@@ -49,6 +49,16 @@ pub struct Report {
 }
 
 impl Report {
+    /// What collecting took, in milliseconds, as it is told to programs.
+    pub fn collect_ms(&self) -> u64 {
+        milliseconds(self.collecting)
+    }
+
+    /// What loading took, likewise.
+    pub fn load_ms(&self) -> u64 {
+        milliseconds(self.loading)
+    }
+
     /// With what came of the load, and of all before.
     pub(super) fn add(&mut self, loaded: &Loaded, failures: &Failures) {
         self.datasources -= loaded.refused.len();
@@ -56,4 +66,8 @@ impl Report {
         let failed = loaded.failed_functions.iter().map(|reason| format!("{reason} (repository server)"));
         self.errors = refused.chain(failed).collect::<Failures>().before(failures).lines();
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

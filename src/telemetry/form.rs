@@ -3,7 +3,7 @@
 use std::env;
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
@@ -15,6 +15,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::json::{Fields, JsonLines, Line};
 use super::lines::{Lines, priority};
+use crate::colours;
 
 /// What can be asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -55,8 +56,7 @@ impl LogFormat {
 impl Form {
     /// Writes messages to standard error.
     pub(super) fn log<S: Subscriber + for<'a> LookupSpan<'a>>(self) -> Box<dyn Layer<S> + Send + Sync> {
-        let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
-        self.log_to(io::stderr, colours)
+        self.log_to(io::stderr, colours::are_for(&io::stderr()))
     }
 
     fn log_to<S, W>(self, writer: W, colours: bool) -> Box<dyn Layer<S> + Send + Sync>

@@ -184,8 +184,8 @@ impl Worker {
             datasources = report.datasources,
             rows = report.rows,
             bytes = report.bytes,
-            collect_ms = millis(report.collecting),
-            load_ms = millis(report.loading),
+            collect_ms = report.collect_ms(),
+            load_ms = report.load_ms(),
             errors = report.errors.len(),
             "snapshot taken"
         );
@@ -217,8 +217,4 @@ pub(super) async fn held_until<T>(
         () = then => drop(turn.take()),
     }
     work.await
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

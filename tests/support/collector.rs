@@ -15,7 +15,7 @@ use super::{Stopwatch, assert_no_secret, wait_for};
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_powa-collector"));
     command.stdin(Stdio::null());
-    for name in ["RUST_LOG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"] {
+    for name in ["RUST_LOG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM", "CLICOLOR_FORCE"] {
         command.env_remove(name);
     }
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PG") || name.starts_with("POWA_COLLECTOR")) {
