@@ -99,23 +99,9 @@ fn nearest(name: &str, servers: &[RegisteredServer]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::ServerId;
 
     fn server(id: i32, host: &str, port: i32, alias: Option<&str>) -> RegisteredServer {
-        RegisteredServer {
-            id: ServerId::new(id).unwrap(),
-            host: host.into(),
-            port,
-            alias: alias.map(Into::into),
-            user: "powa".into(),
-            has_password: false,
-            dbname: "powa".into(),
-            frequency: 300,
-            coalesce: 100,
-            retention: "1 day".into(),
-            allow_ui_connection: true,
-            version: None,
-        }
+        RegisteredServer { host: host.into(), port, alias: alias.map(Into::into), ..RegisteredServer::example(id) }
     }
 
     fn fleet() -> Vec<RegisteredServer> {

@@ -142,23 +142,8 @@ mod tests {
     use super::*;
     use crate::check::{Place, What};
     use crate::postgres::{ClockReading, Extensions, QuotedIdent, RegisteredServer, RepositoryState};
-    use crate::server::ServerId;
 
     fn server(id: i32, findings: Findings) -> CheckedServer {
-        let server = RegisteredServer {
-            id: ServerId::new(id).unwrap(),
-            host: format!("db{id}"),
-            port: 5432,
-            alias: None,
-            user: "powa".into(),
-            has_password: false,
-            dbname: "powa".into(),
-            frequency: 300,
-            coalesce: 100,
-            retention: "1 day".into(),
-            allow_ui_connection: true,
-            version: None,
-        };
         let figures = Figures {
             version: Some("17.2 (Debian 17.2-1)".into()),
             powa: Some("5.0.2".into()),
@@ -166,7 +151,7 @@ mod tests {
             datasources: Some((42, 3411)),
             ..Figures::default()
         };
-        CheckedServer { server, findings, figures }
+        CheckedServer { server: RegisteredServer::example(id), findings, figures }
     }
 
     fn outcome(servers: Vec<CheckedServer>) -> Outcome {

@@ -102,18 +102,13 @@ mod tests {
     fn fleet() -> (Vec<RegisteredServer>, AllTracked) {
         let id = |id| ServerId::new(id).unwrap();
         let first = RegisteredServer {
-            id: id(1),
             host: "10.0.0.1".into(),
-            port: 5432,
             alias: Some("ma\nin".into()),
-            user: "powa".into(),
             has_password: true,
-            dbname: "powa".into(),
             frequency: 330,
-            coalesce: 100,
             retention: "1 mon".into(),
-            allow_ui_connection: true,
             version: Some("17.5".into()),
+            ..RegisteredServer::example(1)
         };
         let second = RegisteredServer {
             id: id(12),

@@ -46,20 +46,9 @@ mod tests {
     use super::*;
 
     fn server(id: i32, host: &str, alias: Option<&str>) -> RegisteredServer {
-        RegisteredServer {
-            id: ServerId::new(id).unwrap(),
-            host: host.into(),
-            port: 5432,
-            alias: alias.map(Into::into),
-            user: "powa".into(),
-            has_password: false,
-            dbname: "powa".into(),
-            frequency: -1,
-            coalesce: 100,
-            retention: "1 day".into(),
-            allow_ui_connection: true,
-            version: None,
-        }
+        // Also one that is not collected from has its address and its name.
+        let (host, alias) = (host.into(), alias.map(Into::into));
+        RegisteredServer { host, alias, frequency: -1, ..RegisteredServer::example(id) }
     }
 
     #[test]

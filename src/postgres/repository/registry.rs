@@ -46,6 +46,27 @@ impl RegisteredServer {
     }
 }
 
+#[cfg(test)]
+impl RegisteredServer {
+    /// One that is collected from and has no alias, for tests to change.
+    pub(crate) fn example(id: i32) -> Self {
+        Self {
+            id: ServerId::new(id).expect("a test asks for one above zero"),
+            host: format!("db{id}"),
+            port: 5432,
+            alias: None,
+            user: "powa".into(),
+            has_password: false,
+            dbname: "powa".into(),
+            frequency: 300,
+            coalesce: 100,
+            retention: "1 day".into(),
+            allow_ui_connection: true,
+            version: None,
+        }
+    }
+}
+
 /// The alias if there is one, and `host:port`: on one line, whatever is in them.
 impl fmt::Display for RegisteredServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
