@@ -61,25 +61,18 @@ impl Settings {
         why_it_waits: watch::Sender<String>,
     ) -> Result<Self, Error> {
         let (context, endpoint) = context(config, endpoint, metrics, None)?;
-        let mut known = String::new();
-        for pause in pauses::growing_to(LONGEST_PAUSE) {
+        let attempt = || async {
             match Self::try_first(&context, &endpoint).await {
-                Err(error) if error.may_pass() => {
-                    let reason = error.in_full();
-                    if reason != known {
-                        tracing::error!("{reason}; waiting for it");
-                        why_it_waits.send_replace(reason.clone());
-                        known = reason;
-                    } else {
-                        tracing::debug!("{reason}; still waiting");
-                    }
-                }
-                Err(error) => return Err(error.into()),
-                Ok((channel, servers)) => return Ok(Self { context, endpoint, channel, servers }),
+                Err(error) if error.may_pass() => Err(error.in_full()),
+                settled => Ok(settled),
             }
-            tokio::time::sleep(pause).await;
-        }
-        unreachable!("the pauses never end")
+        };
+        let tell = |reason| {
+            tracing::error!("{reason}; waiting for it");
+            why_it_waits.send_replace(reason);
+        };
+        let (channel, servers) = pauses::until_it_works(LONGEST_PAUSE, attempt, tell).await?;
+        Ok(Self { context, endpoint, channel, servers })
     }
 
     async fn try_first(context: &Context, endpoint: &Endpoint) -> Result<(Channel, ServerList), postgres::Error> {

@@ -265,20 +265,12 @@ async fn take_over(channel: &Channel, mark: Option<oneshot::Receiver<String>>) -
 }
 
 async fn reopen(endpoint: &Endpoint, metrics: &Metrics) -> Channel {
-    let mut known = String::new();
-    for pause in pauses::growing_to(LONGEST_PAUSE) {
-        match Control::open(endpoint).await {
-            Ok(channel) => return channel,
-            Err(error) => {
-                metrics.unreachable(Side::Repository);
-                let reason = error.in_full();
-                if reason != known {
-                    tracing::error!("{reason}");
-                    known = reason;
-                }
-            }
-        }
-        tokio::time::sleep(pause).await;
-    }
-    unreachable!("the pauses never end")
+    let attempt = || async {
+        let opened = Control::open(endpoint).await;
+        opened.map_err(|error| {
+            metrics.unreachable(Side::Repository);
+            error.in_full()
+        })
+    };
+    pauses::until_it_works(LONGEST_PAUSE, attempt, |reason| tracing::error!("{reason}")).await
 }
