@@ -58,8 +58,9 @@ impl RemoteSession {
     /// # Errors
     /// The server does not answer as expected.
     pub async fn clock(&self) -> Result<ClockReading, Error> {
-        let asking =
-            ClockReading::taken(async || self.client.query_typed_one(clock::QUESTION, &[]).await?.try_get::<_, f64>(0));
+        let asking = ClockReading::taken(|| async {
+            self.client.query_typed_one(clock::QUESTION, &[]).await?.try_get::<_, f64>(0)
+        });
         self.answer_to("read the clock", asking).await
     }
 

@@ -3,10 +3,10 @@
 //! A transaction that stays open in the repository's database keeps dead rows from being vacuumed, and every snapshot reads
 //! them. `TRUNCATE` does not care who might still want to see them, and is for tables only in which there is nothing else.
 
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
+use futures_util::FutureExt;
 use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -34,15 +34,8 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, or refuses.
     pub async fn bloated_tables(&self, bound: u64) -> Result<Vec<BloatedTable>, Error> {
-        let mut conversation = self.session(LOOKING).await?;
-        loop {
-            match self.say(&conversation, passing_tables(&conversation)).await? {
-                ControlFlow::Break(tables) => {
-                    return Ok(tables.into_iter().filter(|table| table.size > bound).collect());
-                }
-                ControlFlow::Continue(found) => conversation.take_up(found),
-            }
-        }
+        let tables = self.say(LOOKING, (), |conversation, ()| passing_tables(conversation).boxed()).await?;
+        Ok(tables.into_iter().filter(|table| table.size > bound).collect())
     }
 
     /// Empties a table if it has no row, and tells whether. Nobody of ours loads meanwhile.

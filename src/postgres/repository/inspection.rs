@@ -1,6 +1,6 @@
 //! What may the role do in the repository, and what is there? Asked by somebody who wants to know why it does not work.
 
-use std::ops::ControlFlow;
+use futures_util::FutureExt;
 
 use super::conversation::Conversation;
 use super::{Repository, ServerList};
@@ -47,13 +47,7 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, or has no PoWA that can be worked with.
     pub async fn inspect(&self) -> Result<RepositoryState, Error> {
-        let mut conversation = self.session("read what the role may do").await?;
-        loop {
-            match self.say(&conversation, inspect(&conversation)).await? {
-                ControlFlow::Break(state) => return Ok(state),
-                ControlFlow::Continue(found) => conversation.take_up(found),
-            }
-        }
+        self.say("read what the role may do", (), |conversation, ()| inspect(conversation).boxed()).await
     }
 
     /// All servers that are registered, also those that are not collected from: whoever has no frequency that makes sense
@@ -62,14 +56,8 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, or has no PoWA that can be worked with.
     pub async fn all_servers(&self) -> Result<ServerList, Error> {
-        let mut conversation = self.session("read powa_servers").await?;
-        loop {
-            let reading = conversation.query(include_str!("../../../sql/repository/registered_rows.sql"), &[]);
-            match self.say(&conversation, reading).await? {
-                ControlFlow::Break(rows) => return Ok(ServerList::of_all(&rows)),
-                ControlFlow::Continue(found) => conversation.take_up(found),
-            }
-        }
+        let sql = include_str!("../../../sql/repository/registered_rows.sql");
+        Ok(ServerList::of_all(&self.ask("read powa_servers", sql, &[]).await?))
     }
 }
 
@@ -81,7 +69,7 @@ async fn inspect(conversation: &Conversation) -> Result<RepositoryState, Error> 
     let schema = schema.map_err(|unknown| Error::found(Side::Repository, conversation.doing, unknown.to_string()))?;
     let state = conversation.query(include_str!("../../../sql/repository/state.sql"), &[]).await?;
     let state = state.first().ok_or_else(unanswered)?;
-    let clock = ClockReading::taken(async || {
+    let clock = ClockReading::taken(|| async {
         let rows = conversation.query(clock::QUESTION, &[]).await?;
         rows.first().ok_or_else(unanswered)?.try_get::<_, f64>(0).map_err(unreadable)
     });

@@ -13,12 +13,13 @@ mod tables;
 mod tracked;
 mod versions;
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::managed::{BuildError, PoolError, Timeouts};
 use deadpool_postgres::Runtime;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_postgres::Row;
@@ -33,7 +34,7 @@ pub use registry::{LastSnapshot, RegisteredServer};
 pub use sources::{Catalog, DatabaseModule, Module, Sources};
 pub use tracked::{Tracked, TrackedKind};
 
-use super::{Endpoint, Error, Extensions, Side};
+use super::{Endpoint, Error, Side};
 use crate::config::{self, Limits};
 use crate::secret::Secret;
 use crate::server::{InvalidServer, Server, ServerId, ServerRow};
@@ -158,25 +159,38 @@ impl Repository {
         }
     }
 
-    /// Says short statements. What they depend on, which is where PoWA is, and in which version, is looked at in the
-    /// round trip of the first of them, which takes it to be as it was the last time in this session. Was it not, that is
-    /// what comes of it, to be taken up before they are said again.
+    /// Says short statements, in a session of the pool. What they depend on, which is where PoWA is, and in which version,
+    /// is looked at in the round trip of the first of them, which takes it to be as it was the last time in this session.
+    /// Was it not, they are said again. `with` is what they need to know.
     ///
     /// The time begins with a session: with a repository of several hosts, to open one may take longer.
-    async fn say<T>(
+    async fn say<With, T>(
         &self,
-        conversation: &Conversation,
-        saying: impl Future<Output = Result<T, Error>>,
-    ) -> Result<ControlFlow<T, Extensions>, Error> {
-        let doing = conversation.doing;
-        let looking = self.unless_gone(doing, conversation.look());
-        let saying = async { Ok(within(self.timeouts.query, doing, saying).await) };
-        let (found, said) = tokio::try_join!(biased; looking, saying)?;
-        if found != *conversation.extensions() {
-            return Ok(ControlFlow::Continue(found));
+        doing: &'static str,
+        with: With,
+        statements: impl for<'a> Fn(&'a Conversation, &'a With) -> BoxFuture<'a, Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let mut conversation = self.session(doing).await?;
+        loop {
+            let looking = self.unless_gone(doing, conversation.look());
+            let saying = async { Ok(within(self.timeouts.query, doing, statements(&conversation, &with)).await) };
+            let (found, said) = tokio::try_join!(biased; looking, saying)?;
+            if found == *conversation.extensions() {
+                conversation.powa()?;
+                return said;
+            }
+            conversation.take_up(found);
         }
-        conversation.powa()?;
-        said.map(ControlFlow::Break)
+    }
+
+    /// Says one short statement.
+    async fn ask(
+        &self,
+        doing: &'static str,
+        sql: &'static str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        self.say(doing, (sql, values), |conversation, (sql, values)| conversation.query(sql, values).boxed()).await
     }
 
     /// The servers to collect from: all with a frequency above zero.
@@ -184,14 +198,8 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, or has no PoWA that the daemon can work with.
     pub async fn servers(&self) -> Result<ServerList, Error> {
-        let mut conversation = self.session("read powa_servers").await?;
-        loop {
-            let reading = conversation.query(include_str!("../../../sql/repository/servers.sql"), &[]);
-            match self.say(&conversation, reading).await? {
-                ControlFlow::Break(rows) => return Ok(ServerList::of(&rows)),
-                ControlFlow::Continue(found) => conversation.take_up(found),
-            }
-        }
+        let rows = self.ask("read powa_servers", include_str!("../../../sql/repository/servers.sql"), &[]).await?;
+        Ok(ServerList::of(&rows))
     }
 
     /// Whether the server is registered, and how old its last snapshot is.
@@ -199,16 +207,9 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, or does not answer as expected.
     pub async fn registration(&self, server: ServerId) -> Result<Registration, Error> {
-        let id = server.get();
-        let mut conversation = self.session("read powa_snapshot_metas").await?;
-        loop {
-            let values: [&(dyn ToSql + Sync); 1] = [&id];
-            let reading = conversation.query(include_str!("../../../sql/repository/registration.sql"), &values);
-            match self.say(&conversation, reading).await? {
-                ControlFlow::Break(rows) => return Ok(Registration::of(&rows)),
-                ControlFlow::Continue(found) => conversation.take_up(found),
-            }
-        }
+        let sql = include_str!("../../../sql/repository/registration.sql");
+        let rows = self.ask("read powa_snapshot_metas", sql, &[&server.get()]).await?;
+        Ok(Registration::of(&rows))
     }
 
     /// Replaces the errors of a server whose snapshot could not be taken at all.
@@ -216,16 +217,8 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, or refuses.
     pub async fn replace_errors(&self, server: ServerId, errors: &[String]) -> Result<(), Error> {
-        let id = server.get();
-        let mut conversation = self.session("report an error in powa_snapshot_metas").await?;
-        loop {
-            let values: [&(dyn ToSql + Sync); 2] = [&id, &errors];
-            let writing = conversation.query(include_str!("../../../sql/repository/replace_errors.sql"), &values);
-            match self.say(&conversation, writing).await? {
-                ControlFlow::Break(_) => return Ok(()),
-                ControlFlow::Continue(found) => conversation.take_up(found),
-            }
-        }
+        let sql = include_str!("../../../sql/repository/replace_errors.sql");
+        self.ask("report an error in powa_snapshot_metas", sql, &[&server.get(), &errors]).await.map(drop)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tokio_postgres::Row;
@@ -93,15 +92,8 @@ impl Repository {
     /// The repository cannot be reached, has no PoWA that can be worked with, or the table is not as PoWA makes it.
     pub async fn registered_servers(&self) -> Result<Vec<RegisteredServer>, Error> {
         let doing = "read powa_servers";
-        let mut conversation = self.session(doing).await?;
-        let unreadable = |error| Error::new(Side::Repository, doing, error);
-        loop {
-            let reading = conversation.query(include_str!("../../../sql/repository/registered_servers.sql"), &[]);
-            match self.say(&conversation, reading).await? {
-                ControlFlow::Break(rows) => return rows.iter().map(|row| read(row).map_err(unreadable)).collect(),
-                ControlFlow::Continue(found) => conversation.take_up(found),
-            }
-        }
+        let rows = self.ask(doing, include_str!("../../../sql/repository/registered_servers.sql"), &[]).await?;
+        rows.iter().map(|row| read(row).map_err(|error| Error::new(Side::Repository, doing, error))).collect()
     }
 
     /// The last snapshots of all servers, by their ids.
@@ -110,17 +102,8 @@ impl Repository {
     /// The repository cannot be reached, has no PoWA that can be worked with, or the table is not as PoWA makes it.
     pub async fn last_snapshots(&self) -> Result<BTreeMap<ServerId, LastSnapshot>, Error> {
         let doing = "read powa_snapshot_metas";
-        let mut conversation = self.session(doing).await?;
-        let unreadable = |error| Error::new(Side::Repository, doing, error);
-        loop {
-            let reading = conversation.query(include_str!("../../../sql/repository/last_snapshots.sql"), &[]);
-            match self.say(&conversation, reading).await? {
-                ControlFlow::Break(rows) => {
-                    return rows.iter().map(|row| last_snapshot(row).map_err(unreadable)).collect();
-                }
-                ControlFlow::Continue(found) => conversation.take_up(found),
-            }
-        }
+        let rows = self.ask(doing, include_str!("../../../sql/repository/last_snapshots.sql"), &[]).await?;
+        rows.iter().map(|row| last_snapshot(row).map_err(|error| Error::new(Side::Repository, doing, error))).collect()
     }
 }
 

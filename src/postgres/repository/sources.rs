@@ -1,7 +1,6 @@
 //! What is to be collected from a server, as PoWA's tables have it.
 
-use std::ops::ControlFlow;
-
+use futures_util::FutureExt;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -59,13 +58,10 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, or does not answer as expected.
     pub async fn sources(&self, server: ServerId, version_num: i32) -> Result<Sources, Error> {
-        let mut conversation = self.session("read what is to be collected").await?;
-        loop {
-            match self.say(&conversation, read(&conversation, server, version_num)).await? {
-                ControlFlow::Break(sources) => return Ok(sources),
-                ControlFlow::Continue(found) => conversation.take_up(found),
-            }
-        }
+        self.say("read what is to be collected", (server, version_num), |conversation, (server, version_num)| {
+            read(conversation, *server, *version_num).boxed()
+        })
+        .await
     }
 }
 

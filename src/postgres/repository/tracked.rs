@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::ControlFlow;
 
+use futures_util::FutureExt;
 use tokio_postgres::Row;
 
 use super::Repository;
@@ -46,13 +46,7 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, has no PoWA that can be worked with, or its tables are not as PoWA makes them.
     pub async fn tracked(&self) -> Result<BTreeMap<ServerId, Vec<Tracked>>, Error> {
-        let mut conversation = self.session("read what is collected of the servers").await?;
-        loop {
-            match self.say(&conversation, read(&conversation)).await? {
-                ControlFlow::Break(tracked) => return Ok(tracked),
-                ControlFlow::Continue(found) => conversation.take_up(found),
-            }
-        }
+        self.say("read what is collected of the servers", (), |conversation, ()| read(conversation).boxed()).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! Keeps `powa_servers.version` and the versions of extensions up to date.
 
-use std::ops::ControlFlow;
+use futures_util::FutureExt;
 
 use super::Repository;
 use super::conversation::Conversation;
@@ -14,13 +14,10 @@ impl Repository {
     /// The repository cannot be reached, or refuses.
     pub async fn save_versions(&self, server: ServerId, versions: &RemoteVersions) -> Result<(), Error> {
         let doing = "save the versions of PostgreSQL and of its extensions";
-        let mut conversation = self.session(doing).await?;
-        loop {
-            match self.say(&conversation, save(&conversation, server, versions)).await? {
-                ControlFlow::Break(()) => return Ok(()),
-                ControlFlow::Continue(found) => conversation.take_up(found),
-            }
-        }
+        self.say(doing, (server, versions), |conversation, (server, versions)| {
+            save(conversation, *server, versions).boxed()
+        })
+        .await
     }
 }
 
