@@ -35,7 +35,7 @@ pub enum Error {
     Http(#[from] http::Error),
     #[error("the configuration could not be read: {0}")]
     Reading(std::io::Error),
-    #[error("the configuration, or the service file it names, was not read within {} s", .0.as_secs())]
+    #[error("the configuration, or a file that it names, was not read within {} s", .0.as_secs())]
     Unread(Duration),
     #[error("signals could not be taken over: {0}")]
     Signals(std::io::Error),
@@ -113,8 +113,8 @@ impl Look {
     }
 
     /// At the configuration too. It is good only if the repository it names can be worked with.
-    pub fn at_everything(location: Location, before: Context) -> Self {
-        Self(reload(location, before).boxed())
+    pub fn at_everything(origin: Origin, before: Context) -> Self {
+        Self(reload(origin, before).boxed())
     }
 
     /// Waits for it. Safe to drop; not to be called again once it has returned.
@@ -123,8 +123,8 @@ impl Look {
     }
 }
 
-async fn reload(location: Location, before: Context) -> Result<Seen, Error> {
-    let (config, endpoint, files) = read_aside(location, before.config.timeouts.connect).await?;
+async fn reload(origin: Origin, before: Context) -> Result<Seen, Error> {
+    let (config, endpoint, files) = origin.read(before.config.timeouts.connect).await?;
     let http = Some(files.prepare(Some(&before.config.http))?);
     let is_elsewhere = is_elsewhere(&config, &endpoint, &before);
     if config == *before.config && !is_elsewhere {
@@ -142,14 +142,6 @@ async fn reload(location: Location, before: Context) -> Result<Seen, Error> {
     Ok(Seen { servers, reloaded: true, context: Some(context), channel, http })
 }
 
-/// Gets ready what is needed to be watched as a configuration says.
-///
-/// # Errors
-/// A file is not what it should be, or there is no socket to be had.
-pub fn prepare(config: &Config, before: Option<&config::Http>) -> Result<Prepared, Error> {
-    Ok(Files::read(&config.http)?.prepare(before)?)
-}
-
 /// Reads the configuration from its file; not what it names for those who watch, which is nobody's but the daemon's.
 ///
 /// # Errors
@@ -158,15 +150,30 @@ pub fn read(location: &Location) -> Result<Config, Error> {
     read_with_endpoint(location).map(|(config, _)| config)
 }
 
-/// Reads the configuration from its file, with what it names, while others go on: the disk may hang.
-///
-/// # Errors
-/// There is none that could be worked with, or it was not read within the limit.
-pub async fn read_aside(location: Location, limit: Duration) -> Result<InFiles, Error> {
-    let reading = Aside::default();
-    match timeout(limit, reading.run("configuration", move || read_all(&location))).await {
-        Ok(read) => read.map_err(Error::Reading)?,
-        Err(_) => Err(Error::Unread(limit)),
+/// Where the configuration comes from, each time it is read. Clones share the threads that read it, so that a disk that hangs
+/// keeps a few of them, however often it is asked.
+#[derive(Clone)]
+pub struct Origin {
+    location: Location,
+    reading: Aside,
+}
+
+impl Origin {
+    /// From its file, which is looked for each time.
+    pub fn at(location: Location) -> Self {
+        Self { location, reading: Aside::default() }
+    }
+
+    /// Reads it, with what it names, while others go on.
+    ///
+    /// # Errors
+    /// There is none that could be worked with, or it was not read within the limit.
+    pub async fn read(self, limit: Duration) -> Result<InFiles, Error> {
+        let Self { location, reading } = self;
+        match timeout(limit, reading.run("configuration", move || read_all(&location))).await {
+            Ok(read) => read.map_err(Error::Reading)?,
+            Err(_) => Err(Error::Unread(limit)),
+        }
     }
 }
 
@@ -216,4 +223,50 @@ fn context(
     };
     let connectors = before.map_or_else(Connectors::default, |before| before.connectors.clone());
     Ok((Context { config: Arc::new(config), repository, collects, connectors, metrics }, endpoint.for_main_task()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+
+    use rustix::fs::{CWD, Mode, mkfifoat};
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(50);
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// The threads of this process that read a configuration.
+    fn reading() -> usize {
+        let names = std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path().join("comm"));
+        // One that has just ended has none.
+        names.filter(|name| std::fs::read_to_string(name).is_ok_and(|name| name == "configuration\n")).count()
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_hangs_keeps_a_few_threads_however_often_it_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("c.conf");
+        mkfifoat(CWD, &file, Mode::RUSR | Mode::WUSR).unwrap();
+        let origin = Origin::at(Location::Given(file.clone()));
+        for _ in 0..6 {
+            assert!(matches!(origin.clone().read(MOMENT).await, Err(Error::Unread(_))));
+        }
+        let begun = Instant::now();
+        // A thread has its name a moment after its start.
+        while reading() < 4 && begun.elapsed() < LONG {
+            sleep(MOMENT).await;
+        }
+        sleep(MOMENT).await;
+        assert_eq!(reading(), 4);
+
+        // Once there is somebody who writes, those who read are let go, as with a disk that is back.
+        let both_ends = OpenOptions::new().read(true).write(true).open(&file).unwrap();
+        let mended = folder.path().join("mended.conf");
+        std::fs::write(&mended, r#"{"repository": {"dsn": "host=127.0.0.1 port=1 user=nobody"}}"#).unwrap();
+        std::fs::rename(&mended, &file).unwrap();
+        drop(both_ends);
+        assert!(origin.read(LONG).await.is_ok());
+    }
 }

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
-use crate::support::{Collector, Listening, Scene, ServiceManager, program, tests, wait_until};
+use crate::support::{Collector, Listening, Scene, ServiceManager, output, program, tests, wait_until};
 
 tests![
     a_start_a_reload_and_a_stop_are_told,
@@ -20,6 +20,7 @@ tests![
     a_start_that_fails_is_never_ready,
     while_it_runs_it_gives_signs_of_life_and_none_while_it_is_stopped,
     a_file_that_hangs_holds_up_nobody_while_the_repository_is_waited_for,
+    a_file_that_hangs_ends_the_start_with_a_word,
     a_manager_that_does_not_listen_is_not_waited_for,
     a_manager_that_is_not_there_is_no_problem,
     a_manager_at_an_abstract_address_is_told,
@@ -198,6 +199,16 @@ fn a_file_that_hangs_holds_up_nobody_while_the_repository_is_waited_for(scene: &
     collector.signal(Signal::TERM);
     manager.wait_for("STOPPING=1\n");
     assert!(collector.wait().0.success(), "the thread that hangs is not waited for");
+}
+
+fn a_file_that_hangs_ends_the_start_with_a_word(scene: &Scene) {
+    let file = scene.folder().join("hangs.conf");
+    mkfifoat(CWD, &file, Mode::RUSR | Mode::WUSR).unwrap();
+    let mut command = program();
+    let output = output(command.arg("-c").arg(&file));
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, "powa-collector: the configuration, or a file that it names, was not read within 10 s\n");
 }
 
 fn a_manager_that_does_not_listen_is_not_waited_for(scene: &Scene) {

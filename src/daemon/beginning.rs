@@ -9,13 +9,13 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::config::{Config, Location};
+use crate::config::Config;
 use crate::control::{Call, Overview};
 use crate::http;
 use crate::metrics::Metrics;
 use crate::postgres::Endpoint;
 use crate::service::Service;
-use crate::settings::{self, Error, InFiles, Settings};
+use crate::settings::{Error, InFiles, Origin, Settings};
 use crate::signals::{Request, Signals};
 use crate::telemetry::Telemetry;
 
@@ -24,7 +24,7 @@ const UNTIL_READY: Duration = Duration::from_secs(5);
 
 /// What there is to the daemon from the start.
 pub(super) struct Beginning<'a> {
-    pub(super) location: &'a Location,
+    pub(super) origin: &'a Origin,
     pub(super) telemetry: &'a Telemetry,
     pub(super) metrics: &'a Metrics,
     pub(super) service: &'a mut Service,
@@ -52,12 +52,14 @@ impl Beginning<'_> {
     ///
     /// # Errors
     /// There is no configuration that can be worked with, or it names no repository.
-    pub(super) async fn settings(mut self, mut config: Config) -> Result<Option<Settings>, Error> {
+    pub(super) async fn settings(
+        mut self,
+        (mut config, mut endpoint, files): InFiles,
+    ) -> Result<Option<Settings>, Error> {
         self.service.status("connecting to the repository");
-        self.http.take_up(settings::prepare(&config, None)?);
+        self.http.take_up(files.prepare(None)?);
         let patience = Instant::now() + UNTIL_READY;
         let mut is_ready = false;
-        let mut endpoint = Endpoint::repository(&config)?;
         let mut rereading = Rereading::default();
         loop {
             self.telemetry.set_debug(config.debug);
@@ -110,8 +112,7 @@ impl Beginning<'_> {
     /// Begins to read the configuration.
     fn read_again(&mut self, before: &Config, rereading: &mut Rereading) {
         self.service.reloading();
-        let limit = before.timeouts.connect;
-        rereading.reading = Some(settings::read_aside(self.location.clone(), limit).boxed());
+        rereading.reading = Some(self.origin.clone().read(before.timeouts.connect).boxed());
     }
 
     /// The configuration that was read, if it is another one that can be worked with.

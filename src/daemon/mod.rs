@@ -9,13 +9,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout_at};
 
-use crate::config::{Config, Location};
 use crate::control::{Call, Listener, NotReady, Overview};
 use crate::http;
 use crate::metrics::Metrics;
 use crate::postgres::{Channel, Endpoint, ServerList};
 use crate::service::{Service, summary};
-use crate::settings::{Error, Look, Seen, Settings};
+use crate::settings::{Error, InFiles, Look, Origin, Seen, Settings};
 use crate::signals::{Request, Signals};
 use crate::supervisor::Supervisor;
 use crate::telemetry::Telemetry;
@@ -40,7 +39,7 @@ type Waiting = oneshot::Sender<Result<(), String>>;
 
 /// The running daemon.
 struct Daemon {
-    location: Location,
+    origin: Origin,
     telemetry: Telemetry,
     service: Service,
     supervisor: Supervisor,
@@ -69,18 +68,18 @@ struct Looking {
     waiting: Vec<Waiting>,
 }
 
-/// Runs until it is told to stop.
+/// Runs until it is told to stop, with what was read at first.
 ///
 /// # Errors
 /// It could not start.
-pub async fn run(location: Location, config: Config, telemetry: Telemetry, mut service: Service) -> Result<(), Error> {
+pub async fn run(origin: Origin, in_files: InFiles, telemetry: Telemetry, mut service: Service) -> Result<(), Error> {
     let mut signals = Signals::new().map_err(Error::Signals)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "powa-collector starts");
     let (caller, mut calls) = mpsc::channel(WAITING_CALLS);
     let metrics = Metrics::new();
     let mut http = http::Server::new(caller.clone(), metrics.clone());
     let beginning = Beginning {
-        location: &location,
+        origin: &origin,
         telemetry: &telemetry,
         metrics: &metrics,
         service: &mut service,
@@ -89,13 +88,13 @@ pub async fn run(location: Location, config: Config, telemetry: Telemetry, mut s
         calls: &mut calls,
     };
     // Taken apart, so that nothing of the first repository is kept when there is another one.
-    let Some(Settings { context, endpoint, channel, servers }) = beginning.settings(config).await? else {
+    let Some(Settings { context, endpoint, channel, servers }) = beginning.settings(in_files).await? else {
         service.stopping(Duration::ZERO);
         return Ok(());
     };
     let upkeep = Upkeep::of(context.repository.clone(), &context.config);
     let mut daemon = Daemon {
-        location,
+        origin,
         telemetry,
         service,
         supervisor: Supervisor::new(context),
@@ -210,7 +209,7 @@ impl Daemon {
     }
 
     fn look_at_everything(&self) -> Look {
-        Look::at_everything(self.location.clone(), self.supervisor.context().clone())
+        Look::at_everything(self.origin.clone(), self.supervisor.context().clone())
     }
 
     fn look_at_servers(&self) -> Look {
