@@ -77,6 +77,7 @@ fn what_lacks_something_and_what_fails_is_counted_as_such(scene: &Scene) {
     watcher.wait_for_metric("powa_collector_snapshots_total{result=\"incomplete\"}", |number| number >= 1.0);
     watcher.wait_for_metric("powa_collector_connection_failures_total{side=\"remote\"}", |number| number >= 1.0);
     watcher.wait_for_metric("powa_collector_state_servers{state=\"failing\"}", |number| number == 1.0);
+    assert_eq!(watcher.metric("powa_collector_snapshots_total{result=\"failed\"}"), Some(0.0), "none was begun there");
     watcher.wait_for_metric("powa_collector_state_servers{state=\"incomplete\"}", |number| number == 1.0);
     let metrics = watcher.get("/metrics").text;
     assert!(!metrics.contains("not today") && !metrics.contains("refused"), "{metrics}");
