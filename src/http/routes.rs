@@ -103,7 +103,7 @@ impl Site {
         }
         if let Some(tokens) = face.tokens.as_ref().filter(|_| !is_probe) {
             if !tokens.admit(request.headers()) {
-                return unauthorized();
+                return unauthorized(place.as_ref());
             }
             visitor.admit();
         }
@@ -180,9 +180,14 @@ fn names_an_address<B>(request: &Request<B>) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
 }
 
-fn unauthorized() -> Response<Body> {
+/// A browser asks its user for a name and a token where Basic is offered: not for events, as it would ask whoever has a page
+/// open in the background. The page says that its token is good no more.
+fn unauthorized(place: Option<&Place>) -> Response<Body> {
+    const BASIC: &str = "Basic realm=\"powa-collector\", charset=\"UTF-8\"";
+    const BEARER: &str = "Bearer realm=\"powa-collector\"";
+    let schemes: &[&str] = if matches!(place, Some(Place::Events)) { &[BEARER] } else { &[BASIC, BEARER] };
     let mut response = text(StatusCode::UNAUTHORIZED, "this takes a token of the collector's");
-    for scheme in ["Basic realm=\"powa-collector\", charset=\"UTF-8\"", "Bearer realm=\"powa-collector\""] {
+    for scheme in schemes {
         response.headers_mut().append(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
     }
     response

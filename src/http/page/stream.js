@@ -85,8 +85,8 @@ export async function open() {
   if (asking === mine) lose(why, pause);
 }
 
-// Nothing is answered. Where that is so only to what the browser has as a token, the browser asks for another one, and
-// keeps it from us: then it is waited for, as there would be a question with every try.
+// Nothing is answered. Where that is so only to what the browser has as a password, which a proxy may ask for, the browser
+// asks for another one, and keeps it from us: then it is waited for, as there would be a question with every try.
 async function doubt() {
   doubted = true;
   const mine = asking, asks = { method: "HEAD", credentials: "omit", cache: "no-store", signal: AbortSignal.timeout(RETRY) };
