@@ -13,6 +13,7 @@ mod configuration;
 mod connection_errors;
 mod connections;
 mod deadlines;
+mod failures;
 mod hostile;
 mod hosts;
 mod http;
@@ -81,7 +82,9 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("connection_errors", connection_errors::TESTS),
         ("connections", connections::TESTS),
         ("deadlines", deadlines::TESTS),
-        ("hostile", hostile::TESTS),
+        ("failures", failures::TESTS),
+        ("hostile", hostile::channel::TESTS),
+        ("hostile", hostile::names::TESTS),
         ("hosts", hosts::TESTS),
         ("http", http::access::TESTS),
         ("http", http::metrics::TESTS),

@@ -1,12 +1,21 @@
-//! What a server answers is not believed: neither a missing value nor one too many ends anything but a snapshot.
+//! What a server says is not believed: neither a value that is missing or too large nor silence ends anything but a snapshot.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use lab::{Cluster, Registration};
+use serde_json::json;
 
-use crate::support::{Scene, tests};
+use crate::support::{Collector, Scene, tests, wait_until};
 
 tests![
     a_value_that_is_missing_on_the_remote_server_is_an_error_that_heals,
     a_value_that_is_missing_in_the_repository_is_an_error_that_heals,
+    a_message_of_a_gigabyte_ends_the_connection_and_costs_no_memory,
+    a_stranger_that_talks_without_end_is_not_listened_to,
+    one_that_falls_silent_while_a_session_is_set_up_has_no_more_than_one_connection,
 ];
 
 const MISSING: &str = "a Postgres value was `NULL`";
@@ -53,4 +62,156 @@ fn a_value_that_is_missing_in_the_repository_is_an_error_that_heals(scene: &Scen
     repository.batch_execute(mend).unwrap();
     scene.wait_for_snapshots(server, 1);
     assert_eq!(collector.said("panicked"), [""; 0]);
+}
+
+/// No server may make the collector keep more than this.
+const LITTLE_MEMORY: u64 = 60_000;
+
+/// Sends a message of a gigabyte, or as much of it as is taken.
+fn send_gigabyte(stream: &mut TcpStream, kind: u8) {
+    let zeros = vec![0; 1 << 20];
+    let mut sent = stream.write_all(&[&[kind], (1_u32 << 30).to_be_bytes().as_slice()].concat());
+    for _ in 0..1024 {
+        sent = sent.and_then(|()| stream.write_all(&zeros));
+    }
+}
+
+/// Stands before a server, and sends a message of a gigabyte as soon as something is asked.
+fn malicious_port(server: &Cluster, when_asked: &'static [u8], kind: u8) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let own_port = listener.local_addr().unwrap().port();
+    let port = server.port();
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            let asked = Arc::<AtomicBool>::default();
+            let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            let seen = Arc::clone(&asked);
+            std::thread::spawn(move || pass_on_requests(from, to, when_asked, &seen));
+            std::thread::spawn(move || {
+                let mut client = client;
+                pass_on_answers(server, &mut client, &asked);
+                if asked.load(Ordering::Relaxed) {
+                    send_gigabyte(&mut client, kind);
+                }
+            });
+        }
+    });
+    own_port
+}
+
+/// Stands before a server, and says nothing more in a session in which something was asked, which goes on.
+struct Stalling {
+    port: u16,
+    taken: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
+}
+
+impl Stalling {
+    fn before(server: &Cluster, when_asked: &'static [u8]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stalling =
+            Self { port: listener.local_addr().unwrap().port(), taken: Arc::default(), open: Arc::default() };
+        let (port, taken, open) = (server.port(), Arc::clone(&stalling.taken), Arc::clone(&stalling.open));
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                open.fetch_add(1, Ordering::SeqCst);
+                taken.fetch_add(1, Ordering::SeqCst);
+                let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+                let (mut to, from) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let (asked, open) = (Arc::<AtomicBool>::default(), Arc::clone(&open));
+                let seen = Arc::clone(&asked);
+                std::thread::spawn(move || {
+                    pass_on_requests(client, server, when_asked, &seen);
+                    open.fetch_sub(1, Ordering::SeqCst);
+                });
+                std::thread::spawn(move || pass_on_answers(from, &mut to, &asked));
+            }
+        });
+        stalling
+    }
+}
+
+/// Until the client has gone. Sees when it says something.
+fn pass_on_requests(mut from: TcpStream, mut to: TcpStream, text: &[u8], asked: &AtomicBool) {
+    let mut piece = vec![0; 1 << 16];
+    while let Some(length) = from.read(&mut piece).ok().filter(|length| *length > 0) {
+        if piece[..length].windows(text.len()).any(|said| said == text) {
+            asked.store(true, Ordering::Relaxed);
+        }
+        if to.write_all(&piece[..length]).is_err() {
+            break;
+        }
+    }
+}
+
+/// Until what the client was to say was said.
+fn pass_on_answers(mut from: TcpStream, to: &mut TcpStream, asked: &AtomicBool) {
+    let mut header_read = [0; 5];
+    while from.read_exact(&mut header_read).is_ok() && !asked.load(Ordering::Relaxed) {
+        let length = u32::from_be_bytes(header_read[1..].try_into().unwrap());
+        let mut message = vec![0; length as usize + 1];
+        message[..5].copy_from_slice(&header_read);
+        if from.read_exact(&mut message[5..]).and_then(|()| to.write_all(&message)).is_err() {
+            break;
+        }
+    }
+}
+
+/// Those who stand before a server here do not know what is said before a session begins.
+fn in_plain() -> serde_json::Value {
+    json!({"remote": {"sslmode": "disable"}})
+}
+
+fn a_message_of_a_gigabyte_ends_the_connection_and_costs_no_memory(scene: &Scene) {
+    // Rows of a datasource, and one where a list of databases was asked for.
+    let ways: [(&[u8], u8, u32); 2] = [(b"copy (", b'd', 64 << 20), (b"datistemplate", b'D', 8 << 20)];
+    let malicious = ways.map(|(when_asked, kind, allowed)| {
+        let port = malicious_port(scene.remote_server(), when_asked, kind);
+        (scene.register_as(Registration { port, ..Registration::of(scene.remote_server()) }), allowed)
+    });
+    let other = scene.register();
+    let collector = scene.collector_with(in_plain());
+    for (server, allowed) in malicious {
+        let error = scene.wait_for_error(server, "the server sent a message of 1073741825 bytes");
+        let allowed = format!("at most {allowed} are taken");
+        assert!(error.contains("remote server") && error.contains(&allowed), "{error}");
+    }
+    let before = scene.snapshots(other);
+    scene.wait_for_snapshots(other, before + 2);
+    let peak = collector.peak_memory();
+    assert!(peak < LITTLE_MEMORY, "{peak} kB");
+}
+
+fn a_stranger_that_talks_without_end_is_not_listened_to(scene: &Scene) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || send_gigabyte(&mut client, b'E'));
+        }
+    });
+    let server = scene.register_as(Registration { port, ..Registration::of(scene.remote_server()) });
+    let collector = scene.collector_with(in_plain());
+    let error = scene.wait_for_error(server, "the server sent a message of 1073741825 bytes");
+    assert!(error.contains("could not connect to 127.0.0.1") && error.contains("at most 65536 are taken"), "{error}");
+    let peak = collector.peak_memory();
+    assert!(peak < LITTLE_MEMORY, "{peak} kB");
+}
+
+fn open_files(collector: &Collector) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", collector.pid())).unwrap().count()
+}
+
+fn one_that_falls_silent_while_a_session_is_set_up_has_no_more_than_one_connection(scene: &Scene) {
+    let stalling = Stalling::before(scene.remote_server(), b"server_encoding");
+    let server = scene.register_as(Registration { port: stalling.port, ..Registration::of(scene.remote_server()) });
+    let collector = scene.collector_with(json!({"timeouts": {"connect": 1}, "remote": {"sslmode": "disable"}}));
+    let error = scene.wait_for_error(server, "could not set up a session in database");
+    assert!(error.contains("no answer within 1 s"), "{error}");
+    let before = open_files(&collector);
+    wait_until("some tries more", || stalling.taken.load(Ordering::SeqCst) >= 4);
+    wait_until("what the tries have left behind to be gone", || {
+        stalling.open.load(Ordering::SeqCst) <= 1 && open_files(&collector) <= before
+    });
 }
