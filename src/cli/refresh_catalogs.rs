@@ -22,13 +22,13 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self, location: &Location) -> ExitCode {
-        one_shot::run("refresh-catalogs", location, async |tools| {
-            let servers = tools.repository.registered_servers().await.map_err(one_shot::InFull::from)?;
+        one_shot::run("refresh-catalogs", location, async |installation| {
+            let servers = installation.repository.registered_servers().await.map_err(one_shot::InFull::from)?;
             let server = self.server.find(&servers)?;
-            if !tools.repository.powa().await.map_err(one_shot::InFull::from)?.has_modules() {
+            if !installation.repository.powa().await.map_err(one_shot::InFull::from)?.has_modules() {
                 return Err("PoWA 4 copies no catalogs: they come with PoWA 5".into());
             }
-            let mut asker = tools.asker().await?;
+            let mut asker = installation.asker().await?;
             if self.databases.is_empty() {
                 let answer = asker.refresh_catalogs(server.id, None).await?;
                 print(&format!("{server}: {answer}\n"))?;

@@ -49,13 +49,13 @@ enum Ended {
 
 impl Arguments {
     pub(super) fn run(self, location: &Location) -> ExitCode {
-        one_shot::run("snapshot", location, async |tools| {
-            let servers = tools.repository.registered_servers().await.map_err(one_shot::InFull::from)?;
+        one_shot::run("snapshot", location, async |installation| {
+            let servers = installation.repository.registered_servers().await.map_err(one_shot::InFull::from)?;
             let server = self.server.find(&servers)?;
             if !server.is_active() {
                 return Err(Ended::Disabled(server.to_string(), server.id).into());
             }
-            let mut asker = tools.asker().await?;
+            let mut asker = installation.asker().await?;
             let before = if self.wait { Some(detail(&mut asker, server).await?) } else { None };
             let answer = asker.force_snapshot(server.id).await?;
             let Some(before) = before else {

@@ -2,7 +2,7 @@
 
 use clap::builder::NonEmptyStringValueParser;
 
-use super::super::one_shot::Tools;
+use super::super::one_shot::Installation;
 use super::super::output;
 use super::super::server_name::ServerName;
 use super::super::table::{Cell, Table, Tone};
@@ -27,8 +27,8 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    pub(super) async fn run(self, tools: &Tools) -> Result<(), Failure> {
-        let repository = &tools.repository;
+    pub(super) async fn run(self, installation: &Installation) -> Result<(), Failure> {
+        let repository = &installation.repository;
         let server = find(repository, &self.server).await?;
         if self.activate.is_empty() && self.deactivate.is_empty() {
             let tracked = repository.tracked().await?.remove(&server.id).unwrap_or_default();
@@ -40,7 +40,7 @@ impl Arguments {
         for (names, what) in done.into_iter().filter(|(names, _)| !names.is_empty()) {
             output::print(&format!("{}: {} {what}\n", called(&server), names.join(", ")))?;
         }
-        output::print(&format!("{}\n", tell_daemon(tools).await))?;
+        output::print(&format!("{}\n", tell_daemon(installation).await))?;
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //! is, so that what does not work is not registered.
 
 use super::super::check::{Progress, details, figures};
-use super::super::one_shot::Tools;
+use super::super::one_shot::Installation;
 use super::super::output;
 use super::Failure;
 use crate::check::{Ground, Mark, Subject};
@@ -15,7 +15,11 @@ use crate::server::{Server, ServerRow};
 ///
 /// # Errors
 /// Something is wrong with it, which was told.
-pub(super) async fn check_new(new: &NewServer, extensions: &[String], tools: &Tools) -> Result<(), Failure> {
+pub(super) async fn check_new(
+    new: &NewServer,
+    extensions: &[String],
+    installation: &Installation,
+) -> Result<(), Failure> {
     let row = ServerRow {
         // There is none yet: what is configured under the one that it will have cannot be meant by anybody.
         id: i32::MAX,
@@ -27,25 +31,29 @@ pub(super) async fn check_new(new: &NewServer, extensions: &[String], tools: &To
         frequency: Some(new.frequency),
         alias: new.alias.clone(),
     };
-    check(&Server::parse(row)?, Subject::New(extensions), tools).await
+    check(&Server::parse(row)?, Subject::New(extensions), installation).await
 }
 
 /// Looks at a server that is to be changed, as it would be then.
 ///
 /// # Errors
 /// Something would be wrong with it, which was told.
-pub(super) async fn check_changed(server: &RegisteredServer, changes: &Changes, tools: &Tools) -> Result<(), Failure> {
+pub(super) async fn check_changed(
+    server: &RegisteredServer,
+    changes: &Changes,
+    installation: &Installation,
+) -> Result<(), Failure> {
     let password = match &changes.password {
         Some(password) => password.clone(),
-        None => password(server, tools).await?,
+        None => password(server, installation).await?,
     };
     let row = row_of(server, changes, password);
-    check(&Server::parse(row)?, Subject::Registered, tools).await
+    check(&Server::parse(row)?, Subject::Registered, installation).await
 }
 
 /// The one that is registered.
-async fn password(server: &RegisteredServer, tools: &Tools) -> Result<Option<Secret>, Failure> {
-    let rows = tools.repository.all_servers().await?;
+async fn password(server: &RegisteredServer, installation: &Installation) -> Result<Option<Secret>, Failure> {
+    let rows = installation.repository.all_servers().await?;
     let id = server.id.to_string();
     if let Some(invalid) = rows.invalid.into_iter().find(|invalid| invalid.id() == id) {
         return Err(invalid.into());
@@ -68,9 +76,9 @@ fn row_of(server: &RegisteredServer, changes: &Changes, password: Option<Secret>
     }
 }
 
-async fn check(server: &Server, subject: Subject<'_>, tools: &Tools) -> Result<(), Failure> {
-    let state = tools.repository.inspect().await?;
-    let ground = Ground::new(tools.config.clone(), tools.repository.clone(), &state);
+async fn check(server: &Server, subject: Subject<'_>, installation: &Installation) -> Result<(), Failure> {
+    let state = installation.repository.inspect().await?;
+    let ground = Ground::new(installation.config.clone(), installation.repository.clone(), &state);
     let progress = Progress::over(1);
     let (findings, found) = ground.check_before(server, subject).await;
     progress.end();
