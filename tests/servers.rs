@@ -432,6 +432,13 @@ fn a_role_that_may_not_is_told_the_way_out(scene: &Scene) {
     for part in ["permission denied for", "README's chapter on permissions", "POWA_COLLECTOR__REPOSITORY__DSN="] {
         assert!(said.contains(part), "{part}: {said}");
     }
+    let port = remote_port(scene);
+    let mut checking = servers(scene, &add(&port, &["--check", "--no-password"]));
+    let (code, said) = ended(&output(checking.env("POWA_COLLECTOR__REPOSITORY__DSN", scene.dsn(&role))));
+    assert_eq!(code, Some(1), "{said}");
+    for part in ["  wrong     registration ", "permission denied for", "advice: run the command as a role that may"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
     let mut adding = servers(scene, &["add", "--host", "db1", "--no-password"]);
     adding.env("POWA_COLLECTOR__REPOSITORY__DSN", scene.dsn("postgres"));
     assert_eq!(ended(&output(&adding)).0, Some(0));

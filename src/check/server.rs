@@ -188,7 +188,11 @@ impl Ground {
         let begun = match begun {
             Ok(begun) => begun,
             Err(error) => {
-                findings.push(unusable(&error));
+                let mut finding = unusable(&error);
+                if error.is_of_repository() && error.sqlstate() == Some("42501") {
+                    finding.cures.extend(subject.another_role());
+                }
+                findings.push(finding);
                 return Err(Stop);
             }
         };

@@ -39,6 +39,19 @@ impl Subject<'_> {
         }
     }
 
+    /// What to do where the repository does not let its role ask what would be collected, if that takes more than the
+    /// collector's role needs: who is to register a server has another one, perhaps.
+    pub(super) fn another_role(self) -> Option<Cure> {
+        match self {
+            Self::Registered => None,
+            Self::New(_) => {
+                let role =
+                    "run the command as a role that may register servers, by POWA_COLLECTOR__REPOSITORY__DSN='...'";
+                Some(Cure::new(Place::Elsewhere, role))
+            }
+        }
+    }
+
     /// How an extension is not collected from, if that can be: PoWA's schema in the repository is `schema`.
     pub(super) fn without(self, server: &Server, schema: &QuotedIdent, extension: &str) -> Option<Cure> {
         match self {
