@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::permissions::{Granted, granted};
 use crate::support::check::{assert_well, check, check_json, complaints, cures, server};
-use crate::support::{SECRET, Scene, output, program, replacing, tests, with_powa};
+use crate::support::{Collector, SECRET, Scene, Terminal, output, program, replacing, tests, with_powa};
 
 tests![
     with_the_grants_of_the_readme_all_is_well_and_nothing_is_changed,
@@ -17,7 +17,11 @@ tests![
     what_a_configuration_says_in_vain_is_told,
     what_servers_are_called_stays_on_its_line,
     a_password_file_that_is_left_alone_is_told,
-    on_a_terminal_it_tells_how_far_it_is,
+    whether_a_collector_runs_is_told_and_that_there_are_two,
+    a_collector_whose_place_is_taken_is_not_complained_of,
+    on_a_terminal_it_tells_how_far_it_is;
+    since 5:
+    what_powa_has_a_role_for_takes_one_grant,
 ];
 
 /// All that rows pass through, and what is known of snapshots.
@@ -240,18 +244,94 @@ fn a_password_file_that_is_left_alone_is_told(scene: &Scene) {
 
 fn on_a_terminal_it_tells_how_far_it_is(scene: &Scene) {
     scene.register_as(Registration { port: 1, ..Registration::of(scene.remote_server()) });
-    let typed = format!(
-        "stty cols 80 && exec {} check --config '{}'",
-        env!("CARGO_BIN_EXE_powa-collector"),
-        scene.config(json!({})).display()
-    );
-    let mut command = std::process::Command::new("script");
-    command.args(["--quiet", "--return", "--command", &typed, "/dev/null"]).env("TERM", "xterm");
-    let output = output(&command);
-    let out = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{out}");
-    assert!(out.contains(" of 1 servers, "), "{out}");
-    // Details are as long as they are, for copying; the table is not.
-    let table = out.split("\r\n\r\n").next().unwrap();
-    assert!(table.contains("connection"), "{out}");
+    let mut command = program();
+    command.arg("check").arg("--config").arg(scene.config(json!({})));
+    // Some terminals tell their columns only.
+    for (rows, columns) in [(24, 46), (0, 46), (24, 200)] {
+        let (status, screen) = Terminal::of_size(&command, rows, columns).end();
+        assert_eq!(status.code(), Some(1), "{screen}");
+        let drawn: Vec<_> = screen.split("\r\x1b[2K").filter(|line| line.contains(" of 1 servers, ")).collect();
+        assert!(drawn.len() > 1 && drawn[0].contains("░ 0 of 1") && drawn[1].contains("█ 1 of 1"), "{screen:?}");
+        assert!(drawn.iter().all(|line| line.chars().count() < columns.into()), "{screen:?}");
+        // Details are as long as they are, for copying; the table is not.
+        let table = screen.split("\r\n\r\n").next().unwrap();
+        assert!(table.contains("connection"), "{screen}");
+    }
+}
+
+/// What is told of the collectors that are connected.
+fn collectors(told: &Value) -> &Value {
+    let findings = told["repository"]["findings"].as_array().unwrap();
+    findings.iter().find(|finding| finding["what"] == "collectors").unwrap()
+}
+
+fn whether_a_collector_runs_is_told_and_that_there_are_two(scene: &Scene) {
+    let told = check_json(scene, json!({}), &[]);
+    assert_well(&told);
+    assert!(collectors(&told.1)["said"].as_str().unwrap().contains("no collector is connected"), "{:#}", told.1);
+    let _first = scene.collector();
+    let told = check_json(scene, json!({}), &[]);
+    assert_well(&told);
+    let one = collectors(&told.1)["said"].as_str().unwrap();
+    assert!(one.starts_with("PoWA collector - main thread (") && one.contains(" from 127.0.0.1 since 2"), "{one}");
+
+    let second = Collector::start(&scene.config(json!({})));
+    second.wait_to_say("ready");
+    let (code, told) = check_json(scene, json!({}), &[]);
+    assert_eq!((code, &told["result"]), (0, &json!("warning")), "{told:#}");
+    let two = collectors(&told);
+    assert_eq!((&two["mark"], &two["cures"][0]["where"]), (&json!("warning"), &json!("advice")), "{told:#}");
+    let said = two["said"].as_str().unwrap();
+    assert!(said.starts_with("2 collectors are connected") && said.matches(" from 127.0.0.1 since 2").count() == 2);
+    let printed = check(scene, json!({}), &[]);
+    assert!(printed.out.contains("  warning   collectors   2 collectors are connected"), "{}", printed.out);
+
+    let warning = second.wait_to_say("another collector is connected to this repository");
+    assert!(warning.contains("WARN") && warning.matches("PoWA collector - main thread (").count() == 1, "{warning}");
+    second.stop();
+    assert_eq!(second.said("WARN").len(), 1, "{:?}", second.log());
+}
+
+fn a_collector_whose_place_is_taken_is_not_complained_of(scene: &Scene) {
+    let first = scene.collector();
+    let mut command = program();
+    command.arg("--config").arg(scene.config(json!({}))).env("RUST_LOG", "powa_collector=debug");
+    let second = Collector::run(command);
+    second.wait_to_say("ready");
+    first.stop();
+    second.wait_to_say("no other collector is connected");
+    assert_eq!(second.said("WARN"), [""; 0]);
+}
+
+fn what_powa_has_a_role_for_takes_one_grant(scene: &Scene) {
+    let mut repository = scene.repository();
+    let of_powa = scene.powa_roles(&mut repository, "powa_snapshot");
+    // As PoWA makes it.
+    repository.batch_execute(&format!("alter role {of_powa} nologin")).unwrap();
+    let stranger = scene.create_role("stranger", "");
+    let config = || json!({"repository": {"dsn": scene.dsn(&stranger)}});
+    let (code, told) = check_json(scene, config(), &[]);
+    assert_eq!(code, 2, "{told:#}");
+    let grants = cures(&told["repository"], "repository");
+    let grant = format!("grant \"{of_powa}\" to \"{stranger}\"");
+    assert_eq!(grants[0], grant, "{told:#}");
+    // What that role has not is all that is told beside it.
+    assert!(grants[1..].iter().all(|grant| grant.contains("version") || grant.contains("config")), "{told:#}");
+    assert!(grants.len() < 4, "{told:#}");
+    for grant in grants {
+        repository.batch_execute(grant).unwrap_or_else(|error| panic!("{grant}: {error}"));
+    }
+    assert_well(&check_json(scene, config(), &[]));
+
+    // Membership is no cure for one who does not inherit, nor for one who is a member.
+    for sql in [
+        format!("revoke \"{of_powa}\" from {stranger}; alter role {stranger} noinherit"),
+        format!("grant \"{of_powa}\" to {stranger}"),
+    ] {
+        repository.batch_execute(&sql).unwrap();
+        let (_, told) = check_json(scene, config(), &[]);
+        let grants = cures(&told["repository"], "repository");
+        assert!(grants.iter().all(|told| **told != grant), "{sql}: {told:#}");
+        assert!(grants.iter().any(|told| told.contains("_src_tmp")), "{sql}: {told:#}");
+    }
 }

@@ -110,6 +110,8 @@ impl Scene<'_> {
 
     /// Makes roles for PoWA 5 to know, and gives the name of one of them.
     pub fn powa_roles(&self, repository: &mut postgres::Client, wanted: &str) -> String {
+        // Those that were made with the extension have what these get, and would be of use for the same.
+        repository.batch_execute("select powa_revoke()").unwrap();
         let own = self.number();
         let names = ["admin", "read_all_data", "read_all_metrics", "write_all_data", "snapshot", "signal_backend"]
             .map(|role| (format!("powa_{role}"), self.create_role(&format!("{role}_{own}"), "")));

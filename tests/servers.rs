@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::permissions::grants;
 use crate::support::{SECRET, Scene, Terminal, assert_no_secret, output, program, tests, wait_until};
 
 tests![
@@ -14,6 +15,7 @@ tests![
     an_address_and_an_alias_are_one_servers_only,
     what_cannot_be_is_refused_and_nothing_is_registered,
     with_check_only_a_server_that_a_worker_gets_along_with_is_registered,
+    with_check_all_is_told_that_check_would_tell,
     no_password_is_in_what_is_said_or_logged,
     a_password_is_asked_for_without_an_echo,
     a_question_that_is_not_answered_leaves_the_echo,
@@ -224,6 +226,7 @@ fn what_cannot_be_is_refused_and_nothing_is_registered(scene: &Scene) {
 }
 
 fn with_check_only_a_server_that_a_worker_gets_along_with_is_registered(scene: &Scene) {
+    scene.without_databases();
     let remote = scene.own_remote();
     let [role, good] = [format!("checked_{}", scene.number()), format!("{SECRET}-good")];
     let create = format!("create role {role} login superuser password '{good}' in role password_required");
@@ -243,7 +246,10 @@ fn with_check_only_a_server_that_a_worker_gets_along_with_is_registered(scene: &
     assert!(code == Some(1) && said.contains("extension \"powa\" is not installed"), "{said}");
     remote.connect().batch_execute("drop extension pg_qualstats cascade").unwrap();
     let (code, said) = given(arguments(&remote.name, &["--extension", "pg_qualstats"]), &good);
-    assert!(code == Some(1) && said.contains("not installed") && said.contains("pg_qualstats"), "{said}");
+    assert_eq!(code, Some(1), "{said}");
+    for part in ["\"pg_qualstats\" is collected", "create extension \"pg_qualstats\"", "no --extension pg_qualstats"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
     let nobody = refused(scene, &["add", "--check", "--host", "127.0.0.1", "--port", "1", "--no-password"]);
     assert!(nobody.contains("could not connect to 127.0.0.1:1"), "{nobody}");
     assert_eq!(scene.count("select count(*) from powa_servers where id > 0"), 0);
@@ -251,12 +257,59 @@ fn with_check_only_a_server_that_a_worker_gets_along_with_is_registered(scene: &
     let (code, said) = given(arguments(&remote.name, &["--extension", "pg_stat_kcache"]), &format!("{good}\r\n"));
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(password_of(scene, 1).as_deref(), Some(good.as_str()));
+    // What is not changed is looked at as it is registered, with its password.
+    done(scene, &["set", "1", "--check", "--retention", "2 days"]);
+    let (code, said) =
+        given(servers(scene, &["set", "1", "--check", "--password-file", "-"]), &format!("{SECRET}-bad"));
+    assert!(code == Some(1) && said.contains("password authentication failed"), "{said}");
+    assert!(said.contains("nothing was registered or changed"), "{said}");
+    assert_eq!(password_of(scene, 1).as_deref(), Some(good.as_str()));
     let other = "update pg_extension set extversion = '99.0' where extname = 'powa'";
     remote.connect().batch_execute(other).unwrap();
     done(scene, &["remove", "1", "--yes"]);
     let (code, said) = given(arguments(&remote.name, &[]), &good);
     assert!(code == Some(1) && said.contains("incompatible PoWA versions") && said.contains("99.0"), "{said}");
     assert_eq!(scene.count("select count(*) from powa_servers where id > 0"), 0);
+}
+
+fn with_check_all_is_told_that_check_would_tell(scene: &Scene) {
+    scene.without_databases();
+    let remote = scene.own_remote();
+    let (sql, _, reader) = grants(scene, "remote");
+    remote.connect().batch_execute(&format!("{sql}; revoke pg_read_all_stats from {reader}")).unwrap();
+    let port = remote_port(scene);
+    let mut adding = vec!["add", "--check", "--host", "127.0.0.1", "--port", &port, "--user", &reader];
+    adding.extend(["--dbname", &remote.name, "--no-password", "--frequency", "5", "--alias", "looked at"]);
+    let said = refused(scene, &adding);
+    let grant = format!("grant pg_read_all_stats to \"{reader}\"");
+    assert!(
+        said.contains("  wrong     privileges   ") && said.contains(&format!(" remote server: {grant}\n")),
+        "{said}"
+    );
+    assert!(said.contains("nothing was registered"), "{said}");
+    assert_eq!(listed(scene), [Value::Null; 0]);
+
+    remote.connect().batch_execute(&format!("{grant}; revoke pg_read_all_settings from {reader}")).unwrap();
+    let said = done(scene, &adding);
+    // To have looked has taken nobody's number.
+    assert!(said.contains("  warning   libraries ") && said.contains("is registered as server 1\n"), "{said}");
+    assert!(said.contains(" datasources, "), "{said}");
+
+    let before = listed(scene);
+    for (change, told) in [
+        (["--dbname", "postgres"], "extension \"powa\" is not installed"),
+        (["--user", "nobody_at_all"], "advice: powa-collector servers set 1 --user ..."),
+        (["--port", "1"], "  wrong     connection "),
+    ] {
+        let said = refused(scene, &[&["set", "looked at", "--check"], &change[..]].concat());
+        assert!(said.contains(told) && said.contains("nothing was registered or changed"), "{said}");
+    }
+    assert_eq!(listed(scene), before);
+    let said = done(scene, &["set", "looked at", "--check", "--user", "postgres", "--no-alias"]);
+    assert!(said.contains("is changed") && !said.contains("warning"), "{said}");
+    assert_eq!(listed(scene)[0]["user"], json!("postgres"));
+    let (code, said) = ended(&output(&servers(scene, &["set", "1", "--check"])));
+    assert!(code == Some(2) && said.contains("required"), "{said}");
 }
 
 fn no_password_is_in_what_is_said_or_logged(scene: &Scene) {
@@ -379,6 +432,13 @@ fn a_role_that_may_not_is_told_the_way_out(scene: &Scene) {
     for part in ["permission denied for", "README's chapter on permissions", "POWA_COLLECTOR__REPOSITORY__DSN="] {
         assert!(said.contains(part), "{part}: {said}");
     }
+    let port = remote_port(scene);
+    let mut checking = servers(scene, &add(&port, &["--check", "--no-password"]));
+    let (code, said) = ended(&output(checking.env("POWA_COLLECTOR__REPOSITORY__DSN", scene.dsn(&role))));
+    assert_eq!(code, Some(1), "{said}");
+    for part in ["  wrong     registration ", "permission denied for", "advice: run the command as a role that may"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
     let mut adding = servers(scene, &["add", "--host", "db1", "--no-password"]);
     adding.env("POWA_COLLECTOR__REPOSITORY__DSN", scene.dsn("postgres"));
     assert_eq!(ended(&output(&adding)).0, Some(0));
@@ -436,6 +496,8 @@ fn modules_are_switched_as_extensions_are(scene: &Scene) {
     assert_eq!(states(), ["active", "active", "off"]);
     done(scene, &["extensions", "db1", "--deactivate", "pg_role,pg_stat_all_tables", "--activate", "hypopg"]);
     assert_eq!(states(), ["off", "off", "active"]);
+    // Of which nothing is collected but its version.
+    assert_eq!(listed(scene)[0]["extensions"], json!(["pg_stat_statements"]));
     done(scene, &["extensions", "db1", "--activate", "pg_role", "--activate", "pg_stat_all_tables"]);
     assert_eq!(states(), ["active", "active", "active"]);
 }

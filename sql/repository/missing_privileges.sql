@@ -1,6 +1,6 @@
--- What the role may not do, of what a snapshot needs: for which purpose, on what, and which privileges are missing. Of
--- tables, those of PoWA count, and those of extensions that are collected ($1). What PoWA keeps its own settings in is
--- only read, but for the versions that are kept there.
+-- What the role may not do, of what a snapshot needs: for which purpose, on what, which privileges are missing, and whether
+-- another role ($2, which may be null) has them. Of tables, those of PoWA count, and those of extensions that are collected
+-- ($1). What PoWA keeps its own settings in is only read, but for the versions that are kept there.
 with owned as (
     select d.classid, d.objid, e.extname
     from pg_catalog.pg_depend d
@@ -29,13 +29,14 @@ with owned as (
     join pg_catalog.pg_attribute a on a.attrelid = r.oid and a.attname = 'version'
     where r.relname in ('powa_servers', 'powa_extensions', 'powa_extension_config')
 ), missing as (
-    select 'loads' as purpose, name, array(
-        select privilege from pg_catalog.unnest(wanted) as privilege
-        where not pg_catalog.has_table_privilege(oid, privilege)) as privileges
+    select 'loads' as purpose, name, place, privilege, pg_catalog.has_table_privilege($2::name, oid, privilege) as by_other
     from relation
+    cross join pg_catalog.unnest(wanted) with ordinality as each (privilege, place)
+    where not pg_catalog.has_table_privilege(oid, privilege)
     union all
     select 'loads', 'function ' || pg_catalog.format('%I.%I(%s)', n.nspname, p.proname,
-        pg_catalog.pg_get_function_identity_arguments(p.oid)), array['execute']
+        pg_catalog.pg_get_function_identity_arguments(p.oid)), 1, 'execute',
+        pg_catalog.has_function_privilege($2::name, p.oid, 'execute')
     from owned o
     join pg_catalog.pg_proc p on p.oid = o.objid and o.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
     join pg_catalog.pg_namespace n on n.oid = p.pronamespace
@@ -43,24 +44,31 @@ with owned as (
         or p.proname ~ '_(snapshot|aggregate|purge)$')
     and not pg_catalog.has_function_privilege(p.oid, 'execute')
     union all
-    select 'loads', 'schema ' || pg_catalog.quote_ident(n.nspname), array['usage']
+    select 'loads', 'schema ' || pg_catalog.quote_ident(n.nspname), 1, 'usage',
+        pg_catalog.has_schema_privilege($2::name, n.oid, 'usage')
     from pg_catalog.pg_extension e
     join pg_catalog.pg_namespace n on n.oid = e.extnamespace
     where (e.extname = 'powa' or e.extname::text = any ($1))
     and not pg_catalog.has_schema_privilege(n.oid, 'usage')
     union all
-    select 'versions', name, array['update (version)']
+    select 'versions', name, 1, 'update (version)', pg_catalog.has_column_privilege($2::name, oid, attnum, 'update')
     from versioned
     where not pg_catalog.has_column_privilege(oid, attnum, 'update')
     union all
-    select 'versions', name, array(
-        select privilege from pg_catalog.unnest(array['insert', 'delete']) as privilege
-        where not pg_catalog.has_table_privilege(oid, privilege))
+    select 'versions', name, place, privilege, pg_catalog.has_table_privilege($2::name, oid, privilege)
     from versioned
-    where relname <> 'powa_servers'
+    cross join pg_catalog.unnest(array['insert', 'delete']) with ordinality as each (privilege, place)
+    where relname <> 'powa_servers' and not pg_catalog.has_table_privilege(oid, privilege)
     union all
-    select 'emptying', name, array['truncate']
+    select 'emptying', name, 1, 'truncate', pg_catalog.has_table_privilege($2::name, oid, 'truncate')
     from relation
     where relname like '%\_src\_tmp' and not pg_catalog.has_table_privilege(oid, 'truncate')
 )
-select purpose, privileges, name from missing where pg_catalog.cardinality(privileges) > 0 order by purpose, privileges, name
+select purpose, privileges, name, by_other
+from (
+    select purpose, name, coalesce(by_other, false) as by_other,
+        pg_catalog.array_agg(privilege order by place) as privileges
+    from missing
+    -- What is done with columns is said apart from what is done with all of a table.
+    group by purpose, name, coalesce(by_other, false), privilege like '%(%') as told
+order by purpose, privileges, name

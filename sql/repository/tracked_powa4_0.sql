@@ -2,7 +2,8 @@
 -- and one after the view of PostgreSQL that it reads.
 select srvid,
     case when module like 'powa\_%' or module = 'pg_stat_bgwriter' then 'module' else 'extension' end as kind,
-    module as name, null::pg_catalog.text as version, pg_catalog.bool_or(enabled) as enabled
+    module as name, null::pg_catalog.text as version, pg_catalog.bool_or(enabled) as enabled,
+    pg_catalog.bool_or(operation = 'snapshot') as has_snapshots
 from {powa}.powa_functions
 where srvid > 0
 group by srvid, module

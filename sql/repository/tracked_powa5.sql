@@ -1,6 +1,10 @@
--- All that PoWA knows, for each server. "powa" is but another name for all modules.
+-- All that PoWA knows, for each server. "powa" is but another name for all modules. Of an extension that has no snapshots,
+-- as hypopg, only the version is kept, for powa-web.
 select s.id as srvid, known.kind, known.name, e.version,
-    coalesce(e.enabled, m.enabled, d.enabled, false) as enabled
+    coalesce(e.enabled, m.enabled, d.enabled, false) as enabled,
+    known.kind <> 'extension' or exists (
+        select from {powa}.powa_extension_functions f
+        where f.extname = known.name and f.operation = 'snapshot') as has_snapshots
 from {powa}.powa_servers s
 cross join (
     select 'extension' as kind, extname as name from {powa}.powa_extensions where extname <> 'powa'

@@ -1,6 +1,7 @@
 //! What does it mean that a session could not be opened, and what can be done? Pure.
 
 use super::finding::{Finding, Mark, Place, What};
+use super::subject::{Subject, set};
 use crate::postgres::{Error, QuotedIdent, Side, Stage};
 use crate::server::{Server, ServerId};
 
@@ -18,27 +19,30 @@ impl Stage {
 }
 
 /// What an error tells that was met while a session was opened. What comes before it was in order.
-pub(super) fn refused(error: &Error, server: &Server) -> Vec<Finding> {
+pub(super) fn refused(error: &Error, server: &Server, subject: Subject<'_>) -> Vec<Finding> {
     let failed = error.stage().what();
     let steps = [What::Parameters, What::Name, What::Connection, What::Tls, What::Login];
     let passed = steps.into_iter().filter(|what| *what < failed);
     let mut findings: Vec<_> = passed.map(|what| Finding::new(what, Mark::Well, "")).collect();
-    findings.push(with_cures(Finding::new(failed, Mark::Wrong, error.in_full()), error, server));
+    findings.push(with_cures(Finding::new(failed, Mark::Wrong, error.in_full()), error, server, subject));
     findings
 }
 
-fn with_cures(finding: Finding, error: &Error, server: &Server) -> Finding {
-    let Server { id, user, dbname, port, .. } = server;
+fn with_cures(finding: Finding, error: &Error, server: &Server, subject: Subject<'_>) -> Finding {
+    let Server { user, dbname, port, .. } = server;
     let (role, database) = (QuotedIdent::new(user), QuotedIdent::new(dbname));
-    let set = |option: &str| set(*id, option);
+    let another = |option: &str| subject.another(server, option);
     let said = error.said().unwrap_or_default();
     match error.stage() {
-        Stage::Parameters => finding.cured_by(
-            Place::Configuration,
-            format!("remote, remote.servers.{id}, and the files that these name"),
-        ),
+        Stage::Parameters => {
+            let keys = match subject.section(server) {
+                Some(section) => format!("remote, {section}, and the files that these name"),
+                None => "remote, and the files that it names".into(),
+            };
+            finding.cured_by(Place::Configuration, keys)
+        }
         Stage::Name => finding
-            .cured_by(Place::Elsewhere, set("--host ..."))
+            .cured_by(Place::Elsewhere, another("--host"))
             .cured_by(Place::Elsewhere, "make the name known to the name service of this machine"),
         Stage::Reach if error.sqlstate().is_some() => {
             finding.cured_by(Place::Elsewhere, "PostgreSQL is there and takes no more sessions, or not yet: see its log")
@@ -51,14 +55,15 @@ fn with_cures(finding: Finding, error: &Error, server: &Server) -> Finding {
                      the way"
                 ),
             )
-            .cured_by(Place::Elsewhere, set("--port ...")),
+            .cured_by(Place::Elsewhere, another("--port")),
         Stage::Tls => {
             let finding = if error.is_without_tls() {
                 finding.cured_by(Place::ServerSettings, "ssl = on    # with ssl_cert_file and ssl_key_file")
             } else {
                 finding
             };
-            let keys = format!("remote.servers.{id}.sslmode, sslrootcert, sslcert: see docs/connections.md");
+            let section = subject.section(server).unwrap_or_else(|| "remote".into());
+            let keys = format!("{section}.sslmode, sslrootcert, sslcert: see docs/connections.md");
             finding.cured_by(Place::Configuration, keys)
         }
         Stage::Login if error.is_about_role() => {
@@ -73,13 +78,13 @@ fn with_cures(finding: Finding, error: &Error, server: &Server) -> Finding {
                     Place::Remote,
                     format!("create role {role} login in role pg_read_all_stats, pg_read_all_settings"),
                 )
-                .cured_by(Place::Elsewhere, set("--user ..."))
+                .cured_by(Place::Elsewhere, another("--user"))
         }
         Stage::Login if said.contains("pg_hba.conf") => {
             finding.cured_by(Place::HostBasedAccess, access_line(said, user, dbname))
         }
         Stage::Login => finding
-            .cured_by(Place::Elsewhere, set("--ask-password"))
+            .cured_by(Place::Elsewhere, subject.another_password(server))
             // An SQL statement would have it in the log.
             .cured_by(Place::Elsewhere, format!("in psql, on the remote server: \\password {role}")),
         Stage::Database if error.sqlstate() == Some("42501") => {
@@ -89,15 +94,10 @@ fn with_cures(finding: Finding, error: &Error, server: &Server) -> Finding {
             finding.cured_by(Place::Remote, format!("alter database {database} allow_connections true"))
         }
         Stage::Database => finding
-            .cured_by(Place::Elsewhere, set("--dbname ..."))
+            .cured_by(Place::Elsewhere, another("--dbname"))
             .cured_by(Place::Remote, format!("create database {database}")),
         Stage::Session => finding,
     }
-}
-
-/// What changes the server's row. A password has to be asked for: in SQL, it might be logged.
-fn set(server: ServerId, option: &str) -> String {
-    format!("powa-collector servers set {server} {option}")
 }
 
 /// What changes a column of the server's row, if that can be said.

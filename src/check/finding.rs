@@ -46,6 +46,8 @@ pub enum What {
     Databases,
     Clock,
     RoundTrip,
+    /// Those that take snapshots for the repository.
+    Collectors,
 }
 
 impl What {
@@ -88,6 +90,7 @@ impl What {
             Self::Databases => "databases",
             Self::Clock => "clock",
             Self::RoundTrip => "round trip",
+            Self::Collectors => "collectors",
         }
     }
 }

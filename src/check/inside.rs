@@ -1,8 +1,7 @@
 //! What is there in a server that lets us in, and what is missing? Pure.
 
-use super::finding::{Finding, Mark, Place, What};
+use super::finding::{Cure, Finding, Mark, Place, What};
 use crate::postgres::{Extensions, Inspection, QuotedIdent, Sources};
-use crate::server::ServerId;
 
 /// Extensions whose names PoWA has for modules of its own, and which only count if their library is loaded.
 const PRELOADED: [&str; 4] = ["pg_stat_statements", "pg_stat_kcache", "pg_qualstats", "pg_wait_sampling"];
@@ -28,12 +27,12 @@ pub(super) fn missing_extensions(sources: &Sources, there: &Extensions) -> Vec<S
     wanted(sources).into_iter().filter(is_missing).map(Into::into).collect()
 }
 
-/// Where the extensions are to be found that are wanted.
+/// Where the extensions are to be found that are wanted. `without` is how one is not collected from.
 pub(super) fn extensions(
     sources: &Sources,
     there: &Extensions,
     available: &[String],
-    (server, schema): (ServerId, &QuotedIdent),
+    without: impl Fn(&str) -> Option<Cure>,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     for name in wanted(sources) {
@@ -45,15 +44,14 @@ pub(super) fn extensions(
                 let is_available = available.iter().any(|available| available == name);
                 let said = format!("extension \"{name}\" is collected from this server, and not installed there");
                 let found = finding(Mark::Wrong, said);
-                let found = if is_available {
+                let mut found = if is_available {
                     found.cured_by(Place::Remote, create)
                 } else {
                     let how = format!("install the package of {name} on that server, then: {create}");
                     found.cured_by(Place::Elsewhere, how)
                 };
-                let literal = name.replace('\'', "''");
-                let leave = format!("select {schema}.powa_deactivate_extension({server}, '{literal}')");
-                findings.push(found.cured_by(Place::Repository, leave));
+                found.cures.extend(without(name));
+                findings.push(found);
             }
             Some(version) => {
                 // Its rows go into its own tables, in the repository.
@@ -191,8 +189,8 @@ mod tests {
 
     fn look(there: &[(&str, &str)], available: &[&str]) -> Vec<Finding> {
         let available: Vec<_> = available.iter().map(ToString::to_string).collect();
-        let of = (ServerId::new(3).unwrap(), &QuotedIdent::new("powa"));
-        extensions(&sources(), &extensions_of(there), &available, of)
+        let without = |name: &str| Some(Cure::new(Place::Repository, format!("without {name}")));
+        extensions(&sources(), &extensions_of(there), &available, without)
     }
 
     #[test]
@@ -201,10 +199,8 @@ mod tests {
         let found = look(&there, &["pg_qualstats"]);
         assert_eq!(found.len(), 1);
         let cures: Vec<_> = found[0].cures.iter().map(|cure| (cure.place, cure.text.as_str())).collect();
-        let expected = [
-            (Place::Remote, "create extension \"pg_qualstats\""),
-            (Place::Repository, "select \"powa\".powa_deactivate_extension(3, 'pg_qualstats')"),
-        ];
+        let expected =
+            [(Place::Remote, "create extension \"pg_qualstats\""), (Place::Repository, "without pg_qualstats")];
         assert_eq!(cures, expected);
         let found = look(&there, &[]);
         assert!(found[0].cures[0].text.starts_with("install the package"), "{found:?}");

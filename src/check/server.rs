@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::access::{refused, set_column};
 use super::finding::{Finding, Findings, Mark, Place, What};
+use super::subject::Subject;
 use super::trial::Known;
 use super::{clocks, inside, trial};
 use crate::config::Config;
@@ -63,27 +64,44 @@ impl Ground {
     /// Looks at a server. `row` is how it is to be connected to. It takes no longer than the configuration's time-outs let a
     /// snapshot take.
     pub async fn check(&self, server: RegisteredServer, row: Result<&Server, &InvalidServer>) -> CheckedServer {
-        let begun = Instant::now();
-        let (mut findings, mut figures) = (Findings::default(), Figures::default());
-        match row {
+        let mut findings = Findings::default();
+        let figures = match row {
             Ok(row) => {
-                // How far it came is what the findings tell.
-                let _ = self.look(&server, row, &mut findings, &mut figures).await;
+                self.registration(&server, &mut findings).await;
+                self.figures(row, Subject::Registered, &mut findings).await
             }
-            Err(invalid) => findings.push(invalid_row(&server, invalid)),
-        }
-        figures.took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            Err(invalid) => {
+                findings.push(invalid_row(&server, invalid));
+                Figures::default()
+            }
+        };
         CheckedServer { server, findings: findings.complete(), figures }
+    }
+
+    /// Looks at what a server would be, if it were registered like this. It takes as long as [`Self::check`].
+    pub async fn check_before(&self, row: &Server, subject: Subject<'_>) -> (Findings, Figures) {
+        let mut findings = Findings::default();
+        findings.well(What::Registration, "it is to be registered like this");
+        let figures = self.figures(row, subject, &mut findings).await;
+        (findings.complete(), figures)
+    }
+
+    async fn figures(&self, row: &Server, subject: Subject<'_>, findings: &mut Findings) -> Figures {
+        let begun = Instant::now();
+        let mut figures = Figures::default();
+        // How far it came is what the findings tell.
+        let _ = self.look(row, subject, findings, &mut figures).await;
+        figures.took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        figures
     }
 
     async fn look(
         &self,
-        registered: &RegisteredServer,
         row: &Server,
+        subject: Subject<'_>,
         findings: &mut Findings,
         figures: &mut Figures,
     ) -> Result<(), Stop> {
-        self.registration(registered, findings).await;
         let name = row.name(self.config.use_server_alias);
         let endpoint = Endpoint::remote(row, &name, &self.config, &self.connectors).for_command("check");
         match endpoint.addresses().await {
@@ -92,7 +110,7 @@ impl Ground {
                 findings.well(What::Name, addresses.join(", "));
             }
             Err(error) => {
-                findings.extend(refused(&error, row));
+                findings.extend(refused(&error, row, subject));
                 return Err(Stop);
             }
         }
@@ -101,7 +119,7 @@ impl Ground {
             Ok(session) => session,
             Err(error) => {
                 let is_new = |finding: &Finding| finding.what > What::Name || finding.mark == Mark::Wrong;
-                findings.extend(refused(&error, row).into_iter().filter(is_new));
+                findings.extend(refused(&error, row, subject).into_iter().filter(is_new));
                 return Err(Stop);
             }
         };
@@ -110,7 +128,7 @@ impl Ground {
         findings.well(What::Tls, if session.is_encrypted() { "over TLS" } else { "without TLS" });
         findings.well(What::Login, format!("as the role \"{}\"", row.user));
         findings.well(What::Database, format!("\"{}\"", row.dbname));
-        let looked = self.look_inside(row, &session, &mut sessions, (findings, figures)).await;
+        let looked = self.look_inside((row, subject), &session, &mut sessions, (findings, figures)).await;
         if looked.is_err() {
             sessions.cancel().await;
         }
@@ -133,7 +151,7 @@ impl Ground {
 
     async fn look_inside(
         &self,
-        row: &Server,
+        (row, subject): (&Server, Subject<'_>),
         session: &RemoteSession,
         sessions: &mut Sessions,
         (findings, figures): (&mut Findings, &mut Figures),
@@ -157,10 +175,24 @@ impl Ground {
             config: &self.config,
             repository: &self.repository,
         };
-        let begun = match snapshot.begin(sessions, &mut None).await {
+        let wanted = match subject {
+            Subject::Registered => self.repository.sources(row.id, session.version_num()).await,
+            Subject::New(extensions) => {
+                self.repository.sources_if_registered(row, extensions, session.version_num()).await
+            }
+        };
+        let begun = match wanted {
+            Ok(sources) => Snapshot::begin_for(sources, sessions).await,
+            Err(error) => Err(error.into()),
+        };
+        let begun = match begun {
             Ok(begun) => begun,
             Err(error) => {
-                findings.push(unusable(&error));
+                let mut finding = unusable(&error);
+                if error.is_of_repository() && error.sqlstate() == Some("42501") {
+                    finding.cures.extend(subject.another_role());
+                }
+                findings.push(finding);
                 return Err(Stop);
             }
         };
@@ -180,8 +212,8 @@ impl Ground {
             Err(_) => return Err(Stop),
         };
         let available = if missing.is_empty() { vec![] } else { session.available(&missing).await.unwrap_or_default() };
-        let of = (row.id, &self.schema);
-        findings.extend(inside::extensions(&sources, &extensions, &available, of));
+        let without = |name: &str| subject.without(row, &self.schema, name);
+        findings.extend(inside::extensions(&sources, &extensions, &available, without));
         let grants = match session.missing_grants(&needed).await {
             Ok(grants) => grants,
             Err(error) => return stop(findings, What::Privileges, &error),

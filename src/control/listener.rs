@@ -29,6 +29,10 @@ const UNTIL_CLOSED: Duration = Duration::from_secs(2);
 /// How often it is made sure that the repository is there to be heard.
 const BETWEEN_CHECKS: Duration = Duration::from_secs(10);
 
+/// How long a collector whose place is taken may still be there: it is told to stop when this one is ready, and has some 10
+/// seconds to do so.
+const UNTIL_OTHERS_ARE_GONE: Duration = Duration::from_secs(15);
+
 /// Requests that may be under way in the repository at once, one of each sender.
 const MOST_AT_ONCE: usize = 32;
 
@@ -59,6 +63,8 @@ impl Listener {
         let (successors, asked) = mpsc::channel(1);
         let listens = Arc::new(AtomicBool::new(channel.is_some()));
         let mark = before.and_then(|before| before.make_way_to(&endpoint));
+        let is_new_here = channel.is_some() && mark.is_none();
+        let look_for_others = is_new_here.then(|| Instant::now() + UNTIL_OTHERS_ARE_GONE);
         let task = Task {
             endpoint: endpoint.clone(),
             handler: Arc::new(Handler::new(calls.clone(), metrics.clone())),
@@ -69,6 +75,7 @@ impl Listener {
             successors: asked,
             under_way: FuturesUnordered::new(),
             until: None,
+            look_for_others,
         };
         let task = tokio::spawn(task.run(channel, mark).instrument(tracing::info_span!("commands")));
         Self { endpoint, task: AbortOnDropHandle::new(task), cancel, successors, listens }
@@ -124,6 +131,8 @@ struct Task {
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
     /// Set once there is a successor.
     until: Option<Instant>,
+    /// When it is looked whether the repository has another collector, if that was not done.
+    look_for_others: Option<Instant>,
 }
 
 /// What is being said to the repository.
@@ -158,6 +167,8 @@ impl Task {
                 }
             }
             self.listens.store(false, Ordering::Relaxed);
+            // The session that was lost may still be there, and would be taken for another one's.
+            self.look_for_others = None;
             self.metrics.unreachable(Side::Repository);
             match self.reopen().await {
                 Some(reopened) => channel = reopened,
@@ -180,7 +191,7 @@ impl Task {
         let mut checks = interval_at(Instant::now() + BETWEEN_CHECKS, BETWEEN_CHECKS);
         loop {
             let has_room = talk.len() < MOST_AT_ONCE;
-            let until = self.until;
+            let (until, look_for_others) = (self.until, self.look_for_others);
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => break,
@@ -188,6 +199,14 @@ impl Task {
                 () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => break,
                 Some(said) = talk.next() => self.note(said?),
                 Some(done) = self.under_way.next(), if has_room => talk.push(answer(handler, control, done)),
+                () = sleep_until(look_for_others.unwrap_or_else(Instant::now)), if look_for_others.is_some() => {
+                    self.look_for_others = None;
+                    let looking = async move {
+                        tell_of_others(control).await;
+                        Ok(None)
+                    };
+                    talk.push(looking.boxed());
+                }
                 _ = checks.tick() => talk.push(async move { control.check().await.map(|()| None) }.boxed()),
                 heard = notifications.next(), if has_room => match heard {
                     Some(notification) => {
@@ -253,6 +272,23 @@ fn answer<'a>(
     done: Done,
 ) -> BoxFuture<'a, Result<Option<UnderWay>, Error>> {
     async move { handler.answer(control, done).await.map(|()| None) }.boxed()
+}
+
+/// Two collectors on one repository do no harm that would be noticed soon, so it is said. Nothing depends on it: not that
+/// they may be looked for, either.
+async fn tell_of_others(control: &Control) {
+    match control.others().await {
+        Ok(others) if others.is_empty() => tracing::debug!("no other collector is connected to this repository"),
+        Ok(others) => {
+            let others: Vec<_> = others.iter().map(ToString::to_string).collect();
+            tracing::warn!(
+                "another collector is connected to this repository, so that every server is collected from more than \
+                 once: {}; let only one of them run",
+                others.join("; ")
+            );
+        }
+        Err(error) => tracing::debug!(error = error.in_full(), "other collectors could not be looked for"),
+    }
 }
 
 /// Leaves to the listener before what that one still hears, if it does.

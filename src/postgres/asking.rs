@@ -1,13 +1,12 @@
 //! The session of somebody who asks the daemon something: it sends commands, and hears what is answered.
 
-use std::time::Duration;
-
 use futures_util::future::poll_fn;
 use tokio::sync::mpsc;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, Row};
+use tokio_postgres::{AsyncMessage, Client};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::collectors::{self, Collector};
 use super::connect::{Line, MAIN_TASK, Opened};
 use super::{CHANNEL, Endpoint, Error, QuotedIdent, Side};
 
@@ -21,15 +20,6 @@ pub struct Asking {
     endpoint: Endpoint,
     channel: String,
     answers: mpsc::Receiver<String>,
-}
-
-/// A session that calls itself the main task of a collector.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Collector {
-    /// Has the version in it.
-    pub name: String,
-    /// `None` where the role may not see that.
-    pub connected_for: Option<Duration>,
 }
 
 impl Asking {
@@ -75,13 +65,8 @@ impl Asking {
     /// The connection was lost.
     pub async fn collectors(&self) -> Result<Vec<Collector>, Error> {
         let looking = async {
-            let rows = self.client.query(include_str!("../../sql/repository/collectors.sql"), &[&MAIN_TASK]).await?;
-            let collector = |row: &Row| {
-                let seconds: Option<f64> = row.try_get(1)?;
-                let connected_for = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-                Ok(Collector { name: row.try_get(0)?, connected_for })
-            };
-            rows.iter().map(collector).collect()
+            let rows = self.client.query(collectors::QUESTION, &[&MAIN_TASK]).await?;
+            rows.iter().map(Collector::of_row).collect()
         };
         self.endpoint.briefly("look for a collector".into(), looking).await
     }

@@ -8,7 +8,8 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Row, Statement};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::connect::{Line, Opened};
+use super::collectors::{self, Collector};
+use super::connect::{Line, MAIN_TASK, Opened};
 use super::notifications::{Ear, Notifications};
 use super::{Endpoint, Error, Side, session};
 
@@ -106,6 +107,18 @@ impl Control {
     /// The connection was lost, or the repository does not answer.
     pub async fn check(&self) -> Result<(), Error> {
         self.in_time("go on listening for commands", self.client.check_connection()).await
+    }
+
+    /// The other collectors that are connected to the repository.
+    ///
+    /// # Errors
+    /// The connection was lost, or the role may not ask.
+    pub async fn others(&self) -> Result<Vec<Collector>, Error> {
+        let looking = async {
+            let rows = self.client.query(collectors::QUESTION, &[&MAIN_TASK]).await?;
+            rows.iter().map(Collector::of_row).collect()
+        };
+        self.in_time("look for other collectors", looking).await
     }
 
     async fn query(

@@ -2,6 +2,7 @@
 
 mod asking;
 mod clock;
+mod collectors;
 mod connect;
 mod control;
 pub mod copy_text;
@@ -21,8 +22,9 @@ mod socket;
 mod tls;
 mod waiting_room;
 
-pub use asking::{Asking, Collector};
+pub use asking::Asking;
 pub use clock::ClockReading;
+pub use collectors::Collector;
 pub use connect::{Endpoint, UnusableDsn};
 pub use control::{CHANNEL, Channel, Control, Sender};
 pub use error::{Error, Side, Stage};

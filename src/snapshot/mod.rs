@@ -116,6 +116,14 @@ impl Snapshot<'_> {
     pub async fn begin(&self, sessions: &mut Sessions, known: &mut Option<Sources>) -> Result<Begun, Error> {
         let version_num = sessions.main().await.map_err(Error::NoSession)?.version_num();
         let sources = self.sources(version_num, known).await?;
+        Self::begin_for(sources, sessions).await
+    }
+
+    /// Begins for what is known to be wanted.
+    ///
+    /// # Errors
+    /// As for [`Self::begin`].
+    pub async fn begin_for(sources: Sources, sessions: &mut Sessions) -> Result<Begun, Error> {
         let (session, server) = sessions.begin().await?;
         let remote = server.extensions.usable_powa().map_err(|unusable| Error::Unusable(unusable.to_string()))?;
         if !sources.powa.fits(&remote) {

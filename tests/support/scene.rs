@@ -101,10 +101,10 @@ impl<'a> Scene<'a> {
     }
 
     /// Leaves the databases of remote servers alone, of which there are as many as other tests make: a snapshot takes
-    /// little then.
+    /// little then. That is so of servers that are registered later, too.
     pub fn without_databases(&self) {
         if self.generation().powa_major() > 4 {
-            self.repository().batch_execute("delete from powa_db_module_config; delete from powa_catalogs").unwrap();
+            self.repository().batch_execute("delete from powa_db_modules; delete from powa_catalogs").unwrap();
         }
     }
 

@@ -20,7 +20,8 @@ use crate::postgres::{RegisteredServer, ServerList};
 use crate::server::{InvalidServer, Server};
 use crate::settings;
 use crate::telemetry::Telemetry;
-use progress::Progress;
+pub(super) use progress::Progress;
+pub(super) use text::{details, figures};
 
 /// Tells why a server does not work, and what to do about it
 ///

@@ -79,7 +79,8 @@ fn said_of(findings: &Findings, well: impl FnOnce() -> String) -> String {
     }
 }
 
-fn figures(figures: &Figures) -> String {
+/// What there is to tell of a server that is well.
+pub(in crate::cli) fn figures(figures: &Figures) -> String {
     let told = [
         figures.version.as_ref().map(|version| format!("PostgreSQL {}", short(version))),
         figures.powa.as_ref().map(|version| format!("PoWA {version}")),
@@ -93,6 +94,13 @@ fn figures(figures: &Figures) -> String {
 /// Without what a packager has added.
 fn short(version: &str) -> &str {
     version.split_once(' ').map_or(version, |(number, _)| number)
+}
+
+/// What is not well, with its cures.
+pub(in crate::cli) fn details(name: &str, findings: &Findings) -> String {
+    let mut text = String::new();
+    add_details(&mut text, name, findings, false);
+    text
 }
 
 /// Not in a table: what is to be copied is best on a line of its own, however long.
@@ -162,6 +170,8 @@ mod tests {
             role: "collector".into(),
             clock: ClockReading { ahead: 0.0, round_trip: Duration::from_millis(1) },
             missing: vec![],
+            snapshot_role: None,
+            collectors: Some(vec![]),
         };
         let file = Some("/etc/powa-collector.conf".into());
         Outcome { file, repository: Some(Ok(CheckedRepository::of(state))), servers, ..Outcome::default() }

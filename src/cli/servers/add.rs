@@ -53,7 +53,7 @@ pub(super) struct Arguments {
     /// Whether powa-web may connect to the server
     #[arg(long, value_name = "BOOLEAN", default_value_t = true, action = clap::ArgAction::Set)]
     allow_ui_connection: bool,
-    /// Connect as the collector would, and register nothing if that fails
+    /// Look at the server as "powa-collector check" does, and register nothing if something is wrong
     #[arg(long)]
     check: bool,
 }
@@ -78,7 +78,7 @@ impl Arguments {
             allow_ui_connection: self.allow_ui_connection,
         };
         if self.check {
-            trial::check(&new, &self.extensions, &installation.config, repository).await?;
+            trial::check_new(&new, &self.extensions, installation).await?;
         }
         let id = repository.register(&new, &self.extensions).await?;
         let address = format!("{}:{}", new.host, new.port);

@@ -42,7 +42,8 @@ impl Arguments {
 /// The extensions that are collected from, in the order of their names.
 fn extensions(server: &RegisteredServer, tracked: &AllTracked) -> Vec<String> {
     let all = tracked.get(&server.id).map_or(&[][..], Vec::as_slice);
-    let is_shown = |tracked: &&Tracked| tracked.is_active && tracked.kind == TrackedKind::Extension;
+    let is_shown =
+        |tracked: &&Tracked| tracked.is_active && tracked.has_snapshots && tracked.kind == TrackedKind::Extension;
     all.iter().filter(is_shown).map(|tracked| tracked.name.clone()).collect()
 }
 
@@ -118,9 +119,16 @@ mod tests {
             version: None,
             ..first.clone()
         };
-        let tracked = |name: &str, kind, is_active| Tracked { kind, name: name.into(), version: None, is_active };
+        let tracked = |name: &str, kind, is_active| Tracked {
+            kind,
+            name: name.into(),
+            version: None,
+            is_active,
+            has_snapshots: name != "hypopg",
+        };
         let of_first = vec![
-            tracked("hypopg", TrackedKind::Extension, false),
+            tracked("hypopg", TrackedKind::Extension, true),
+            tracked("pg_stat_kcache", TrackedKind::Extension, false),
             tracked("pg_qualstats", TrackedKind::Extension, true),
             tracked("pg_stat_statements", TrackedKind::Extension, true),
             tracked("pg_role", TrackedKind::Module, true),

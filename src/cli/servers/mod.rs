@@ -19,6 +19,7 @@ use super::one_shot::{self, Ended, Installation};
 use super::server_name::{NotFound, ServerName};
 use crate::config::Location;
 use crate::postgres::{self, RegisteredServer, Repository};
+use crate::server::InvalidServer;
 
 /// What may be typed after `servers`.
 #[derive(Debug, clap::Args)]
@@ -78,8 +79,10 @@ enum Failure {
     Taken(#[from] taken::Taken),
     #[error(transparent)]
     Password(#[from] password::NoPassword),
-    #[error("{0}; nothing was registered")]
-    Trial(#[from] trial::Unfit),
+    #[error(transparent)]
+    Invalid(#[from] InvalidServer),
+    #[error("something is wrong with {0}, as is told above; nothing was registered or changed")]
+    Wrong(String),
     #[error("{0}")]
     NotConfirmed(String),
     #[error("could not write to standard output: {0}")]

@@ -8,7 +8,7 @@ use super::super::one_shot::Installation;
 use super::super::output;
 use super::super::server_name::ServerName;
 use super::telling::tell_daemon;
-use super::{Failure, called, password, taken};
+use super::{Failure, called, password, taken, trial};
 use crate::postgres::{Changes, RegisteredServer};
 use crate::secret::Secret;
 
@@ -21,6 +21,9 @@ pub(super) struct Arguments {
     server: ServerName,
     #[command(flatten)]
     wanted: Wanted,
+    /// Look at the server as "powa-collector check" would then, and change nothing if something is wrong
+    #[arg(long)]
+    check: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -75,6 +78,9 @@ impl Arguments {
         self.wanted.is_free(server, &servers)?;
         repository.forget_sessions();
         let changes = self.wanted.changes(server)?;
+        if self.check {
+            trial::check_changed(server, &changes, installation).await?;
+        }
         repository.configure(server.id, &changes).await?;
         output::print(&format!("{} is changed\n", called(server)))?;
         output::print(&format!("{}\n", tell_daemon(installation).await))?;

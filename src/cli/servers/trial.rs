@@ -1,54 +1,27 @@
-//! `--check`: would a worker get along with a server that is about to be registered? This is the small check, of what a
-//! worker needs to begin; `powa-collector check` is the large one, which needs the row that is not there yet.
+//! `--check`: what would `powa-collector check` tell of a server, if it were registered like this? It is asked for before it
+//! is, so that what does not work is not registered.
 
-use crate::config::Config;
-use crate::postgres::{self, Connectors, Endpoint, Extensions, NewServer, PowaVersion, RemoteSession, Repository};
-use crate::server::{InvalidServer, Server, ServerRow};
+use super::super::check::{Progress, details, figures};
+use super::super::one_shot::Installation;
+use super::super::output;
+use super::Failure;
+use crate::check::{Ground, Mark, Subject};
+use crate::one_line::on_one_line;
+use crate::postgres::{Changes, NewServer, RegisteredServer};
+use crate::secret::Secret;
+use crate::server::{Server, ServerRow};
 
-/// It would not.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Unfit {
-    #[error("{}", .0.in_full())]
-    Postgres(#[from] postgres::Error),
-    #[error(transparent)]
-    Invalid(#[from] InvalidServer),
-    #[error("PoWA on the remote server: {0}")]
-    Unusable(String),
-    #[error(
-        "incompatible PoWA versions: the repository server has {repository}, the remote server {remote}; update the \
-         older one"
-    )]
-    Incompatible { repository: PowaVersion, remote: PowaVersion },
-    #[error(
-        "not installed in the database \"{dbname}\" of the remote server: {}; run \"create extension\" there",
-        .missing.join(", ")
-    )]
-    Missing { dbname: String, missing: Vec<String> },
-}
-
-/// Connects as a worker would, and looks whether what is to be collected is there.
+/// Looks at a server that is to be registered.
 ///
 /// # Errors
-/// There is no connection, no PoWA that fits the repository's, or not all of the extensions.
-pub(super) async fn check(
+/// Something is wrong with it, which was told.
+pub(super) async fn check_new(
     new: &NewServer,
     extensions: &[String],
-    config: &Config,
-    repository: &Repository,
-) -> Result<(), Unfit> {
-    let server = Server::parse(row(new))?;
-    let name = server.name(config.use_server_alias);
-    let endpoint = Endpoint::remote(&server, &name, config, &Connectors::default()).for_command("servers add");
-    let session = RemoteSession::open(&endpoint).await?;
-    let found = session.begin_server().await?.extensions;
-    compare(&repository.powa().await?, &found)?;
-    let missing = missing(extensions, &found);
-    if missing.is_empty() { Ok(()) } else { Err(Unfit::Missing { dbname: new.dbname.clone(), missing }) }
-}
-
-/// There is no id yet: what is configured under the one that it will have cannot be meant by anybody.
-fn row(new: &NewServer) -> ServerRow {
-    ServerRow {
+    installation: &Installation,
+) -> Result<(), Failure> {
+    let row = ServerRow {
+        // There is none yet: what is configured under the one that it will have cannot be meant by anybody.
         id: i32::MAX,
         host: Some(new.host.clone()),
         port: Some(new.port.into()),
@@ -57,49 +30,107 @@ fn row(new: &NewServer) -> ServerRow {
         dbname: Some(new.dbname.clone()),
         frequency: Some(new.frequency),
         alias: new.alias.clone(),
+    };
+    check(&Server::parse(row)?, Subject::New(extensions), installation).await
+}
+
+/// Looks at a server that is to be changed, as it would be then.
+///
+/// # Errors
+/// Something would be wrong with it, which was told.
+pub(super) async fn check_changed(
+    server: &RegisteredServer,
+    changes: &Changes,
+    installation: &Installation,
+) -> Result<(), Failure> {
+    let password = match &changes.password {
+        Some(password) => password.clone(),
+        None => password(server, installation).await?,
+    };
+    let row = row_of(server, changes, password);
+    check(&Server::parse(row)?, Subject::Registered, installation).await
+}
+
+/// The one that is registered.
+async fn password(server: &RegisteredServer, installation: &Installation) -> Result<Option<Secret>, Failure> {
+    let rows = installation.repository.all_servers().await?;
+    let id = server.id.to_string();
+    if let Some(invalid) = rows.invalid.into_iter().find(|invalid| invalid.id() == id) {
+        return Err(invalid.into());
+    }
+    Ok(rows.servers.into_iter().find(|row| row.id == server.id).and_then(|row| row.password))
+}
+
+fn row_of(server: &RegisteredServer, changes: &Changes, password: Option<Secret>) -> ServerRow {
+    let or = |changed: &Option<String>, registered: &String| Some(changed.as_ref().unwrap_or(registered).clone());
+    let frequency = if server.is_active() { server.frequency } else { super::active::FREQUENCY };
+    ServerRow {
+        id: server.id.get(),
+        host: or(&changes.host, &server.host),
+        port: Some(changes.port.map_or(server.port, i32::from)),
+        user: or(&changes.user, &server.user),
+        password,
+        dbname: or(&changes.dbname, &server.dbname),
+        frequency: Some(changes.frequency.unwrap_or(frequency)),
+        alias: changes.alias.clone().unwrap_or_else(|| server.alias.clone()),
     }
 }
 
-fn compare(repository: &PowaVersion, found: &Extensions) -> Result<(), Unfit> {
-    let remote = found.usable_powa().map_err(|unusable| Unfit::Unusable(unusable.to_string()))?;
-    if repository.fits(&remote) { Ok(()) } else { Err(Unfit::Incompatible { repository: repository.clone(), remote }) }
-}
-
-/// Those that a server needs to have installed: what PoWA collects by itself is no extension, and hypopg is looked for by
-/// powa-web only.
-fn missing(wanted: &[String], found: &Extensions) -> Vec<String> {
-    let needed = |name: &&String| !matches!(name.as_str(), "powa" | "hypopg");
-    let always = [String::from("pg_stat_statements")];
-    let all = always.iter().chain(wanted.iter().filter(needed));
-    let mut missing: Vec<_> = all.filter(|name| found.version(name).is_none()).cloned().collect();
-    missing.dedup();
-    missing
+async fn check(server: &Server, subject: Subject<'_>, installation: &Installation) -> Result<(), Failure> {
+    let state = installation.repository.inspect().await?;
+    let ground = Ground::new(installation.config.clone(), installation.repository.clone(), &state);
+    let progress = Progress::over(1);
+    let (findings, found) = ground.check_before(server, subject).await;
+    progress.end();
+    let address = on_one_line(&format!("{}:{}", server.host, server.port)).into_owned();
+    if findings.worst().is_some() {
+        eprintln!("{}\n", details(&address, &findings).trim());
+    }
+    if findings.mark() == Mark::Wrong {
+        return Err(Failure::Wrong(address));
+    }
+    output::print(&format!("{address}: {}\n", figures(&found)))?;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn extensions(installed: &[(&str, &str)]) -> Extensions {
-        Extensions::from_rows(
-            installed
-                .iter()
-                .map(|(name, version)| (String::from(*name), String::from(*version), String::from("public"))),
-        )
-    }
+    use crate::server::ServerId;
 
     #[test]
-    fn what_is_not_there_is_named() {
-        let found = extensions(&[("powa", "5.0.2"), ("pg_stat_kcache", "2.3")]);
-        let wanted = ["pg_stat_kcache", "pg_qualstats", "hypopg"].map(String::from);
-        assert_eq!(missing(&wanted, &found), ["pg_stat_statements", "pg_qualstats"]);
-    }
-
-    #[test]
-    fn versions_that_do_not_fit_are_told_apart_from_none() {
-        let repository = extensions(&[("powa", "5.0.2")]).usable_powa().unwrap();
-        assert!(compare(&repository, &extensions(&[("powa", "5.0.1")])).is_ok());
-        assert!(matches!(compare(&repository, &extensions(&[("powa", "4.1.4")])), Err(Unfit::Incompatible { .. })));
-        assert!(matches!(compare(&repository, &extensions(&[])), Err(Unfit::Unusable(_))));
+    fn what_is_not_changed_is_looked_at_as_it_is() {
+        let server = RegisteredServer {
+            id: ServerId::new(3).unwrap(),
+            host: "db1".into(),
+            port: 5433,
+            alias: Some("main".into()),
+            user: "powa".into(),
+            has_password: true,
+            dbname: "powa".into(),
+            frequency: -1,
+            coalesce: 100,
+            retention: "1 day".into(),
+            allow_ui_connection: true,
+            version: None,
+        };
+        let as_it_is = Server::parse(row_of(&server, &Changes::default(), None)).unwrap();
+        assert_eq!(
+            (as_it_is.id, as_it_is.name(true), as_it_is.name(false)),
+            (server.id, "main".into(), "db1:5433".into())
+        );
+        let changes = Changes {
+            host: Some("db2".into()),
+            port: Some(1),
+            alias: Some(None),
+            user: Some("me".into()),
+            ..Changes::default()
+        };
+        let changed = Server::parse(row_of(&server, &changes, Some(Secret::new("x".into())))).unwrap();
+        assert_eq!(
+            (changed.name(true).as_str(), changed.user.as_str(), changed.dbname.as_str()),
+            ("db2:1", "me", "powa")
+        );
+        assert_eq!(changed.password.as_ref().map(Secret::reveal), Some("x"));
     }
 }

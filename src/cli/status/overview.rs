@@ -28,6 +28,7 @@ pub(super) struct Overview {
 #[derive(Debug, Serialize)]
 struct Connected {
     name: String,
+    address: Option<String>,
     connected_s: Option<u64>,
 }
 
@@ -85,8 +86,9 @@ impl Overview {
         collectors: Vec<Collector>,
         answered: Result<BTreeMap<ServerId, Detail>, Unanswered>,
     ) -> Self {
-        let connected = |Collector { name, connected_for }| Connected {
+        let connected = |Collector { name, address, connected_for }| Connected {
             name,
+            address,
             connected_s: connected_for.map(|connected| connected.as_secs()),
         };
         let details = answered.as_ref().ok();
@@ -110,8 +112,11 @@ impl Overview {
     /// For people.
     pub(super) fn text(&self, now: SystemTime, screen: Screen) -> String {
         let mut text = String::new();
-        for Connected { name, connected_s } in &self.collectors {
+        for Connected { name, address, connected_s } in &self.collectors {
             text += &on_one_line(name);
+            if let Some(address) = address {
+                text += &format!(" from {address}");
+            }
             if let Some(seconds) = connected_s {
                 let since = words::duration(Duration::from_secs(*seconds));
                 text += &format!(", connected to the repository for {since}");

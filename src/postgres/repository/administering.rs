@@ -187,6 +187,27 @@ impl Repository {
         limit: Duration,
         work: impl AsyncFnOnce(&Conversation) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        let unknown = "learn whether that is done: \"powa-collector servers list\" may tell";
+        self.transact(doing, limit, ("commit", unknown), work).await
+    }
+
+    /// Changes something, finds out what that means, and changes it back.
+    pub(super) async fn rehearse<T>(
+        &self,
+        doing: &'static str,
+        work: impl AsyncFnOnce(&Conversation) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.transact(doing, self.timeouts.query, ("rollback", doing), work).await
+    }
+
+    /// `end` is how it ends when the work is done, and what cannot be done if that gets no answer.
+    async fn transact<T>(
+        &self,
+        doing: &'static str,
+        limit: Duration,
+        end: (&str, &str),
+        work: impl AsyncFnOnce(&Conversation) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let conversation = self.to_administer(doing).await?;
         let failed = |error| Error::new(Side::Repository, doing, error);
         let changing = async {
@@ -194,8 +215,7 @@ impl Repository {
             client.batch_execute("begin isolation level read committed").await.map_err(failed)?;
             conversation.query(include_str!("../../../sql/repository/log_no_values.sql"), &[]).await?;
             let done = work(&conversation).await;
-            let end = if done.is_ok() { "commit" } else { "rollback" };
-            let unknown = "learn whether that is done: \"powa-collector servers list\" may tell";
+            let (end, unknown) = if done.is_ok() { end } else { ("rollback", doing) };
             let ended = client.batch_execute(end).await.map_err(|error| Error::new(Side::Repository, unknown, error));
             if ended.is_ok() {
                 conversation.end_work();
@@ -233,7 +253,12 @@ async fn save_password(conversation: &Conversation, server: ServerId, password: 
     conversation.query(sql, &[&server.get(), &password.map(Secret::reveal)]).await.map(drop)
 }
 
-async fn switch(conversation: &Conversation, server: ServerId, names: &[String], on: bool) -> Result<(), Error> {
+pub(super) async fn switch(
+    conversation: &Conversation,
+    server: ServerId,
+    names: &[String],
+    on: bool,
+) -> Result<(), Error> {
     let sql = match (conversation.powa()?.has_modules(), on) {
         (true, true) => include_str!("../../../sql/repository/activate_powa5.sql"),
         (true, false) => include_str!("../../../sql/repository/deactivate_powa5.sql"),

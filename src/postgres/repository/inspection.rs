@@ -5,6 +5,8 @@ use futures_util::FutureExt;
 use super::conversation::Conversation;
 use super::{Repository, ServerList};
 use crate::postgres::clock::{self, ClockReading};
+use crate::postgres::collectors::{self, Collector};
+use crate::postgres::connect::MAIN_TASK;
 use crate::postgres::{Error, PowaVersion, QuotedIdent, Side};
 
 /// The repository, as its role sees it.
@@ -18,6 +20,10 @@ pub struct RepositoryState {
     pub role: String,
     pub clock: ClockReading,
     pub missing: Vec<MissingPrivileges>,
+    /// Another role, as a member of which it would have some of what is missing.
+    pub snapshot_role: Option<String>,
+    /// Those that are connected; `None` where the role may not ask.
+    pub collectors: Option<Vec<Collector>>,
 }
 
 /// Privileges that are missing on one thing.
@@ -28,6 +34,8 @@ pub struct MissingPrivileges {
     pub privileges: Vec<String>,
     /// On what, likewise.
     pub on: String,
+    /// The role that PoWA has for snapshots has them.
+    pub are_of_snapshot_role: bool,
 }
 
 /// What the privileges are for.
@@ -73,17 +81,39 @@ async fn inspect(conversation: &Conversation) -> Result<RepositoryState, Error> 
         let rows = conversation.query(clock::QUESTION, &[]).await?;
         rows.first().ok_or_else(unanswered)?.try_get::<_, f64>(0).map_err(unreadable)
     });
+    let snapshot_role = if powa.has_modules() { snapshot_role(conversation).await? } else { None };
     Ok(RepositoryState {
         version: state.try_get(0).map_err(unreadable)?,
         role: state.try_get(1).map_err(unreadable)?,
         schema: schema.clone(),
         clock: clock.await?,
-        missing: missing_privileges(conversation, &powa).await?,
+        missing: missing_privileges(conversation, &powa, snapshot_role.as_deref()).await?,
+        snapshot_role,
+        collectors: collectors_there(conversation).await?,
         powa,
     })
 }
 
-async fn missing_privileges(conversation: &Conversation, powa: &PowaVersion) -> Result<Vec<MissingPrivileges>, Error> {
+async fn snapshot_role(conversation: &Conversation) -> Result<Option<String>, Error> {
+    let rows = conversation.query(include_str!("../../../sql/repository/snapshot_role.sql"), &[]).await?;
+    let name = rows.first().map(|row| row.try_get(0)).transpose();
+    name.map_err(|error| Error::new(Side::Repository, conversation.doing, error))
+}
+
+async fn collectors_there(conversation: &Conversation) -> Result<Option<Vec<Collector>>, Error> {
+    let unreadable = |error| Error::new(Side::Repository, conversation.doing, error);
+    match conversation.query(collectors::QUESTION, &[&MAIN_TASK]).await {
+        Ok(rows) => rows.iter().map(Collector::of_row).collect::<Result<_, _>>().map(Some).map_err(unreadable),
+        Err(error) if error.sqlstate() == Some("42501") => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn missing_privileges(
+    conversation: &Conversation,
+    powa: &PowaVersion,
+    snapshot_role: Option<&str>,
+) -> Result<Vec<MissingPrivileges>, Error> {
     let unreadable = |error| Error::new(Side::Repository, conversation.doing, error);
     let modules = if powa.has_modules() {
         include_str!("../../../sql/repository/enabled_modules_powa5.sql")
@@ -97,7 +127,7 @@ async fn missing_privileges(conversation: &Conversation, powa: &PowaVersion) -> 
         Err(error) if error.sqlstate() == Some("42501") => Vec::<String>::new(),
         Err(error) => return Err(error),
     };
-    let rows = conversation.query(sql, &[&collected]).await?;
+    let rows = conversation.query(sql, &[&collected, &snapshot_role]).await?;
     let missing = rows.iter().map(|row| {
         Ok(MissingPrivileges {
             purpose: match row.try_get(0)? {
@@ -107,6 +137,7 @@ async fn missing_privileges(conversation: &Conversation, powa: &PowaVersion) -> 
             },
             privileges: row.try_get(1)?,
             on: row.try_get(2)?,
+            are_of_snapshot_role: row.try_get(3)?,
         })
     });
     missing.collect::<Result<_, _>>().map_err(unreadable)

@@ -65,7 +65,7 @@ impl Repository {
     }
 }
 
-async fn read(conversation: &Conversation, server: ServerId, version_num: i32) -> Result<Sources, Error> {
+pub(super) async fn read(conversation: &Conversation, server: ServerId, version_num: i32) -> Result<Sources, Error> {
     let unreadable = |error| Error::new(Side::Repository, conversation.doing, error);
     let id = server.get();
     let powa = conversation.powa()?;

@@ -19,6 +19,8 @@ pub struct Tracked {
     /// Of an extension, as the collector last found it on the server.
     pub version: Option<String>,
     pub is_active: bool,
+    /// Something is collected from it while it is active.
+    pub has_snapshots: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,5 +78,6 @@ fn of_row(row: &Row) -> Result<Tracked, tokio_postgres::Error> {
         name: row.try_get("name")?,
         version: row.try_get("version")?,
         is_active: row.try_get("enabled")?,
+        has_snapshots: row.try_get("has_snapshots")?,
     })
 }
