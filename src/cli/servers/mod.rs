@@ -5,6 +5,7 @@ mod active;
 mod add;
 mod echo;
 mod extensions;
+mod host;
 mod list;
 mod password;
 mod remove;
