@@ -25,6 +25,7 @@ mod powa_web;
 mod refused_rows;
 mod reload;
 mod remote_faults;
+mod removal;
 mod repository_faults;
 mod repository_ways;
 mod round_trips;
@@ -97,6 +98,7 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("reload", reload::TESTS),
         ("remote_faults", remote_faults::TESTS),
         ("repository_faults", repository_faults::TESTS),
+        ("removal", removal::TESTS),
         ("repository_ways", repository_ways::TESTS),
         ("round_trips", round_trips::TESTS),
         ("rows", rows::TESTS),

@@ -74,6 +74,8 @@ enum Failure {
     #[error("{0}; nothing was registered")]
     Trial(#[from] trial::Unfit),
     #[error("{0}")]
+    NotAllowed(String),
+    #[error("{0}")]
     NotConfirmed(String),
     #[error("could not write to standard output: {0}")]
     Output(#[from] std::io::Error),

@@ -8,6 +8,7 @@ mod inspection;
 mod load;
 mod pool;
 mod registry;
+mod removal;
 mod sources;
 mod tables;
 mod tracked;
