@@ -10,6 +10,7 @@ mod pool;
 mod registry;
 mod removal;
 mod sources;
+mod switching;
 mod tables;
 mod tracked;
 mod versions;
@@ -32,6 +33,7 @@ pub use inspection::{MissingPrivileges, Purpose, RepositoryState};
 pub use load::{Attempt, Care, Load, LoadTurn, Loaded};
 pub use registry::{LastSnapshot, RegisteredServer};
 pub use sources::{Catalog, DatabaseModule, Module, Sources};
+pub use switching::{Switched, Turned};
 pub use tracked::{Tracked, TrackedKind};
 
 use super::{Endpoint, Error, Extensions, Side};
