@@ -15,7 +15,8 @@ tests![
     a_snapshot_that_cannot_be_taken_says_why,
     without_a_collector_each_of_them_says_so;
     since 5:
-    catalogs_are_copied_with_the_next_snapshot;
+    catalogs_are_copied_with_the_next_snapshot,
+    a_database_that_is_not_there_is_refused_once_it_is_known;
     only 4:
     there_are_no_catalogs_to_copy,
 ];
@@ -63,7 +64,6 @@ fn a_snapshot_is_asked_for_or_waited_for(scene: &Scene) {
     assert_eq!(scene.snapshots(server), 2);
 }
 
-fn a_snapshot_without_all_of_it_says_what_is_missing(scene: &Scene) {
 fn one_that_begins_while_its_time_is_waited_for_is_as_good(scene: &Scene) {
     // Every 5 s, it is never more than 10 s since the one before.
     let server = scene.register().to_string();
@@ -117,6 +117,7 @@ fn programs_are_told_what_came_of_a_snapshot(scene: &Scene) {
     assert_eq!(asked["snapshot"], Value::Null);
 }
 
+fn a_snapshot_without_all_of_it_says_what_is_missing(scene: &Scene) {
     let remote = scene.own_remote();
     remote.connect().batch_execute(&raising("powa_databases_src", "no databases today")).unwrap();
     let server = scene.register_as(Registration { frequency: 3600, ..remote.registration() });
@@ -173,6 +174,23 @@ fn catalogs_are_copied_with_the_next_snapshot(scene: &Scene) {
     assert_eq!(printed.code, 0, "{}", printed.errors);
     assert!(printed.text.contains("Catalogs will be refreshed during the next snapshot"), "{}", printed.text);
     wait_until("the catalogs of two databases", || refreshed() == ["my app", "shop"]);
+}
+
+fn a_database_that_is_not_there_is_refused_once_it_is_known(scene: &Scene) {
+    let server = scene.register_as(Registration { frequency: 3600, ..Registration::of(scene.remote_server()) });
+    let away = scene.register_as(Registration { port: 1, ..Registration::of(scene.remote_server()) });
+    let _collector = scene.collector();
+    scene.wait_for_snapshots(server, 1);
+    let config = scene.config(json!({}));
+    let refused = operate(&config, &["refresh-catalogs", &server.to_string(), "shop", "shpo"]);
+    assert_eq!((refused.code, refused.text.as_str()), (1, ""));
+    for part in ["had no database \"shpo\"", "\"my app\"", "\"shop\"", "nothing is copied"] {
+        assert!(refused.errors.contains(part), "{part}: {}", refused.errors);
+    }
+    let unknown = operate(&config, &["refresh-catalogs", &away.to_string(), "shop"]);
+    assert_eq!((unknown.code, unknown.errors.as_str()), (0, ""));
+    assert!(unknown.text.contains("it is not known yet which databases there are"), "{}", unknown.text);
+    assert!(unknown.text.contains("shop: Catalogs will be refreshed during the next snapshot"), "{}", unknown.text);
 }
 
 fn there_are_no_catalogs_to_copy(scene: &Scene) {

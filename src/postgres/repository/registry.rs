@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use super::Repository;
 use crate::one_line::on_one_line;
@@ -78,6 +79,25 @@ impl Repository {
             let reading = conversation.query(include_str!("../../../sql/repository/registered_servers.sql"), &[]);
             match self.say(&conversation, reading).await? {
                 ControlFlow::Break(rows) => return rows.iter().map(|row| read(row).map_err(unreadable)).collect(),
+                ControlFlow::Continue(found) => conversation.take_up(found),
+            }
+        }
+    }
+
+    /// The databases of a server, as of its last snapshot; none before there was one. For PoWA 5.
+    ///
+    /// # Errors
+    /// The repository cannot be reached, has no PoWA that can be worked with, or the role may not read them.
+    pub async fn known_databases(&self, server: ServerId) -> Result<Vec<String>, Error> {
+        let doing = "read the databases of the server";
+        let mut conversation = self.session(doing).await?;
+        let unreadable = |error| Error::new(Side::Repository, doing, error);
+        let id = server.get();
+        loop {
+            let values: [&(dyn ToSql + Sync); 1] = [&id];
+            let reading = conversation.query(include_str!("../../../sql/repository/known_databases.sql"), &values);
+            match self.say(&conversation, reading).await? {
+                ControlFlow::Break(rows) => return rows.iter().map(|row| row.try_get(0).map_err(unreadable)).collect(),
                 ControlFlow::Continue(found) => conversation.take_up(found),
             }
         }
