@@ -21,6 +21,7 @@ mod libpq;
 mod log;
 mod password_files;
 mod permissions;
+mod powa_4_0;
 mod powa_web;
 mod refused_rows;
 mod reload;
@@ -94,6 +95,7 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("log", log::TESTS),
         ("password_files", password_files::TESTS),
         ("permissions", permissions::TESTS),
+        ("powa_4_0", powa_4_0::TESTS),
         ("powa_web", powa_web::TESTS),
         ("refused_rows", refused_rows::TESTS),
         ("reload", reload::TESTS),

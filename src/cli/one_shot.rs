@@ -11,16 +11,16 @@ use crate::postgres::{self, Endpoint, Repository};
 use crate::settings;
 use crate::telemetry::Telemetry;
 
-/// What a subcommand works with. Nothing is connected yet.
-pub(super) struct Tools {
+/// What a subcommand works on: what a configuration says, and the repository that it names. Nothing is connected yet.
+pub(super) struct Installation {
     pub(super) config: Config,
     /// The repository, for a session of one's own.
     pub(super) endpoint: Endpoint,
     pub(super) repository: Repository,
 }
 
-impl Tools {
-    /// Connects to where the daemon can be asked.
+impl Installation {
+    /// Connects to where its daemon can be asked.
     pub(super) async fn asker(&self) -> Result<Asker, Unanswered> {
         let timeouts = self.config.timeouts;
         // It reads files, connects, and asks one thing.
@@ -38,7 +38,7 @@ pub(super) struct InFull(#[from] postgres::Error);
 pub(super) type Ended = Result<ExitCode, Box<dyn Error>>;
 
 /// Reads the configuration and works with it. One thread is enough: what there is to do is to wait.
-pub(super) fn run(name: &str, location: &Location, work: impl AsyncFnOnce(Tools) -> Ended) -> ExitCode {
+pub(super) fn run(name: &str, location: &Location, work: impl AsyncFnOnce(Installation) -> Ended) -> ExitCode {
     Telemetry::quietly();
     match try_to_run(name, location, work) {
         Ok(code) => code,
@@ -49,18 +49,18 @@ pub(super) fn run(name: &str, location: &Location, work: impl AsyncFnOnce(Tools)
     }
 }
 
-fn try_to_run(name: &str, location: &Location, work: impl AsyncFnOnce(Tools) -> Ended) -> Ended {
+fn try_to_run(name: &str, location: &Location, work: impl AsyncFnOnce(Installation) -> Ended) -> Ended {
     work_with(name, settings::read(location)?, work)
 }
 
 /// Works with a configuration that was read.
-pub(super) fn work_with(name: &str, config: Config, work: impl AsyncFnOnce(Tools) -> Ended) -> Ended {
+pub(super) fn work_with(name: &str, config: Config, work: impl AsyncFnOnce(Installation) -> Ended) -> Ended {
     let endpoint = Endpoint::repository(&config)?.for_command(name);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         let repository = Repository::new(&endpoint, config.limits)?;
-        let tools = Tools { config, endpoint, repository: repository.clone() };
-        let ended = work(tools).await;
+        let installation = Installation { config, endpoint, repository: repository.clone() };
+        let ended = work(installation).await;
         repository.close().await;
         ended
     });

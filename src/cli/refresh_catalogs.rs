@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use super::one_shot::{self, Tools};
+use super::one_shot::{self, Installation};
 use super::output::print;
 use super::server_name::ServerName;
 use crate::config::Location;
@@ -25,19 +25,19 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self, location: &Location) -> ExitCode {
-        one_shot::run("refresh-catalogs", location, async |tools| {
-            let servers = tools.repository.registered_servers().await.map_err(one_shot::InFull::from)?;
+        one_shot::run("refresh-catalogs", location, async |installation| {
+            let servers = installation.repository.registered_servers().await.map_err(one_shot::InFull::from)?;
             let server = self.server.find(&servers)?;
-            if !tools.repository.powa().await.map_err(one_shot::InFull::from)?.has_modules() {
+            if !installation.repository.powa().await.map_err(one_shot::InFull::from)?.has_modules() {
                 return Err("PoWA 4 copies no catalogs: they come with PoWA 5".into());
             }
             // Named twice, it is one.
             let databases = BTreeSet::from_iter(&self.databases);
-            let known = if databases.is_empty() { vec![] } else { known(&tools, server.id).await? };
+            let known = if databases.is_empty() { vec![] } else { known(&installation, server.id).await? };
             if !known.is_empty() {
                 all_are_there(&databases, &known).map_err(|reason| format!("{server} {reason}"))?;
             }
-            let mut asker = tools.asker().await?;
+            let mut asker = installation.asker().await?;
             if databases.is_empty() {
                 let answer = asker.refresh_catalogs(server.id, None).await?;
                 print(&format!("{server}: {answer}\n"))?;
@@ -56,8 +56,8 @@ impl Arguments {
 }
 
 /// The databases of a server. None, where the role may command the collector, but not read what it has collected.
-async fn known(tools: &Tools, server: ServerId) -> Result<Vec<String>, one_shot::InFull> {
-    match tools.repository.known_databases(server).await {
+async fn known(installation: &Installation, server: ServerId) -> Result<Vec<String>, one_shot::InFull> {
+    match installation.repository.known_databases(server).await {
         Err(error) if error.is_denied() => Ok(vec![]),
         known => Ok(known?),
     }

@@ -14,8 +14,8 @@ pub(super) struct Arguments {}
 
 impl Arguments {
     pub(super) fn run(self, location: &Location) -> ExitCode {
-        one_shot::run("reload", location, async |tools| {
-            tools.asker().await?.reload().await?;
+        one_shot::run("reload", location, async |installation| {
+            installation.asker().await?.reload().await?;
             print("reloaded\n")?;
             Ok(ExitCode::SUCCESS)
         })

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use futures_util::{StreamExt, stream};
 
-use super::one_shot::{self, Ended, Tools};
+use super::one_shot::{self, Ended, Installation};
 use super::output::{self, Screen};
 use super::server_name::{self, ServerName};
 use crate::check::{
@@ -98,9 +98,9 @@ impl Arguments {
                 return self.tell(&outcome);
             }
         };
-        let told = one_shot::work_with("check", config, async |tools| {
+        let told = one_shot::work_with("check", config, async |installation| {
             let outcome = Outcome { when, file, ..Outcome::default() };
-            Ok(self.tell(&self.look(tools, outcome).await)) as Ended
+            Ok(self.tell(&self.look(installation, outcome).await)) as Ended
         });
         told.unwrap_or_else(|error| {
             eprintln!("powa-collector check: {error}");
@@ -108,8 +108,8 @@ impl Arguments {
         })
     }
 
-    async fn look(&self, tools: Tools, mut outcome: Outcome) -> Outcome {
-        let Tools { config, repository, .. } = tools;
+    async fn look(&self, installation: Installation, mut outcome: Outcome) -> Outcome {
+        let Installation { config, repository, .. } = installation;
         let state = match repository.inspect().await {
             Ok(state) => state,
             Err(error) => {

@@ -1,6 +1,6 @@
 //! `servers enable` and `servers disable`: whether a server is collected from.
 
-use super::super::one_shot::Tools;
+use super::super::one_shot::Installation;
 use super::super::output;
 use super::super::server_name::ServerName;
 use super::telling::tell_daemon;
@@ -32,8 +32,8 @@ pub(super) struct DisableArguments {
 }
 
 impl EnableArguments {
-    pub(super) async fn run(self, tools: &Tools) -> Result<(), Failure> {
-        let server = find(&tools.repository, &self.server).await?;
+    pub(super) async fn run(self, installation: &Installation) -> Result<(), Failure> {
+        let server = find(&installation.repository, &self.server).await?;
         if server.is_active() && self.frequency.is_none() {
             let name = called(&server);
             output::print(&format!("{name} is enabled already: a snapshot every {} s\n", server.frequency))?;
@@ -41,24 +41,24 @@ impl EnableArguments {
         }
         let frequency = self.frequency.unwrap_or(FREQUENCY);
         let changes = Changes { frequency: Some(frequency), ..Changes::default() };
-        tools.repository.configure(server.id, &changes).await?;
+        installation.repository.configure(server.id, &changes).await?;
         output::print(&format!("{} is enabled: a snapshot every {} s\n", called(&server), frequency))?;
-        output::print(&format!("{}\n", tell_daemon(tools).await))?;
+        output::print(&format!("{}\n", tell_daemon(installation).await))?;
         Ok(())
     }
 }
 
 impl DisableArguments {
-    pub(super) async fn run(self, tools: &Tools) -> Result<(), Failure> {
-        let server = find(&tools.repository, &self.server).await?;
-        tools.repository.deactivate(server.id).await?;
+    pub(super) async fn run(self, installation: &Installation) -> Result<(), Failure> {
+        let server = find(&installation.repository, &self.server).await?;
+        installation.repository.deactivate(server.id).await?;
         let before = if server.is_active() {
             format!("; it had a snapshot every {} s", server.frequency)
         } else {
             String::new()
         };
         output::print(&format!("{} is disabled, its history is kept{before}\n", called(&server)))?;
-        output::print(&format!("{}\n", tell_daemon(tools).await))?;
+        output::print(&format!("{}\n", tell_daemon(installation).await))?;
         Ok(())
     }
 }

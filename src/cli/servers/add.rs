@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 
-use super::super::one_shot::Tools;
+use super::super::one_shot::Installation;
 use super::super::output;
 use super::host::host;
 use super::telling::tell_daemon;
@@ -60,8 +60,8 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    pub(super) async fn run(self, tools: &Tools) -> Result<(), Failure> {
-        let repository = &tools.repository;
+    pub(super) async fn run(self, installation: &Installation) -> Result<(), Failure> {
+        let repository = &installation.repository;
         // Before anybody is asked for a password.
         let servers = repository.registered_servers().await?;
         taken::is_free(&servers, (&self.host, self.port), self.alias.as_deref(), None)?;
@@ -79,12 +79,12 @@ impl Arguments {
             allow_ui_connection: self.allow_ui_connection,
         };
         if self.check {
-            trial::check(&new, &self.extensions, &tools.config, repository).await?;
+            trial::check(&new, &self.extensions, &installation.config, repository).await?;
         }
         let id = repository.register(&new, &self.extensions).await?;
         let address = format!("{}:{}", new.host, new.port);
         output::print(&format!("{} is registered as server {id}\n", on_one_line(&address)))?;
-        output::print(&format!("{}\n", tell_daemon(tools).await))?;
+        output::print(&format!("{}\n", tell_daemon(installation).await))?;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 
-use super::super::one_shot::Tools;
+use super::super::one_shot::Installation;
 use super::super::output;
 use super::super::server_name::ServerName;
 use super::super::table::{Cell, Table, Tone};
@@ -31,15 +31,15 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    pub(super) async fn run(self, tools: &Tools) -> Result<(), Failure> {
-        let server = find(&tools.repository, &self.server).await?;
+    pub(super) async fn run(self, installation: &Installation) -> Result<(), Failure> {
+        let server = find(&installation.repository, &self.server).await?;
         if self.activate.is_empty() && self.deactivate.is_empty() {
-            return self.list(tools, &server, &Change::default()).await;
+            return self.list(installation, &server, &Change::default()).await;
         }
-        let switched = tools.repository.switch(server.id, &self.activate, &self.deactivate).await?;
-        let told = if switched.is_change() { Some(tell_daemon(tools).await) } else { None };
+        let switched = installation.repository.switch(server.id, &self.activate, &self.deactivate).await?;
+        let told = if switched.is_change() { Some(tell_daemon(installation).await) } else { None };
         if self.json {
-            return self.list(tools, &server, &Change::of(switched, told.as_ref())).await;
+            return self.list(installation, &server, &Change::of(switched, told.as_ref())).await;
         }
         for (turned, done, was_so) in
             [(&switched.on, "activated", "was active already"), (&switched.off, "deactivated", "was not active")]
@@ -57,8 +57,13 @@ impl Arguments {
         Ok(())
     }
 
-    async fn list(&self, tools: &Tools, server: &RegisteredServer, change: &Change) -> Result<(), Failure> {
-        let tracked = tools.repository.tracked().await?.remove(&server.id).unwrap_or_default();
+    async fn list(
+        &self,
+        installation: &Installation,
+        server: &RegisteredServer,
+        change: &Change,
+    ) -> Result<(), Failure> {
+        let tracked = installation.repository.tracked().await?.remove(&server.id).unwrap_or_default();
         if self.json {
             output::print(&format!("{:#}\n", object(server, &tracked, change)))?;
         } else {

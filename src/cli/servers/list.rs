@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::one_shot::Tools;
+use super::super::one_shot::Installation;
 use super::super::output;
 use super::super::table::{Cell, Table, Tone};
 use super::super::words;
@@ -24,9 +24,9 @@ pub(super) struct Arguments {
 type AllTracked = BTreeMap<ServerId, Vec<Tracked>>;
 
 impl Arguments {
-    pub(super) async fn run(self, tools: &Tools) -> Result<(), Failure> {
-        let servers = tools.repository.registered_servers().await?;
-        let tracked = tools.repository.tracked().await?;
+    pub(super) async fn run(self, installation: &Installation) -> Result<(), Failure> {
+        let servers = installation.repository.registered_servers().await?;
+        let tracked = installation.repository.tracked().await?;
         if self.json {
             let json = json!({"servers": servers.iter().map(|server| object(server, &tracked)).collect::<Vec<_>>()});
             output::print(&format!("{json:#}\n"))?;

@@ -16,7 +16,7 @@ mod trial;
 
 use std::process::ExitCode;
 
-use super::one_shot::{self, Ended, Tools};
+use super::one_shot::{self, Ended, Installation};
 use super::server_name::{NotFound, ServerName};
 use crate::config::Location;
 use crate::postgres::{self, RegisteredServer, Repository};
@@ -42,20 +42,28 @@ enum Command {
 impl Arguments {
     pub(super) fn run(self, location: &Location) -> ExitCode {
         match self.command {
-            Command::List(arguments) => run("list", location, async |tools| arguments.run(&tools).await),
-            Command::Add(arguments) => run("add", location, async |tools| arguments.run(&tools).await),
-            Command::Set(arguments) => run("set", location, async |tools| arguments.run(&tools).await),
-            Command::Enable(arguments) => run("enable", location, async |tools| arguments.run(&tools).await),
-            Command::Disable(arguments) => run("disable", location, async |tools| arguments.run(&tools).await),
-            Command::Remove(arguments) => run("remove", location, async |tools| arguments.run(&tools).await),
-            Command::Extensions(arguments) => run("extensions", location, async |tools| arguments.run(&tools).await),
+            Command::List(arguments) => run("list", location, async |installation| arguments.run(&installation).await),
+            Command::Add(arguments) => run("add", location, async |installation| arguments.run(&installation).await),
+            Command::Set(arguments) => run("set", location, async |installation| arguments.run(&installation).await),
+            Command::Enable(arguments) => {
+                run("enable", location, async |installation| arguments.run(&installation).await)
+            }
+            Command::Disable(arguments) => {
+                run("disable", location, async |installation| arguments.run(&installation).await)
+            }
+            Command::Remove(arguments) => {
+                run("remove", location, async |installation| arguments.run(&installation).await)
+            }
+            Command::Extensions(arguments) => {
+                run("extensions", location, async |installation| arguments.run(&installation).await)
+            }
         }
     }
 }
 
-fn run(name: &str, location: &Location, work: impl AsyncFnOnce(Tools) -> Result<(), Failure>) -> ExitCode {
-    one_shot::run(&format!("servers {name}"), location, async |tools| -> Ended {
-        work(tools).await?;
+fn run(name: &str, location: &Location, work: impl AsyncFnOnce(Installation) -> Result<(), Failure>) -> ExitCode {
+    one_shot::run(&format!("servers {name}"), location, async |installation| -> Ended {
+        work(installation).await?;
         Ok(ExitCode::SUCCESS)
     })
 }

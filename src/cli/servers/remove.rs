@@ -3,7 +3,7 @@
 
 use std::io::{IsTerminal, Write, stderr, stdin};
 
-use super::super::one_shot::Tools;
+use super::super::one_shot::Installation;
 use super::super::output;
 use super::super::server_name::ServerName;
 use super::telling::tell_daemon;
@@ -23,8 +23,8 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    pub(super) async fn run(self, tools: &Tools) -> Result<(), Failure> {
-        let repository = &tools.repository;
+    pub(super) async fn run(self, installation: &Installation) -> Result<(), Failure> {
+        let repository = &installation.repository;
         let server = find(repository, &self.server).await?;
         let missing = repository.missing_to_remove(server.is_active()).await?;
         if !missing.is_empty() {
@@ -37,7 +37,7 @@ impl Arguments {
         }
         let told = if server.is_active() {
             repository.deactivate(server.id).await?;
-            Some(tell_daemon(tools).await)
+            Some(tell_daemon(installation).await)
         } else {
             None
         };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 
-use super::super::one_shot::Tools;
+use super::super::one_shot::Installation;
 use super::super::output;
 use super::super::server_name::ServerName;
 use super::host::host;
@@ -69,8 +69,8 @@ struct Wanted {
 }
 
 impl Arguments {
-    pub(super) async fn run(self, tools: &Tools) -> Result<(), Failure> {
-        let repository = &tools.repository;
+    pub(super) async fn run(self, installation: &Installation) -> Result<(), Failure> {
+        let repository = &installation.repository;
         let servers = repository.registered_servers().await?;
         let server = self.server.find(&servers)?;
         self.wanted.is_free(server, &servers)?;
@@ -78,7 +78,7 @@ impl Arguments {
         let changes = self.wanted.changes(server)?;
         repository.configure(server.id, &changes).await?;
         output::print(&format!("{} is changed\n", called(server)))?;
-        output::print(&format!("{}\n", tell_daemon(tools).await))?;
+        output::print(&format!("{}\n", tell_daemon(installation).await))?;
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::super::one_shot::Tools;
+use super::super::one_shot::Installation;
 use crate::control::asking::Unanswered;
 use crate::one_line::on_one_line;
 
@@ -11,8 +11,8 @@ use crate::one_line::on_one_line;
 pub(super) struct Told(Result<(), Unanswered>);
 
 /// Has the collector reload, if there is one.
-pub(super) async fn tell_daemon(tools: &Tools) -> Told {
-    let telling = async { tools.asker().await?.reload().await };
+pub(super) async fn tell_daemon(installation: &Installation) -> Told {
+    let telling = async { installation.asker().await?.reload().await };
     Told(telling.await)
 }
 

@@ -14,7 +14,7 @@ use crate::config::Location;
 use crate::control::detail::Taken;
 use crate::postgres::RegisteredServer;
 use crate::server::ServerId;
-use one_shot::Tools;
+use one_shot::Installation;
 
 /// Has the running collector take a snapshot of a server now.
 ///
@@ -52,10 +52,10 @@ struct Disabled {
 
 impl Arguments {
     pub(super) fn run(self, location: &Location) -> ExitCode {
-        one_shot::run("snapshot", location, async |tools| {
-            let servers = tools.repository.registered_servers().await.map_err(one_shot::InFull::from)?;
+        one_shot::run("snapshot", location, async |installation| {
+            let servers = installation.repository.registered_servers().await.map_err(one_shot::InFull::from)?;
             let server = self.server.find(&servers)?;
-            let outcome = self.take(&tools, server).await;
+            let outcome = self.take(&installation, server).await;
             if self.json {
                 print(&format!("{:#}\n", object(server, &outcome)))?;
             }
@@ -73,11 +73,11 @@ impl Arguments {
         })
     }
 
-    async fn take(&self, tools: &Tools, server: &RegisteredServer) -> Result<Outcome, Box<dyn Error>> {
+    async fn take(&self, installation: &Installation, server: &RegisteredServer) -> Result<Outcome, Box<dyn Error>> {
         if !server.is_active() {
             return Err(Disabled { name: server.to_string(), id: server.id }.into());
         }
-        let mut asker = tools.asker().await?;
+        let mut asker = installation.asker().await?;
         Ok(if self.wait {
             Outcome::Stored(waiting::take(&mut asker, server).await?)
         } else {

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use console::Term;
 use tokio::time::sleep;
 
-use super::one_shot::{self, InFull, Tools};
+use super::one_shot::{self, InFull, Installation};
 use super::output::{Screen, print, write};
 use super::server_name::{ServerName, find_all};
 use crate::config::Location;
@@ -42,15 +42,15 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self, location: &Location) -> ExitCode {
-        one_shot::run("status", location, async |tools| {
+        one_shot::run("status", location, async |installation| {
             let mut asker = None;
             if !self.watch {
-                let overview = self.look(&tools, &mut asker).await?;
+                let overview = self.look(&installation, &mut asker).await?;
                 print(&self.text(&overview)?)?;
                 return Ok(end(&overview));
             }
             loop {
-                match self.look(&tools, &mut asker).await {
+                match self.look(&installation, &mut asker).await {
                     Ok(overview) => match self.redraw(&self.text(&overview)?) {
                         Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
                         drawn => drawn?,
@@ -67,13 +67,13 @@ impl Arguments {
         })
     }
 
-    async fn look(&self, tools: &Tools, asker: &mut Option<Asker>) -> Result<Overview, Box<dyn Error>> {
-        let registered = tools.repository.registered_servers().await.map_err(InFull::from)?;
+    async fn look(&self, installation: &Installation, asker: &mut Option<Asker>) -> Result<Overview, Box<dyn Error>> {
+        let registered = installation.repository.registered_servers().await.map_err(InFull::from)?;
         let servers = find_all(&self.servers, &registered)?;
-        let last = tools.repository.last_snapshots().await.map_err(InFull::from)?;
+        let last = installation.repository.last_snapshots().await.map_err(InFull::from)?;
         let asker = match asker {
             Some(asker) => asker,
-            None => asker.insert(tools.asker().await?),
+            None => asker.insert(installation.asker().await?),
         };
         let collectors = asker.collectors().await.map_err(InFull::from)?;
         // All of them in one question, which has to fit into a notification.
