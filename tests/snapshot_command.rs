@@ -3,13 +3,14 @@
 use lab::Registration;
 use serde_json::{Value, json};
 
-use crate::support::{Scene, Terminal, operate, program, raising, tests, wait_until};
+use crate::support::{Scene, Terminal, delaying, operate, program, raising, tests, wait_until};
 
 tests![
     a_reload_is_waited_for,
     a_reload_that_fails_says_why,
     a_snapshot_is_asked_for_or_waited_for,
     one_that_begins_while_its_time_is_waited_for_is_as_good,
+    one_that_is_in_progress_already_is_not_the_one_that_is_waited_for,
     programs_are_told_what_came_of_a_snapshot,
     a_snapshot_without_all_of_it_says_what_is_missing,
     a_snapshot_that_cannot_be_taken_says_why,
@@ -76,6 +77,21 @@ fn one_that_begins_while_its_time_is_waited_for_is_as_good(scene: &Scene) {
     terminal.wait_to_show(" s: snapshots are 10 s apart");
     let (status, screen) = terminal.end();
     assert!(status.success() && screen.contains(" stored; read in "), "{screen}");
+}
+
+fn one_that_is_in_progress_already_is_not_the_one_that_is_waited_for(scene: &Scene) {
+    let server = scene.register_as(Registration { frequency: 3600, ..Registration::of(scene.remote_server()) });
+    scene.without_databases();
+    scene.repository().batch_execute(&delaying("powa_databases_snapshot", "perform pg_sleep(3);")).unwrap();
+    let _collector = scene.collector();
+    let config = scene.config(json!({}));
+    wait_until("a snapshot to be in progress", || {
+        let status = operate(&config, &["status", "--json"]);
+        status.text.contains("\"phase\": \"loading\"")
+    });
+    let printed = operate(&config, &["snapshot", &server.to_string(), "--wait"]);
+    assert_eq!((printed.code, printed.errors.as_str()), (0, ""));
+    assert_eq!(scene.snapshots(server), 2);
 }
 
 fn programs_are_told_what_came_of_a_snapshot(scene: &Scene) {
