@@ -163,6 +163,8 @@ fn a_role_without_rights_is_denied_whatever_it_asks(scene: &Scene) {
         assert_eq!(nobody.ask(command, arguments), format!("{command} KO Permission denied"));
     }
     assert!(collector.said("reloading").is_empty());
+    let refused = collector.wait_to_say("command refused");
+    assert!(refused.contains(&format!("role=\"{role}\"")) && refused.contains(" process="), "{refused}");
 }
 
 fn a_member_of_pg_signal_backend_may_command(scene: &Scene) {

@@ -27,6 +27,7 @@ mod powa_web;
 mod refused_rows;
 mod reload;
 mod remote_faults;
+mod removal;
 mod repository_faults;
 mod repository_ways;
 mod round_trips;
@@ -43,6 +44,7 @@ mod spool;
 mod status;
 mod strangers_with_tls;
 mod support;
+mod switching;
 mod tls;
 mod tls_clients;
 mod troubles;
@@ -101,6 +103,7 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("refused_rows", refused_rows::TESTS),
         ("reload", reload::TESTS),
         ("remote_faults", remote_faults::TESTS),
+        ("removal", removal::TESTS),
         ("repository_faults", repository_faults::TESTS),
         ("repository_ways", repository_ways::TESTS),
         ("round_trips", round_trips::TESTS),
@@ -115,6 +118,7 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("spool", spool::TESTS),
         ("status", status::TESTS),
         ("strangers_with_tls", strangers_with_tls::TESTS),
+        ("switching", switching::TESTS),
         ("tls", tls::TESTS),
         ("tls_clients", tls_clients::TESTS),
         ("troubles", troubles::TESTS),

@@ -100,12 +100,23 @@ fn man_shows_a_page_for_each_command() {
         man.env("MANROFFOPT", "-ww").env("MANWIDTH", "100").env("LC_ALL", "C.UTF-8").env("PAGER", "cat");
         said(man.args(["--warnings", "--local-file"]).arg(page))
     };
+    let there: Vec<_> = pages.iter().map(|page| page.file_stem().unwrap().to_str().unwrap()).collect();
     for page in &pages {
-        assert!(shown(page).contains("SYNOPSIS"), "{}", page.display());
+        let text = shown(page);
+        for section in ["SYNOPSIS", "EXIT STATUS", "SEE ALSO"] {
+            assert!(text.contains(section), "{section}: {}", page.display());
+        }
+        // The rest is another page of ours, or somebody else's.
+        let (_, see_also) = text.split_once("SEE ALSO").unwrap();
+        let words = see_also.split([',', ' ', '\n']).filter_map(|word| word.strip_suffix("(1)"));
+        let named: Vec<_> = words.filter(|word| word.starts_with("powa-collector")).collect();
+        assert!(!named.is_empty() && named.iter().all(|name| there.contains(name)), "{named:?}: {}", page.display());
     }
     let page = |name: &str| shown(&folder.path().join(name));
-    assert!(page("powa-collector.1").contains("EXIT STATUS"));
+    assert!(page("powa-collector.1").contains("SIGHUP reloads") && page("powa-collector.1").contains("psql(1)"));
     assert!(page("powa-collector-servers-add.1").contains("--password-file"));
+    assert!(page("powa-collector-servers-add.1").contains("powa-collector-servers-set(1)"));
+    assert!(page("powa-collector-snapshot.1").contains("with --wait, all of it was stored"));
     let alone = folder.path().join("alone");
     std::fs::write(&alone, said(program().arg("man"))).unwrap();
     assert_eq!(std::fs::read(alone).unwrap(), std::fs::read(folder.path().join("powa-collector.1")).unwrap());

@@ -1,19 +1,23 @@
 //! `reload`, `snapshot` and `refresh-catalogs`: what a running collector is told to do from the command line.
 
 use lab::Registration;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{Scene, operate, raising, tests, wait_until};
+use crate::support::{Scene, Terminal, delaying, operate, program, raising, tests, wait_until};
 
 tests![
     a_reload_is_waited_for,
     a_reload_that_fails_says_why,
     a_snapshot_is_asked_for_or_waited_for,
+    one_that_begins_while_its_time_is_waited_for_is_as_good,
+    one_that_is_in_progress_already_is_not_the_one_that_is_waited_for,
+    programs_are_told_what_came_of_a_snapshot,
     a_snapshot_without_all_of_it_says_what_is_missing,
     a_snapshot_that_cannot_be_taken_says_why,
     without_a_collector_each_of_them_says_so;
     since 5:
-    catalogs_are_copied_with_the_next_snapshot;
+    catalogs_are_copied_with_the_next_snapshot,
+    a_database_that_is_not_there_is_refused_once_it_is_known;
     only 4:
     there_are_no_catalogs_to_copy,
 ];
@@ -45,21 +49,88 @@ fn a_snapshot_is_asked_for_or_waited_for(scene: &Scene) {
         frequency: 3600,
         ..Registration::of(scene.remote_server())
     });
-    let _collector = scene.collector();
+    // The 10 s are those since it has begun.
+    scene.without_databases();
+    let collector = scene.collector();
     let config = scene.config(json!({}));
-    scene.wait_for_snapshots(server, 1);
+    collector.wait_to_say("snapshot taken");
     let again = operate(&config, &["snapshot", "rare"]);
     assert_eq!(again.code, 1);
-    assert!(again.errors.contains("the collector refuses: "), "{}", again.errors);
-    let mut printed = operate(&config, &["snapshot", "rare", "--wait"]);
-    wait_until("the time when a snapshot may be forced", || {
-        printed = operate(&config, &["snapshot", "rare", "--wait"]);
-        !printed.errors.contains("less than 10s. ago") && !printed.errors.contains("in progress")
-    });
+    let reason = "the collector refuses: the last snapshot was less than 10 s ago; --wait asks for it as soon as that is possible";
+    assert!(again.errors.contains(reason), "{}", again.errors);
+    let printed = operate(&config, &["snapshot", "rare", "--wait"]);
     assert_eq!((printed.code, printed.errors.as_str()), (0, ""));
     assert!(printed.text.starts_with("rare (") && printed.text.contains(" datasources ("), "{}", printed.text);
     assert!(printed.text.contains(" stored; read in "), "{}", printed.text);
     assert_eq!(scene.snapshots(server), 2);
+}
+
+fn one_that_begins_while_its_time_is_waited_for_is_as_good(scene: &Scene) {
+    // Every 5 s, it is never more than 10 s since the one before.
+    let server = scene.register().to_string();
+    scene.without_databases();
+    let collector = scene.collector();
+    collector.wait_to_say("snapshot taken");
+    let mut waiting = program();
+    waiting.arg("-c").arg(scene.config(json!({}))).args(["snapshot", &server, "--wait"]);
+    let mut terminal = Terminal::run(&waiting, 100);
+    terminal.wait_to_show(" s: snapshots are 10 s apart");
+    let (status, screen) = terminal.end();
+    assert!(status.success() && screen.contains(" stored; read in "), "{screen}");
+}
+
+fn one_that_is_in_progress_already_is_not_the_one_that_is_waited_for(scene: &Scene) {
+    let server = scene.register_as(Registration { frequency: 3600, ..Registration::of(scene.remote_server()) });
+    scene.without_databases();
+    scene.repository().batch_execute(&delaying("powa_databases_snapshot", "perform pg_sleep(3);")).unwrap();
+    let _collector = scene.collector();
+    let config = scene.config(json!({}));
+    wait_until("a snapshot to be in progress", || {
+        let status = operate(&config, &["status", "--json"]);
+        status.text.contains("\"phase\": \"loading\"")
+    });
+    let printed = operate(&config, &["snapshot", &server.to_string(), "--wait"]);
+    assert_eq!((printed.code, printed.errors.as_str()), (0, ""));
+    assert_eq!(scene.snapshots(server), 2);
+}
+
+fn programs_are_told_what_came_of_a_snapshot(scene: &Scene) {
+    let [alias, address] = ["rare".to_owned(), format!("127.0.0.1:{}", scene.remote_server().port())];
+    let server = scene.register_as(Registration {
+        alias: Some(&alias),
+        frequency: 3600,
+        ..Registration::of(scene.remote_server())
+    });
+    scene.without_databases();
+    let config = scene.config(json!({}));
+    let told = |arguments: &[&str]| {
+        let printed = operate(&config, &[&["snapshot", "rare", "--json"], arguments].concat());
+        let told: Value = serde_json::from_str(&printed.text).unwrap_or_else(|error| panic!("{error}: {printed:?}"));
+        assert_eq!([&told["id"], &told["alias"], &told["address"]], [&json!(server), &json!(alias), &json!(address)]);
+        (printed.code, told)
+    };
+    let (code, nobody) = told(&[]);
+    assert_eq!((code, &nobody["answer"], &nobody["snapshot"]), (1, &Value::Null, &Value::Null));
+    assert!(nobody["error"].as_str().unwrap().contains("no collector is connected"), "{nobody}");
+
+    let collector = scene.collector();
+    collector.wait_to_say("snapshot taken");
+    let (code, stored) = told(&["--wait"]);
+    assert_eq!((code, &stored["answer"], &stored["error"]), (0, &Value::Null, &Value::Null));
+    assert!(stored["snapshot"]["rows"].as_u64() > Some(0), "{stored}");
+    assert_eq!(stored["snapshot"]["errors"], json!([]));
+    let (code, refused) = told(&[]);
+    assert_eq!((code, &refused["answer"], &refused["snapshot"]), (1, &Value::Null, &Value::Null));
+    assert!(refused["error"].as_str().unwrap().contains("less than 10 s ago"), "{refused}");
+    let mut asked = Value::Null;
+    wait_until("the time when a snapshot may be asked for", || {
+        let (code, told) = told(&[]);
+        asked = told;
+        code == 0
+    });
+    let answers = ["Snapshot in progress", "Snapshot will begin shortly"];
+    assert!(answers.contains(&asked["answer"].as_str().unwrap()) && asked["error"].is_null(), "{asked}");
+    assert_eq!(asked["snapshot"], Value::Null);
 }
 
 fn a_snapshot_without_all_of_it_says_what_is_missing(scene: &Scene) {
@@ -68,15 +139,8 @@ fn a_snapshot_without_all_of_it_says_what_is_missing(scene: &Scene) {
     let server = scene.register_as(Registration { frequency: 3600, ..remote.registration() });
     let _collector = scene.collector();
     let config = scene.config(json!({}));
-    let name = server.to_string();
-    let mut printed = operate(&config, &["snapshot", &name, "--wait"]);
-    wait_until("the time when a snapshot may be forced", || {
-        let is_taken = printed.text.contains("stored");
-        if !is_taken {
-            printed = operate(&config, &["snapshot", &name, "--wait"]);
-        }
-        is_taken
-    });
+    let printed = operate(&config, &["snapshot", &server.to_string(), "--wait"]);
+    assert!(printed.text.contains("stored"), "{printed:?}");
     assert_eq!(printed.code, 1);
     assert!(printed.errors.contains("no databases today"), "{}", printed.errors);
 }
@@ -126,6 +190,23 @@ fn catalogs_are_copied_with_the_next_snapshot(scene: &Scene) {
     assert_eq!(printed.code, 0, "{}", printed.errors);
     assert!(printed.text.contains("Catalogs will be refreshed during the next snapshot"), "{}", printed.text);
     wait_until("the catalogs of two databases", || refreshed() == ["my app", "shop"]);
+}
+
+fn a_database_that_is_not_there_is_refused_once_it_is_known(scene: &Scene) {
+    let server = scene.register_as(Registration { frequency: 3600, ..Registration::of(scene.remote_server()) });
+    let away = scene.register_as(Registration { port: 1, ..Registration::of(scene.remote_server()) });
+    let _collector = scene.collector();
+    scene.wait_for_snapshots(server, 1);
+    let config = scene.config(json!({}));
+    let refused = operate(&config, &["refresh-catalogs", &server.to_string(), "shop", "shpo"]);
+    assert_eq!((refused.code, refused.text.as_str()), (1, ""));
+    for part in ["had no database \"shpo\"", "\"my app\"", "\"shop\"", "nothing is copied"] {
+        assert!(refused.errors.contains(part), "{part}: {}", refused.errors);
+    }
+    let unknown = operate(&config, &["refresh-catalogs", &away.to_string(), "shop"]);
+    assert_eq!((unknown.code, unknown.errors.as_str()), (0, ""));
+    assert!(unknown.text.contains("it is not known yet which databases there are"), "{}", unknown.text);
+    assert!(unknown.text.contains("shop: Catalogs will be refreshed during the next snapshot"), "{}", unknown.text);
 }
 
 fn there_are_no_catalogs_to_copy(scene: &Scene) {

@@ -1,7 +1,7 @@
 -- No row: the sender has left. Before PostgreSQL 14 there is no role to ask for, so who may write may command.
 select case when pg_catalog.current_setting('server_version_num')::integer >= 140000
     then pg_catalog.pg_has_role(a.usesysid, 'pg_signal_backend', 'USAGE')
-    else pg_catalog.has_table_privilege(a.usesysid, c.oid, 'INSERT') end
+    else pg_catalog.has_table_privilege(a.usesysid, c.oid, 'INSERT') end as may, a.usename as role
 from pg_catalog.pg_stat_activity a
 cross join pg_catalog.pg_extension e
 join pg_catalog.pg_class c on c.relnamespace = e.extnamespace and c.relname = 'powa_statements'

@@ -24,11 +24,6 @@ impl Screen {
     }
 }
 
-/// How many columns there are where standard error is shown; `None` where that is no terminal, or of no known size.
-pub(super) fn width_of_standard_error() -> Option<u16> {
-    comfy_table::Table::new().use_stderr().width().filter(|width| *width >= NARROWEST)
-}
-
 /// Prints a text that ends with its own line break. Whoever has closed the other end, as `head` does, wants no more of it.
 ///
 /// # Errors

@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use super::one_shot;
+use super::one_shot::{self, Installation};
 use super::output::print;
 use super::server_name::ServerName;
 use crate::config::Location;
 use crate::one_line::on_one_line;
+use crate::server::ServerId;
 
 /// Copies the catalogs of a server's databases with its next snapshot, and not only when they are due (PoWA 5).
+///
+/// A database that the last snapshot did not find on the server is refused, and nothing is copied then.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Id, alias or host:port of the server
@@ -28,17 +31,74 @@ impl Arguments {
             if !installation.repository.powa().await.map_err(one_shot::InFull::from)?.has_modules() {
                 return Err("PoWA 4 copies no catalogs: they come with PoWA 5".into());
             }
+            // Named twice, it is one.
+            let databases = BTreeSet::from_iter(&self.databases);
+            let known = if databases.is_empty() { vec![] } else { known(&installation, server.id).await? };
+            if !known.is_empty() {
+                all_are_there(&databases, &known).map_err(|reason| format!("{server} {reason}"))?;
+            }
             let mut asker = installation.asker().await?;
-            if self.databases.is_empty() {
+            if databases.is_empty() {
                 let answer = asker.refresh_catalogs(server.id, None).await?;
                 print(&format!("{server}: {answer}\n"))?;
+            } else if known.is_empty() {
+                let unknown = "it is not known yet which databases there are; the snapshot tells of those that are not";
+                print(&format!("{server}: {unknown}\n"))?;
             }
             // One by one, so that it is known of each.
-            for database in BTreeSet::from_iter(&self.databases) {
+            for database in databases {
                 let answer = asker.refresh_catalogs(server.id, Some(database)).await?;
                 print(&format!("{server}, {}: {answer}\n", on_one_line(database)))?;
             }
             Ok(ExitCode::SUCCESS)
         })
+    }
+}
+
+/// The databases of a server. None, where the role may command the collector, but not read what it has collected.
+async fn known(installation: &Installation, server: ServerId) -> Result<Vec<String>, one_shot::InFull> {
+    match installation.repository.known_databases(server).await {
+        Err(error) if error.is_denied() => Ok(vec![]),
+        known => Ok(known?),
+    }
+}
+
+/// As many names are shown.
+const MOST_SHOWN: usize = 20;
+
+fn all_are_there(wanted: &BTreeSet<&String>, known: &[String]) -> Result<(), String> {
+    let Some(missing) = wanted.iter().find(|name| !known.contains(name)) else { return Ok(()) };
+    let quoted = |name: &String| format!("\"{}\"", on_one_line(name));
+    let mut shown = known.iter().take(MOST_SHOWN).map(quoted).collect::<Vec<_>>().join(", ");
+    if known.len() > MOST_SHOWN {
+        shown += &format!(" and {} more", known.len() - MOST_SHOWN);
+    }
+    Err(format!(
+        "had no database {} when its last snapshot was taken, but {shown}; nothing is copied, and catalogs of a database \
+         that is new are copied without being asked for",
+        quoted(missing)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_is_not_there_is_told_from_those_that_are() {
+        let known = ["a b", "c"].map(String::from);
+        let look = |wanted: &[&str], known: &[String]| {
+            let wanted: Vec<_> = wanted.iter().copied().map(String::from).collect();
+            all_are_there(&wanted.iter().collect(), known)
+        };
+        assert_eq!(look(&["c", "a b"], &known), Ok(()));
+        let said = look(&["c", "a"], &known).unwrap_err();
+        assert!(
+            said.starts_with("had no database \"a\" when its last snapshot was taken, but \"a b\", \"c\"; "),
+            "{said}"
+        );
+        let many: Vec<_> = (0..23).map(|number| number.to_string()).collect();
+        let said = look(&["a"], &many).unwrap_err();
+        assert!(said.contains("\"19\" and 3 more;"), "{said}");
     }
 }

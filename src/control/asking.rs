@@ -10,6 +10,7 @@ use super::handler::DENIED;
 use super::protocol::{Answer, Details, Refusal};
 use crate::postgres::{Asking, Collector, Endpoint, Error};
 use crate::server::ServerId;
+use crate::worker::ForceRefused;
 
 /// A daemon that is there answers at once.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -28,6 +29,8 @@ pub enum Unanswered {
          command as a role that has it, by POWA_COLLECTOR__REPOSITORY__DSN='...'"
     )]
     Denied,
+    #[error("the collector refuses: {}; --wait asks for it as soon as that is possible", in_words(*.0))]
+    NotNow(ForceRefused),
     #[error("the collector refuses: {0}")]
     Refused(String),
     #[error("the collector that answers does not know the command {0}: it is another program, or an older version")]
@@ -38,6 +41,14 @@ pub enum Unanswered {
     Lost,
     #[error("{}", .0.in_full())]
     Postgres(#[from] Error),
+}
+
+fn in_words(refused: ForceRefused) -> &'static str {
+    match refused {
+        ForceRefused::InProgress => "a snapshot is in progress",
+        ForceRefused::Scheduled => "a snapshot was asked for already, and is about to begin",
+        ForceRefused::TooSoon => "the last snapshot was less than 10 s ago",
+    }
 }
 
 /// Somebody who asks.
@@ -165,6 +176,9 @@ fn refused(command: &str, refusal: &Refusal<'_>) -> Unanswered {
     match *refusal {
         Refusal::Unknown => Unanswered::Unknown(command.into()),
         Refusal::Because(DENIED) => Unanswered::Denied,
-        Refusal::Because(reason) => Unanswered::Refused(reason.into()),
+        Refusal::Because(reason) => {
+            let not_now = ForceRefused::ALL.into_iter().find(|refused| refused.to_string() == reason);
+            not_now.map_or_else(|| Unanswered::Refused(reason.into()), Unanswered::NotNow)
+        }
     }
 }

@@ -10,7 +10,7 @@ use super::detail::Detail;
 use super::protocol::{Command, Request, detail_objects, status_objects};
 use super::throttle::Throttle;
 use crate::metrics::{Answered, Metrics};
-use crate::postgres::{CHANNEL, Control, Error, Notification, Sender};
+use crate::postgres::{CHANNEL, Control, Error, Notification};
 
 /// How long an answer to a forced snapshot waits for it to begin.
 const UNTIL_IT_BEGINS: Duration = Duration::from_millis(100);
@@ -49,9 +49,18 @@ enum Carried {
     On(oneshot::Receiver<Result<(), String>>, OwnedSemaphorePermit),
 }
 
+/// Whose request it is, for the log.
+struct Who {
+    /// `None` before it is known, and of a sender who has left.
+    role: Option<String>,
+    /// The one that serves the sender's session.
+    process: i32,
+}
+
 /// A request that the main task takes its time for.
 pub(super) struct UnderWay {
     request: Request,
+    who: Who,
     reply: oneshot::Receiver<Result<(), String>>,
     _place: OwnedSemaphorePermit,
 }
@@ -59,6 +68,7 @@ pub(super) struct UnderWay {
 /// A request that is done with, but for its answer.
 pub(super) struct Done {
     request: Request,
+    who: Who,
     outcome: Outcome,
 }
 
@@ -66,7 +76,7 @@ impl UnderWay {
     /// Waits for what came of it.
     pub(super) async fn done(self) -> Done {
         let outcome = self.reply.await.unwrap_or_else(|_| Err(stopping()));
-        Done { request: self.request, outcome: outcome.map(|()| vec!["OK".into()]) }
+        Done { request: self.request, who: self.who, outcome: outcome.map(|()| vec!["OK".into()]) }
     }
 }
 
@@ -100,29 +110,33 @@ impl Handler {
     ) -> Result<Option<UnderWay>, Error> {
         let request = Request::parse(&notification.payload);
         tracing::debug!(payload = notification.payload, sender = notification.sender, "command received");
+        let mut who = Who { role: None, process: notification.sender };
         if request.channel.as_deref() == Some(CHANNEL) {
             // What is heard there are commands: the answer would be one of ours.
             self.count(&request, Answered::Ignored);
-            self.complain(&request, "command ignored", "its answer is wanted on the channel of the commands");
+            self.complain((&request, &who), "command ignored", "its answer is wanted on the channel of the commands");
             return Ok(None);
         }
         let outcome = match control.sender(notification.sender).await {
-            Ok(Sender::Denied) => Err(DENIED.into()),
-            Ok(Sender::Left) if !self.may_be_anonymous(&request) => {
+            Ok(Some(sender)) => {
+                who.role = sender.role;
+                if sender.may_command { self.carry_out(&request).await } else { Err(DENIED.into()) }
+            }
+            Ok(None) if !self.may_be_anonymous(&request) => {
                 self.count(&request, Answered::Ignored);
-                self.complain(&request, "command ignored", "its sender has left, so its role is not known");
+                self.complain((&request, &who), "command ignored", "its sender has left, so its role is not known");
                 return Ok(None);
             }
-            Ok(_) => self.carry_out(&request).await,
+            Ok(None) => self.carry_out(&request).await,
             Err(error) if error.is_connection() => return Err(error),
             Err(error) => Err(format!("the sender could not be looked up: {}", error.in_full())),
         };
         let outcome = match outcome {
-            Ok(Carried::On(reply, place)) => return Ok(Some(UnderWay { request, reply, _place: place })),
+            Ok(Carried::On(reply, place)) => return Ok(Some(UnderWay { request, who, reply, _place: place })),
             Ok(Carried::Out(answers)) => Ok(answers),
             Err(reason) => Err(reason),
         };
-        self.answer(control, Done { request, outcome }).await.map(|()| None)
+        self.answer(control, Done { request, who, outcome }).await.map(|()| None)
     }
 
     fn count(&self, request: &Request, answered: Answered) {
@@ -133,12 +147,14 @@ impl Handler {
         request.command == Ok(Command::Reload) && self.anonymous_reloads.pass().is_some()
     }
 
-    fn complain(&self, request: &Request, what: &str, reason: &str) {
+    fn complain(&self, (request, who): (&Request, &Who), what: &str, reason: &str) {
         let command = beginning(&request.name, LONGEST_NAME);
         let reason = beginning(reason, LONGEST_REASON);
+        let Who { role, process } = who;
+        let role = role.as_deref();
         match self.complaints.pass() {
-            Some(unsaid) => tracing::warn!(command, reason, unsaid, "{what}"),
-            None => tracing::debug!(command, reason, "{what}"),
+            Some(unsaid) => tracing::warn!(command, reason, role, process, unsaid, "{what}"),
+            None => tracing::debug!(command, reason, role, process, "{what}"),
         }
     }
 
@@ -192,10 +208,10 @@ impl Handler {
     /// # Errors
     /// The repository cannot be talked to any more.
     pub(super) async fn answer(&self, control: &Control, done: Done) -> Result<(), Error> {
-        let Done { request, outcome } = done;
+        let Done { request, who, outcome } = done;
         self.count(&request, if outcome.is_ok() { Answered::Ok } else { Answered::Refused });
         if let Err(reason) = &outcome {
-            self.complain(&request, "command refused", reason);
+            self.complain((&request, &who), "command refused", reason);
         }
         let Some(channel) = &request.channel else { return Ok(()) };
         let answers = match outcome {
@@ -206,7 +222,7 @@ impl Handler {
             match control.answer(channel, &text).await {
                 Err(error) if error.is_connection() => return Err(error),
                 Err(error) => {
-                    self.complain(&request, "answer not sent", &error.in_full());
+                    self.complain((&request, &who), "answer not sent", &error.in_full());
                     return Ok(());
                 }
                 Ok(()) => {}

@@ -19,13 +19,13 @@ pub const CHANNEL: &str = "powa_collector";
 /// An open session, and what is heard in it.
 pub type Channel = (Control, Notifications);
 
-/// Whether the role behind a message may command the daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sender {
-    Allowed,
-    Denied,
-    /// The backend is gone, so nobody can tell.
-    Left,
+/// Who is behind a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// `None` for a process that has none.
+    pub role: Option<String>,
+    /// Whether that role may command the daemon.
+    pub may_command: bool,
 }
 
 /// The open session.
@@ -71,17 +71,17 @@ impl Control {
         Ok((Self { client, driver, permission, notify, limit }, notifications))
     }
 
-    /// Whether the sender of a message may command the daemon.
+    /// The sender of a message. `None`: the backend is gone, so nobody can tell.
     ///
     /// # Errors
     /// The repository does not answer as expected.
-    pub async fn sender(&self, process: i32) -> Result<Sender, Error> {
+    pub async fn sender(&self, process: i32) -> Result<Option<Sender>, Error> {
         let doing = "look up the sender of a command";
         let rows = self.query(doing, &self.permission, &[&process]).await?;
-        let Some(row) = rows.first() else { return Ok(Sender::Left) };
-        let may: Option<bool> =
-            row.try_get(0).map_err(|error| Error::found(Side::Repository, doing, error.to_string()))?;
-        Ok(if may == Some(true) { Sender::Allowed } else { Sender::Denied })
+        let Some(row) = rows.first() else { return Ok(None) };
+        let unreadable = |error: tokio_postgres::Error| Error::found(Side::Repository, doing, error.to_string());
+        let may: Option<bool> = row.try_get("may").map_err(unreadable)?;
+        Ok(Some(Sender { role: row.try_get("role").map_err(unreadable)?, may_command: may == Some(true) }))
     }
 
     /// Sends an answer. Channel and text are values, not SQL.

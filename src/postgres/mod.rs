@@ -37,6 +37,6 @@ pub use remote::{DatabaseInfo, Inspection, Needed, RemoteDatabase, RemoteServerI
 pub use repository::{
     Attempt, BloatedTable, Care, Catalog, Changes, DatabaseModule, LastSnapshot, Load, LoadTurn, Loaded,
     MissingPrivileges, Module, NewServer, Occupancy, Purpose, RegisteredServer, Registration, Repository,
-    RepositoryState, ServerList, Sources, Tracked, TrackedKind,
+    RepositoryState, ServerList, Sources, Switched, Tracked, TrackedKind, Turned,
 };
 pub use tls::Connectors;

@@ -15,7 +15,7 @@ use crate::server::Server;
 use crate::snapshot::CatalogRefresh;
 
 /// A snapshot is not forced this soon after the one before.
-const TOO_SOON: Duration = Duration::from_secs(10);
+pub const TOO_SOON: Duration = Duration::from_secs(10);
 
 /// Held by the supervisor; the worker has the other end.
 pub struct Handle {
@@ -63,7 +63,7 @@ pub(super) struct Mail {
     pub(super) repository_is_back: bool,
 }
 
-/// Why no snapshot can be forced.
+/// Why no snapshot can be forced, in the words of the Python collector, which powa-web shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ForceRefused {
     #[error("A snapshot is already in progress")]
@@ -72,6 +72,11 @@ pub enum ForceRefused {
     Scheduled,
     #[error("Last snapshot was less than 10s. ago")]
     TooSoon,
+}
+
+impl ForceRefused {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::InProgress, Self::Scheduled, Self::TooSoon];
 }
 
 /// Tells when the forced snapshot begins.

@@ -19,7 +19,7 @@ use tracing::Instrument;
 
 pub use account::{Account, Phase, Progress, is_overdue};
 pub use context::Context;
-pub use handle::{ForceRefused, Forced, Handle};
+pub use handle::{ForceRefused, Forced, Handle, TOO_SOON};
 pub use status::Status;
 
 use crate::postgres::{Endpoint, Registration, Side, Sources};

@@ -22,15 +22,10 @@ pub struct Terminal {
 impl Terminal {
     /// Starts a program on a terminal with so many columns.
     pub fn run(program: &Command, columns: u16) -> Self {
-        Self::of_size(program, 24, columns)
-    }
-
-    /// The same with so many rows, too: zero are not known.
-    pub fn of_size(program: &Command, rows: u16, columns: u16) -> Self {
         let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&controller).unwrap();
         unlockpt(&controller).unwrap();
-        tcsetwinsize(&controller, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+        tcsetwinsize(&controller, Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
         let name = ptsname(&controller, Vec::new()).unwrap().into_string().unwrap();
         // Nobody else's: only who asks for it has it as the controlling one.
         let user = File::options().read(true).write(true).open(name).unwrap();

@@ -6,6 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 
 use super::super::one_shot::Installation;
 use super::super::output;
+use super::host::host;
 use super::telling::tell_daemon;
 use super::{Failure, password, taken, trial};
 use crate::one_line::on_one_line;
@@ -17,8 +18,8 @@ use crate::secret::Secret;
 /// The password is asked for on the terminal, without an echo, unless it is said where it is.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Host name, address, or folder of a Unix socket
-    #[arg(long, value_name = "HOST", value_parser = NonEmptyStringValueParser::new())]
+    /// Host name, address, or folder of a Unix socket; a list of them for a server that may be on any
+    #[arg(long, value_name = "HOST", value_parser = host)]
     host: String,
     /// Port
     #[arg(long, value_name = "PORT", default_value_t = 5432, value_parser = clap::value_parser!(u16).range(1..))]

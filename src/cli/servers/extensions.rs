@@ -1,14 +1,15 @@
 //! `servers extensions`: what is collected of a server.
 
 use clap::builder::NonEmptyStringValueParser;
+use serde_json::{Value, json};
 
 use super::super::one_shot::Installation;
 use super::super::output;
 use super::super::server_name::ServerName;
 use super::super::table::{Cell, Table, Tone};
-use super::telling::tell_daemon;
+use super::telling::{Told, tell_daemon};
 use super::{Failure, called, find};
-use crate::postgres::Tracked;
+use crate::postgres::{RegisteredServer, Switched, Tracked};
 
 /// Lists what is collected of a server, or changes it.
 ///
@@ -24,25 +25,92 @@ pub(super) struct Arguments {
     /// Extension to collect from no longer; may be given several times
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     deactivate: Vec<String>,
+    /// Print JSON instead of a table, or of what was changed
+    #[arg(long)]
+    json: bool,
 }
 
 impl Arguments {
     pub(super) async fn run(self, installation: &Installation) -> Result<(), Failure> {
-        let repository = &installation.repository;
-        let server = find(repository, &self.server).await?;
+        let server = find(&installation.repository, &self.server).await?;
         if self.activate.is_empty() && self.deactivate.is_empty() {
-            let tracked = repository.tracked().await?.remove(&server.id).unwrap_or_default();
-            table(&tracked).print()?;
-            return Ok(());
+            return self.list(installation, &server, &Change::default()).await;
         }
-        repository.switch(server.id, &self.activate, &self.deactivate).await?;
-        let done = [(&self.activate, "activated"), (&self.deactivate, "deactivated")];
-        for (names, what) in done.into_iter().filter(|(names, _)| !names.is_empty()) {
-            output::print(&format!("{}: {} {what}\n", called(&server), names.join(", ")))?;
+        let switched = installation.repository.switch(server.id, &self.activate, &self.deactivate).await?;
+        let told = if switched.is_change() { Some(tell_daemon(installation).await) } else { None };
+        if self.json {
+            return self.list(installation, &server, &Change::of(switched, told.as_ref())).await;
         }
-        output::print(&format!("{}\n", tell_daemon(installation).await))?;
+        for (turned, done, was_so) in
+            [(&switched.on, "activated", "was active already"), (&switched.off, "deactivated", "was not active")]
+        {
+            if !turned.changed.is_empty() {
+                output::print(&format!("{}: {} {done}\n", called(&server), turned.changed.join(", ")))?;
+            }
+            for name in &turned.as_before {
+                output::print(&format!("{}: {name} {was_so}\n", called(&server)))?;
+            }
+        }
+        if let Some(told) = told {
+            output::print(&format!("{told}\n"))?;
+        }
         Ok(())
     }
+
+    async fn list(
+        &self,
+        installation: &Installation,
+        server: &RegisteredServer,
+        change: &Change,
+    ) -> Result<(), Failure> {
+        let tracked = installation.repository.tracked().await?.remove(&server.id).unwrap_or_default();
+        if self.json {
+            output::print(&format!("{:#}\n", object(server, &tracked, change)))?;
+        } else {
+            table(&tracked).print()?;
+        }
+        Ok(())
+    }
+}
+
+/// What this command has changed.
+#[derive(Debug, Default)]
+struct Change {
+    activated: Vec<String>,
+    deactivated: Vec<String>,
+    /// Why the collector does not know of it yet.
+    unanswered: Option<String>,
+}
+
+impl Change {
+    fn of(switched: Switched, told: Option<&Told>) -> Self {
+        Self {
+            activated: switched.on.changed,
+            deactivated: switched.off.changed,
+            unanswered: told.and_then(Told::unanswered),
+        }
+    }
+}
+
+/// As docs/commands.md tells.
+fn object(server: &RegisteredServer, tracked: &[Tracked], change: &Change) -> Value {
+    let extension = |tracked: &Tracked| {
+        json!({
+            "name": tracked.name,
+            "kind": tracked.kind.to_string(),
+            "version": tracked.version,
+            "active": tracked.is_active,
+        })
+    };
+    json!({
+        "id": server.id.get(),
+        "address": server.address(),
+        "alias": server.alias,
+        "extensions": tracked.iter().map(extension).collect::<Vec<_>>(),
+        "activated": change.activated,
+        "deactivated": change.deactivated,
+        "unanswered": change.unanswered,
+    })
 }
 
 fn table(tracked: &[Tracked]) -> Table {

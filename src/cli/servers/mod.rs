@@ -5,6 +5,7 @@ mod active;
 mod add;
 mod echo;
 mod extensions;
+mod host;
 mod list;
 mod password;
 mod remove;
@@ -83,6 +84,8 @@ enum Failure {
     Invalid(#[from] InvalidServer),
     #[error("something is wrong with {0}, as is told above; nothing was registered or changed")]
     Wrong(String),
+    #[error("{0}")]
+    NotAllowed(String),
     #[error("{0}")]
     NotConfirmed(String),
     #[error("could not write to standard output: {0}")]

@@ -1,5 +1,5 @@
-//! `servers remove`: removes a server with its history, in this order: it is disabled, the collector lets go of it, and
-//! then all is deleted. So whatever fails, nothing is half there, and no snapshot is in the way.
+//! `servers remove`: removes a server with its history, in this order: the role may do all of it, it is disabled, the
+//! collector lets go of it, and then all is deleted. So whatever fails, nothing is half there, and no snapshot is in the way.
 
 use std::io::{IsTerminal, Write, stderr, stdin};
 
@@ -26,6 +26,10 @@ impl Arguments {
     pub(super) async fn run(self, installation: &Installation) -> Result<(), Failure> {
         let repository = &installation.repository;
         let server = find(repository, &self.server).await?;
+        let missing = repository.missing_to_remove(server.is_active()).await?;
+        if !missing.is_empty() {
+            return Err(Failure::NotAllowed(not_allowed(&server, &missing)));
+        }
         if !self.yes {
             // It may take its time until somebody answers.
             repository.forget_sessions();
@@ -38,7 +42,7 @@ impl Arguments {
             None
         };
         if let Err(error) = repository.purge(server.id).await {
-            eprintln!("powa-collector servers remove: {} is disabled, and its history is as it was", called(&server));
+            eprintln!("powa-collector servers remove: {}", left_behind(&server));
             return Err(error.into());
         }
         output::print(&format!("{} is removed, and its history\n", called(&server)))?;
@@ -46,6 +50,31 @@ impl Arguments {
             output::print(&format!("{told}\n"))?;
         }
         Ok(())
+    }
+}
+
+/// What is missing, as statements to copy.
+fn not_allowed(server: &RegisteredServer, missing: &[String]) -> String {
+    let grants: String = missing.iter().map(|grant| format!("  {};\n", on_one_line(grant))).collect();
+    format!(
+        "{} is as it was: the role may not do all that it takes to remove it; in the repository, a superuser can allow it \
+         that:\n{grants}or the command can be run as another role: \
+         POWA_COLLECTOR__REPOSITORY__DSN='...' powa-collector servers remove ...",
+        called(server)
+    )
+}
+
+/// What there is after a removal that failed, and the way back.
+fn left_behind(server: &RegisteredServer) -> String {
+    let name = called(server);
+    if server.is_active() {
+        let (id, frequency) = (server.id, server.frequency);
+        format!(
+            "{name} is disabled, and its history is as it was; it had a snapshot every {frequency} s, and has it again \
+             after \"powa-collector servers enable {id} --frequency {frequency}\""
+        )
+    } else {
+        format!("{name} is disabled, as before, and its history is as it was")
     }
 }
 

@@ -7,6 +7,7 @@ use clap::builder::NonEmptyStringValueParser;
 use super::super::one_shot::Installation;
 use super::super::output;
 use super::super::server_name::ServerName;
+use super::host::host;
 use super::telling::tell_daemon;
 use super::{Failure, called, password, taken, trial};
 use crate::postgres::{Changes, RegisteredServer};
@@ -29,8 +30,8 @@ pub(super) struct Arguments {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = true)]
 struct Wanted {
-    /// Host name, address, or folder of a Unix socket
-    #[arg(long, value_name = "HOST", value_parser = NonEmptyStringValueParser::new())]
+    /// Host name, address, or folder of a Unix socket; a list of them for a server that may be on any
+    #[arg(long, value_name = "HOST", value_parser = host)]
     host: Option<String>,
     /// Port
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]

@@ -16,6 +16,13 @@ pub(super) async fn tell_daemon(installation: &Installation) -> Told {
     Told(telling.await)
 }
 
+impl Told {
+    /// Why it does not know yet, if it does not.
+    pub(super) fn unanswered(&self) -> Option<String> {
+        self.0.is_err().then(|| self.to_string())
+    }
+}
+
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {

@@ -213,7 +213,9 @@ impl Line {
     }
 
     fn error(&self) -> Cell {
-        self.error.as_ref().map_or_else(Cell::default, |error| Cell::new(error).with(Tone::Bad))
+        // Of a server that is off, it is what was last written down: nothing is in the way of what nobody does.
+        let tone = if self.state == OFF { Tone::Faint } else { Tone::Bad };
+        self.error.as_ref().map_or_else(Cell::default, |error| Cell::new(error).with(tone))
     }
 
     /// A snapshot is missing, and not only late.
@@ -245,5 +247,44 @@ fn first_of(errors: &[String], more: usize) -> Option<String> {
     match errors.len() - 1 + more {
         0 => Some(first.clone()),
         others => Some(format!("{first} (and {others} more)")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_in_the_way_now_is_red() {
+        let server = |id, frequency| RegisteredServer {
+            id: ServerId::new(id).unwrap(),
+            host: format!("db{id}"),
+            port: 5432,
+            alias: None,
+            user: "powa".into(),
+            has_password: false,
+            dbname: "powa".into(),
+            frequency,
+            coalesce: 100,
+            retention: "1 day".into(),
+            allow_ui_connection: true,
+            version: None,
+        };
+        let (on, off) = (server(1, 300), server(2, -1));
+        let failed = |error: &str| LastSnapshot { age: None, errors: vec![error.into()] };
+        let last = BTreeMap::from([(on.id, failed("lately")), (off.id, failed("long ago"))]);
+        let overview = Overview::new(&[&on, &off], &last, vec![], Err(Unanswered::Nobody));
+        let text = overview.text(SystemTime::now(), Screen { width: None, is_coloured: true });
+        let coloured = |text: &str, tone| {
+            let mut table = Table::new(&["X"]);
+            table.row(vec![Cell::new(text).with(tone)]);
+            let text = table.text(Screen { width: None, is_coloured: true });
+            text.lines().nth(1).unwrap().to_owned()
+        };
+        for shown in [coloured("lately", Tone::Bad), coloured("long ago", Tone::Faint)] {
+            assert!(text.contains(&shown), "{shown:?}: {text:?}");
+        }
+        let json = serde_json::to_value(&overview).unwrap();
+        assert_eq!(json["servers"][1]["error"], "long ago");
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use tokio_postgres::types::ToSql;
 
 use super::conversation::Conversation;
+use super::switching::activate;
 use super::{Repository, within};
 use crate::postgres::{Error, PowaVersion, Side};
 use crate::secret::Secret;
@@ -100,7 +101,7 @@ impl Repository {
             if let Some(password) = &new.password {
                 save_password(conversation, id, Some(password)).await?;
             }
-            switch(conversation, id, extensions, true).await?;
+            activate(conversation, id, extensions).await?;
             Ok(id)
         })
         .await
@@ -160,18 +161,6 @@ impl Repository {
         .await
     }
 
-    /// Activates and deactivates extensions for a server; with PoWA 5, modules and database modules too.
-    ///
-    /// # Errors
-    /// The repository cannot be reached, or PoWA does not know one of them: nothing is changed then.
-    pub async fn switch(&self, server: ServerId, on: &[String], off: &[String]) -> Result<(), Error> {
-        self.change("change what is collected of the server", self.timeouts.query, async |conversation| {
-            switch(conversation, server, on, true).await?;
-            switch(conversation, server, off, false).await
-        })
-        .await
-    }
-
     /// A conversation whose extensions are known as they are: what changes something is not said twice.
     async fn to_administer(&self, doing: &'static str) -> Result<Conversation, Error> {
         let mut conversation = self.session(doing).await?;
@@ -181,7 +170,8 @@ impl Repository {
         Ok(conversation)
     }
 
-    async fn change<T>(
+    /// Does the work in one transaction, which changes all or nothing.
+    pub(super) async fn change<T>(
         &self,
         doing: &'static str,
         limit: Duration,
@@ -226,7 +216,7 @@ impl Repository {
     }
 }
 
-fn found(conversation: &Conversation, what: impl Into<String>) -> Error {
+pub(super) fn found(conversation: &Conversation, what: impl Into<String>) -> Error {
     Error::found(Side::Repository, conversation.doing, what)
 }
 
@@ -251,27 +241,6 @@ async fn check_retention(conversation: &Conversation, retention: &str) -> Result
 async fn save_password(conversation: &Conversation, server: ServerId, password: Option<&Secret>) -> Result<(), Error> {
     let sql = include_str!("../../../sql/repository/save_password.sql");
     conversation.query(sql, &[&server.get(), &password.map(Secret::reveal)]).await.map(drop)
-}
-
-pub(super) async fn switch(
-    conversation: &Conversation,
-    server: ServerId,
-    names: &[String],
-    on: bool,
-) -> Result<(), Error> {
-    let sql = match (conversation.powa()?.has_modules(), on) {
-        (true, true) => include_str!("../../../sql/repository/activate_powa5.sql"),
-        (true, false) => include_str!("../../../sql/repository/deactivate_powa5.sql"),
-        (false, true) => include_str!("../../../sql/repository/activate_powa4.sql"),
-        (false, false) => include_str!("../../../sql/repository/deactivate_powa4.sql"),
-    };
-    for name in names {
-        let rows = conversation.query(sql, &[&server.get(), name]).await?;
-        if !matches!(rows.first().map(|row| row.try_get::<_, Option<bool>>(0)), Some(Ok(Some(true)))) {
-            return Err(found(conversation, format!("PoWA knows no \"{name}\" that could be collected")));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

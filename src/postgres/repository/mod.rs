@@ -9,7 +9,9 @@ mod load;
 mod pool;
 mod registry;
 mod rehearsal;
+mod removal;
 mod sources;
+mod switching;
 mod tables;
 mod tracked;
 mod versions;
@@ -33,6 +35,7 @@ pub use inspection::{MissingPrivileges, Purpose, RepositoryState};
 pub use load::{Attempt, Care, Load, LoadTurn, Loaded};
 pub use registry::{LastSnapshot, RegisteredServer};
 pub use sources::{Catalog, DatabaseModule, Module, Sources};
+pub use switching::{Switched, Turned};
 pub use tracked::{Tracked, TrackedKind};
 
 use super::{Endpoint, Error, Side};

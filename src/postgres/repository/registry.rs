@@ -96,6 +96,17 @@ impl Repository {
         rows.iter().map(|row| read(row).map_err(|error| Error::new(Side::Repository, doing, error))).collect()
     }
 
+    /// The databases of a server, as of its last snapshot; none before there was one. For PoWA 5.
+    ///
+    /// # Errors
+    /// The repository cannot be reached, has no PoWA that can be worked with, or the role may not read them.
+    pub async fn known_databases(&self, server: ServerId) -> Result<Vec<String>, Error> {
+        let doing = "read the databases of the server";
+        let sql = include_str!("../../../sql/repository/known_databases.sql");
+        let rows = self.ask(doing, sql, &[&server.get()]).await?;
+        rows.iter().map(|row| row.try_get(0).map_err(|error| Error::new(Side::Repository, doing, error))).collect()
+    }
+
     /// The last snapshots of all servers, by their ids.
     ///
     /// # Errors

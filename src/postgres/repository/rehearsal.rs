@@ -1,7 +1,7 @@
 //! What would be collected from a server that is not registered? PoWA says it of one that is: so it is registered, in a
 //! transaction that is rolled back.
 
-use super::administering::switch;
+use super::switching::{activate, switch};
 use super::{Repository, Sources, sources};
 use crate::postgres::Error;
 use crate::server::Server;
@@ -28,8 +28,9 @@ impl Repository {
             let (id, port) = (server.id.get(), i32::from(server.port));
             conversation.query(sql, &[&id, &server.host, &port, &server.user, &server.dbname]).await?;
             let from_all = if conversation.powa()?.has_modules() { FROM_ALL } else { FROM_ALL_POWA_4 };
-            let names: Vec<_> = from_all.iter().map(ToString::to_string).chain(extensions.iter().cloned()).collect();
-            switch(conversation, server.id, &names, true).await?;
+            let from_all: Vec<_> = from_all.iter().map(ToString::to_string).collect();
+            switch(conversation, server.id, &from_all, true).await?;
+            activate(conversation, server.id, extensions).await?;
             sources::read(conversation, server.id, version_num).await
         })
         .await

@@ -1,5 +1,8 @@
 //! `man`: the manual pages, made of the command line as it is.
 
+mod exit_status;
+mod see_also;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,8 +23,8 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> ExitCode {
         match &self.directory {
-            None => output::end_with(&page(&whole()).expect("a Vec takes everything")),
-            Some(folder) => match write_all(&whole(), folder) {
+            None => output::end_with(&page(&whole(), &[]).expect("a Vec takes everything")),
+            Some(folder) => match write_all(&whole(), &[], folder) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     eprintln!("powa-collector man: could not write to \"{}\": {error}", folder.display());
@@ -40,27 +43,33 @@ fn whole() -> clap::Command {
 }
 
 /// Of the last change to what is written here by hand. Without one, what comes after it would be taken for it.
-const DATE: &str = "2026-11-21";
+const DATE: &str = "2026-11-22";
 
 /// What is true of the program as a whole.
-const TAIL: &str = include_str!("man_tail.roff");
+const FILES: &str = include_str!("files.roff");
+const SIGNALS: &str = include_str!("signals.roff");
 
-fn page(command: &clap::Command) -> io::Result<String> {
-    let mut text = Vec::new();
-    let name = command.get_display_name().unwrap_or(command.get_name());
-    let source = format!("powa-collector {}", env!("CARGO_PKG_VERSION"));
-    let page = Man::new(command.clone()).title(name.to_uppercase()).date(DATE).source(source).manual("PoWA");
-    page.render(&mut text)?;
-    let mut text = String::from_utf8(text).expect("what is made of the command line is text");
-    if name == "powa-collector" {
-        text.push('\n');
-        text.push_str(TAIL);
-    }
-    Ok(text)
+/// What the page of a command is called.
+fn name(command: &clap::Command) -> &str {
+    command.get_display_name().unwrap_or(command.get_name())
 }
 
-fn write_all(command: &clap::Command, folder: &Path) -> io::Result<()> {
-    let name = command.get_display_name().unwrap_or(command.get_name());
-    std::fs::write(folder.join(format!("{name}.1")), page(command)?)?;
-    command.get_subcommands().try_for_each(|command| write_all(command, folder))
+fn page(command: &clap::Command, parents: &[&clap::Command]) -> io::Result<String> {
+    let mut text = Vec::new();
+    let source = format!("powa-collector {}", env!("CARGO_PKG_VERSION"));
+    let page = Man::new(command.clone()).title(name(command).to_uppercase()).date(DATE).source(source).manual("PoWA");
+    page.render(&mut text)?;
+    let text = String::from_utf8(text).expect("what is made of the command line is text");
+    let [exit_status, see_also] = [exit_status::section(name(command)), see_also::section(command, parents)];
+    Ok(if parents.is_empty() {
+        [&text, "\n", FILES, &exit_status, SIGNALS, &see_also].concat()
+    } else {
+        [&text, "\n", &exit_status, &see_also].concat()
+    })
+}
+
+fn write_all(command: &clap::Command, parents: &[&clap::Command], folder: &Path) -> io::Result<()> {
+    std::fs::write(folder.join(format!("{}.1", name(command))), page(command, parents)?)?;
+    let parents = [parents, &[command]].concat();
+    command.get_subcommands().try_for_each(|command| write_all(command, &parents, folder))
 }
