@@ -8,7 +8,7 @@ pub(in crate::cli) struct Progress(ProgressBar);
 impl Progress {
     /// Nothing is drawn where nobody would see it move.
     pub(in crate::cli) fn over(number: usize) -> Self {
-        let style = ProgressStyle::with_template("{bar:30} {pos} of {len} servers, {elapsed}");
+        let style = ProgressStyle::with_template("{bar:15} {pos} of {len} servers, {elapsed}");
         let target = ProgressDrawTarget::stderr();
         let bar = ProgressBar::with_draw_target(u64::try_from(number).ok(), target);
         bar.set_style(style.expect("the template is a good one"));
