@@ -96,24 +96,12 @@ async fn check(server: &Server, subject: Subject<'_>, installation: &Installatio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::ServerId;
 
     #[test]
     fn what_is_not_changed_is_looked_at_as_it_is() {
-        let server = RegisteredServer {
-            id: ServerId::new(3).unwrap(),
-            host: "db1".into(),
-            port: 5433,
-            alias: Some("main".into()),
-            user: "powa".into(),
-            has_password: true,
-            dbname: "powa".into(),
-            frequency: -1,
-            coalesce: 100,
-            retention: "1 day".into(),
-            allow_ui_connection: true,
-            version: None,
-        };
+        let (port, alias) = (5433, Some("main".into()));
+        let server =
+            RegisteredServer { host: "db1".into(), port, alias, frequency: -1, ..RegisteredServer::example(3) };
         let as_it_is = Server::parse(row_of(&server, &Changes::default(), None)).unwrap();
         assert_eq!(
             (as_it_is.id, as_it_is.name(true), as_it_is.name(false)),
