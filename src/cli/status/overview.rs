@@ -256,21 +256,8 @@ mod tests {
 
     #[test]
     fn only_what_is_in_the_way_now_is_red() {
-        let server = |id, frequency| RegisteredServer {
-            id: ServerId::new(id).unwrap(),
-            host: format!("db{id}"),
-            port: 5432,
-            alias: None,
-            user: "powa".into(),
-            has_password: false,
-            dbname: "powa".into(),
-            frequency,
-            coalesce: 100,
-            retention: "1 day".into(),
-            allow_ui_connection: true,
-            version: None,
-        };
-        let (on, off) = (server(1, 300), server(2, -1));
+        let (on, off) =
+            (RegisteredServer::example(1), RegisteredServer { frequency: -1, ..RegisteredServer::example(2) });
         let failed = |error: &str| LastSnapshot { age: None, errors: vec![error.into()] };
         let last = BTreeMap::from([(on.id, failed("lately")), (off.id, failed("long ago"))]);
         let overview = Overview::new(&[&on, &off], &last, vec![], Err(Unanswered::Nobody));
