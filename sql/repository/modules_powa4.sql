@@ -1,5 +1,6 @@
 -- PoWA 4 does not tell whether a source function is its own or the extension's: ask who owns it.
-select f.module, exists (
+-- PoWA 4.0 does not tell which modules are extensions either.
+select f.module, coalesce(pg_catalog.to_jsonb(f) ->> 'extname' = f.module, false) as is_extension, exists (
         select
         from pg_catalog.pg_proc p
         join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid

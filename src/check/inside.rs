@@ -158,6 +158,7 @@ mod tests {
         let here = extensions_of(&[("powa", "5.0.2"), ("pg_track_settings", "2.1.2")]);
         let module = |name: &str, external| Module {
             name: name.into(),
+            is_extension: true,
             external,
             query_source: "src".into(),
             query_cleanup: None,

@@ -141,6 +141,10 @@ fn plan_module(
 ) -> Result<Datasource<'static>, SourceFailure> {
     let name = format!("{} ({})", module.name, module.query_source);
     let failed = |side: Side, reason: String| SourceFailure::new(name.clone(), format!("{reason} ({side})"));
+    if module.is_extension {
+        // PoWA's own function for it would say something else.
+        server.extensions.schema(&module.name).map_err(|unknown| failed(Side::Remote, unknown.to_string()))?;
+    }
     let owner = if module.external { &module.name } else { "powa" };
     let source_schema = server.extensions.schema(owner).map_err(|unknown| failed(Side::Remote, unknown.to_string()))?;
     let target_schema =
@@ -196,6 +200,7 @@ mod tests {
         let installed = extensions(&[("powa", "5.0.2", "powa"), ("pg_track_settings", "2.1.2", "track")]);
         let module = |name: &str, external, source: &str, cleanup: Option<&str>| Module {
             name: name.into(),
+            is_extension: true,
             external,
             query_source: source.into(),
             query_cleanup: cleanup.map(Into::into),
@@ -236,6 +241,7 @@ mod tests {
             database: DatabaseInfo { now: "2026-01-01 00:00:00+00".into(), oid: "5".into(), name: "powa".into() },
             extensions: extensions(&[
                 ("powa", "5.0.1", "Po Wa"),
+                ("pg_stat_statements", "1.11", "public"),
                 ("pg_track_settings", "2.1.2", "public"),
                 ("pg_qualstats", "2.1.1", "quals"),
             ]),
@@ -275,11 +281,12 @@ mod tests {
         let poor = RemoteServerInfo { extensions: extensions(&[("powa", "5.0.1", "powa")]), ..server() };
         let whole = sources();
         let plan = Plan::new(&whole, &poor, &CatalogRefresh::None);
-        assert_eq!(plan.main.len(), 1);
+        assert_eq!(plan.main, []);
         let reasons: Vec<_> = plan.failures.iter().map(ToString::to_string).collect();
         assert_eq!(
             reasons,
             [
+                "pg_stat_statements (powa_statements_src): extension \"pg_stat_statements\" is not installed (remote server)",
                 "pg_track_settings (pg_track_settings_rds_src): extension \"pg_track_settings\" is not installed (remote server)",
                 "pg_qualstats (powa_qualstats_src): extension \"pg_qualstats\" is not installed (remote server)",
             ]

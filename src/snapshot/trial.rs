@@ -102,7 +102,7 @@ mod tests {
 
     fn module(name: &str, external: bool, cleanup: Option<&str>) -> Module {
         let (name, query_source) = (name.to_owned(), format!("{name}_src"));
-        Module { name, external, query_source, query_cleanup: cleanup.map(Into::into) }
+        Module { name, is_extension: external, external, query_source, query_cleanup: cleanup.map(Into::into) }
     }
 
     #[test]

@@ -13,9 +13,10 @@ impl Error {
         let error = self.db_error()?;
         let said = error.message();
         let code = error.code();
-        if *code == SqlState::NOT_NULL_VIOLATION && error.column() == Some("queryid") {
+        // Of statements, and of sessions.
+        if *code == SqlState::NOT_NULL_VIOLATION && matches!(error.column(), Some("queryid" | "backend_start")) {
             return Some(
-                "the role used on the remote server does not see the statements of other roles: \
+                "the role used on the remote server does not see what other roles do: \
                  grant pg_read_all_stats to it there",
             );
         }

@@ -24,6 +24,8 @@ pub struct Sources {
 pub struct Module {
     /// The extension or module it belongs to.
     pub name: String,
+    /// It is an extension, and known to be one.
+    pub is_extension: bool,
     /// The function is in the schema of that extension, not of PoWA.
     pub external: bool,
     pub query_source: String,
@@ -87,9 +89,10 @@ pub(super) async fn read(conversation: &Conversation, server: ServerId, version_
 fn module(row: &Row) -> Result<Module, tokio_postgres::Error> {
     Ok(Module {
         name: row.try_get(0)?,
-        external: row.try_get(1)?,
-        query_source: row.try_get(2)?,
-        query_cleanup: row.try_get(3)?,
+        is_extension: row.try_get(1)?,
+        external: row.try_get(2)?,
+        query_source: row.try_get(3)?,
+        query_cleanup: row.try_get(4)?,
     })
 }
 
