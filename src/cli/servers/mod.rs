@@ -56,6 +56,7 @@ impl Arguments {
                 run("remove", location, async |installation| arguments.run(&installation).await)
             }
             Command::Extensions(arguments) => {
+                arguments.refuse_contradictions();
                 run("extensions", location, async |installation| arguments.run(&installation).await)
             }
         }
