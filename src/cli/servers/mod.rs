@@ -9,6 +9,7 @@ mod host;
 mod list;
 mod password;
 mod remove;
+mod retention;
 mod set;
 mod taken;
 mod telling;
