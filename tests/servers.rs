@@ -98,7 +98,7 @@ fn a_server_that_is_added_is_collected_at_once_and_changed_and_removed(scene: &S
     scene.wait_for_snapshots(1, 1);
 
     let said = done(scene, &["set", "first", "--alias", "main", "--retention", "2 days", "--coalesce", "7"]);
-    assert!(said.contains("server 1, first (127.0.0.1:") && said.contains("is changed") && said.contains(RELOADED));
+    assert!(said.contains("server 1, main (127.0.0.1:") && said.contains("is changed") && said.contains(RELOADED));
     let server = &listed(scene)[0];
     assert_eq!(
         (&server["alias"], &server["retention"], &server["coalesce"]),
@@ -112,10 +112,15 @@ fn a_server_that_is_added_is_collected_at_once_and_changed_and_removed(scene: &S
     assert!(said.contains("is disabled") && said.contains("every 5 s") && said.contains(RELOADED), "{said}");
     assert_eq!(scene.ask("WORKERS_STATUS", ""), "WORKERS_STATUS OK {}");
     assert_eq!(listed(scene)[0]["active"], json!(false));
+    // Nobody needs to be told of what was so already.
+    let address = format!("server 1, 127.0.0.1:{port}");
+    assert_eq!(done(scene, &["disable", "1"]), format!("{address} is disabled already\n"));
     let history = "select count(*) from powa_statements where srvid = 1";
     assert!(scene.count(history) > 0);
     let said = done(scene, &["enable", "1"]);
     assert!(said.contains("is enabled: a snapshot every 300 s") && said.contains(RELOADED), "{said}");
+    let said = done(scene, &["enable", "1", "--frequency", "300"]);
+    assert_eq!(said, format!("{address} is enabled already: a snapshot every 300 s\n"));
     assert!(scene.ask("WORKERS_STATUS", "").contains("\"1\""));
 
     let extensions = done(scene, &["extensions", "1"]);
@@ -197,6 +202,7 @@ fn what_cannot_be_is_refused_and_nothing_is_registered(scene: &Scene) {
         (&["--port", "0"], "0 is not in 1..=65535"),
         (&["--alias", "12"], "a name of digits only is an id"),
         (&["--user", ""], "--user"),
+        (&["--retention", "3"], "say \"3 days\", \"3 hours\" or the like"),
     ] {
         let arguments = [&["add", "--host", "db1", "--no-password"], arguments].concat();
         let (code, said) = ended(&output(&servers(scene, &arguments)));
@@ -204,7 +210,13 @@ fn what_cannot_be_is_refused_and_nothing_is_registered(scene: &Scene) {
     }
     for (arguments, reason) in [
         (&["--no-password", "--retention", "for ever"][..], "invalid input syntax for type interval"),
-        (&["--no-password", "--retention", "-1 day"], "would keep nothing"),
+        (
+            &["--no-password", "--retention", "-1 day"],
+            "a retention of -1 day is too short: it has to be an hour at least",
+        ),
+        (&["--no-password", "--frequency", "7200", "--retention", "119 minutes"], "which is 7200 s"),
+        // Nobody is asked for a password, and no server looked at, for nothing.
+        (&["--check", "--retention", "59 minutes"], "a retention of 59 minutes is too short"),
         (&["--no-password", "--extension", "pg_nonsense"], "PoWA knows no \"pg_nonsense\""),
         (&["--password-file", "/nonexistent"], "\"/nonexistent\" could not be read: No such file"),
         (&["--password-file", "/dev/null"], "has nothing in it"),
@@ -220,6 +232,10 @@ fn what_cannot_be_is_refused_and_nothing_is_registered(scene: &Scene) {
     let (code, said) = ended(&output(&servers(scene, &["set", "db1"])));
     assert!(code == Some(2) && said.contains("required"), "{said}");
     refused(scene, &["set", "db1", "--port", "6543", "--retention", "0 days"]);
+    for arguments in [["set", "db1", "--frequency", "86401"], ["enable", "db1", "--frequency", "86401"]] {
+        let said = refused(scene, &arguments);
+        assert!(said.contains("a retention of 1 day is too short") && said.contains("which is 86401 s"), "{said}");
+    }
     refused(scene, &["extensions", "db1", "--activate", "pg_qualstats,pg_nonsense"]);
     refused(scene, &["extensions", "db1", "--deactivate", "pg_nonsense"]);
     assert_eq!(listed(scene), before);

@@ -3,7 +3,7 @@
 use lab::Registration;
 use serde_json::{Value, json};
 
-use crate::support::{Scene, Terminal, delaying, operate, program, raising, tests, wait_until};
+use crate::support::{Collector, Scene, Terminal, delaying, operate, program, raising, tests, wait_until};
 
 tests![
     a_reload_is_waited_for,
@@ -14,6 +14,7 @@ tests![
     programs_are_told_what_came_of_a_snapshot,
     a_snapshot_without_all_of_it_says_what_is_missing,
     a_snapshot_that_cannot_be_taken_says_why,
+    of_two_collectors_one_is_listened_to,
     without_a_collector_each_of_them_says_so;
     since 5:
     catalogs_are_copied_with_the_next_snapshot,
@@ -153,9 +154,40 @@ fn a_snapshot_that_cannot_be_taken_says_why(scene: &Scene) {
     let printed = operate(&config, &["snapshot", &away.to_string(), "--wait"]);
     assert_eq!((printed.code, printed.text.as_str()), (1, ""));
     assert!(printed.errors.contains("could not connect to"), "{}", printed.errors);
+    // It was asked for, and waits for a connection: neither the collector's "shortly" nor its "about to begin" is true.
+    for arguments in [&["--wait"][..], &[], &["--json"]] {
+        let printed = operate(&config, &[&["snapshot", &away.to_string()], arguments].concat());
+        assert_eq!((printed.code, printed.text.contains("shortly")), (1, false), "{arguments:?}");
+        let reason = "the collector has no connection to 127.0.0.1:1: could not connect to";
+        assert!(printed.errors.contains(reason), "{}", printed.errors);
+        assert!(printed.errors.contains("takes the snapshot when it has one"), "{}", printed.errors);
+    }
+    let collector = operate(&config, &["snapshot", &away.to_string(), "--json"]);
+    let told: Value = serde_json::from_str(&collector.text).unwrap();
+    assert!(told["answer"].is_null() && told["error"].as_str().unwrap().contains("has no connection"), "{told}");
     let printed = operate(&config, &["snapshot", "4711"]);
     assert_eq!(printed.code, 1);
     assert!(printed.errors.contains("no server \"4711\" is registered"), "{}", printed.errors);
+}
+
+fn of_two_collectors_one_is_listened_to(scene: &Scene) {
+    let server = scene.register_as(Registration { frequency: 3600, ..Registration::of(scene.remote_server()) });
+    scene.without_databases();
+    let first = scene.collector();
+    first.wait_to_say("snapshot taken");
+    let config = scene.config(json!({}));
+    // To which there was none.
+    let second = Collector::start(&config);
+    second.wait_to_say("ready");
+    let printed = operate(&config, &["snapshot", &server.to_string(), "--wait"]);
+    assert!(printed.text.contains(" stored; read in "), "{printed:?}");
+    assert!(printed.errors.contains("more than one collector is connected to the repository"), "{}", printed.errors);
+    let printed = operate(&config, &["reload"]);
+    assert_eq!((printed.code, printed.text.as_str()), (0, "reloaded: 2 collectors\n"), "{}", printed.errors);
+    assert_eq!([&first, &second].map(|collector| collector.said("reloaded").len()), [1, 1]);
+    let printed = operate(&config, &["status"]);
+    assert!(printed.text.contains("More than one collector takes snapshots for this repository; one of them tells"));
+    assert!(printed.code == 0 && printed.text.contains("running"), "{printed:?}");
 }
 
 fn without_a_collector_each_of_them_says_so(scene: &Scene) {
@@ -200,13 +232,22 @@ fn a_database_that_is_not_there_is_refused_once_it_is_known(scene: &Scene) {
     let config = scene.config(json!({}));
     let refused = operate(&config, &["refresh-catalogs", &server.to_string(), "shop", "shpo"]);
     assert_eq!((refused.code, refused.text.as_str()), (1, ""));
-    for part in ["had no database \"shpo\"", "\"my app\"", "\"shop\"", "nothing is copied"] {
+    for part in ["had no database \"shpo\" to connect to", "\"my app\"", "\"shop\"", "nothing is copied"] {
         assert!(refused.errors.contains(part), "{part}: {}", refused.errors);
     }
+    assert!(!refused.errors.contains("template0") && refused.errors.contains("template1"), "{}", refused.errors);
+    let refused = operate(&config, &["refresh-catalogs", &server.to_string(), "template0"]);
+    assert_eq!(refused.code, 1, "{}", refused.text);
+    assert!(refused.errors.contains("had no database \"template0\" to connect to"), "{}", refused.errors);
     let unknown = operate(&config, &["refresh-catalogs", &away.to_string(), "shop"]);
     assert_eq!((unknown.code, unknown.errors.as_str()), (0, ""));
     assert!(unknown.text.contains("it is not known yet which databases there are"), "{}", unknown.text);
     assert!(unknown.text.contains("shop: Catalogs will be refreshed during the next snapshot"), "{}", unknown.text);
+    scene.repository().execute("select powa_deactivate_server($1)", &[&away]).unwrap();
+    let disabled = operate(&config, &["refresh-catalogs", &away.to_string()]);
+    assert_eq!((disabled.code, disabled.text.as_str()), (1, ""));
+    let reason = format!("127.0.0.1:1 is disabled: \"powa-collector servers enable {away}\"");
+    assert!(disabled.errors.contains(&reason), "{}", disabled.errors);
 }
 
 fn there_are_no_catalogs_to_copy(scene: &Scene) {

@@ -1,14 +1,14 @@
 //! What `status` shows, and what it says where nobody answers.
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use lab::Registration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Printed, Scene, Stopwatch, operate, program, tests, wait_for};
+use crate::support::{Printed, Scene, Stopwatch, Terminal, operate, program, tests, wait_for, wait_until};
 
 tests![
     every_server_is_there_with_what_is_wrong,
@@ -20,6 +20,7 @@ tests![
     what_only_the_daemon_may_read_is_not_needed,
     it_looks_again_and_again,
     on_a_terminal_it_is_redrawn,
+    a_repository_that_is_away_for_a_while_does_not_end_it,
 ];
 
 fn json_of(printed: &Printed) -> Value {
@@ -195,6 +196,50 @@ fn on_a_terminal_it_is_redrawn(scene: &Scene) {
     child.wait().unwrap();
     assert_eq!(cleared, 3, "{text}");
     assert!(text.contains("blue") && text.contains("\u{1b}[1mSERVER"), "{text}");
+}
+
+fn a_repository_that_is_away_for_a_while_does_not_end_it(scene: &Scene) {
+    let server = scene.register_as(Registration { alias: Some("blue"), ..Registration::of(scene.remote_server()) });
+    let config = scene.config(json!({}));
+    let mut watching = program();
+    watching.arg("--config").arg(&config).args(["status", "--watch"]);
+    let mut terminal = Terminal::run(&watching, 100);
+    let mut piped = Command::new("timeout");
+    piped.arg("60").arg(watching.get_program()).args(watching.get_args()).arg("--json");
+    let mut piped = piped.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut looks = BufReader::new(piped.stdout.take().unwrap()).lines();
+    let mut reasons = BufReader::new(piped.stderr.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<Value>(&looks.next().unwrap().unwrap()).unwrap();
+    assert!(shown(&next(), server)["alias"] == "blue");
+    terminal.wait_to_show("blue");
+
+    let mut postgres = scene.repository_server().connect("postgres").unwrap();
+    let open = format!("alter database \"{}\" allow_connections", scene.database.replace('"', "\"\""));
+    postgres.batch_execute(&format!("{open} false")).unwrap();
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
+    postgres.execute(end, &[&scene.database]).unwrap();
+    let looked_in_vain = |terminal: &Terminal| terminal.screen().matches("This is what there was to see ").count();
+    wait_until("several looks in vain", || looked_in_vain(&terminal) >= 3);
+    let last_screen = |terminal: &Terminal| terminal.screen().rsplit("\u{1b}[2J").next().unwrap().to_owned();
+    let screen = last_screen(&terminal);
+    assert!(screen.contains("is not currently accepting connections") && screen.contains("blue"), "{screen}");
+    wait_for("the reason", || {
+        let reason = reasons.next().unwrap().unwrap();
+        reason.contains("is not currently accepting connections").then_some(())
+    });
+
+    postgres.batch_execute(&format!("{open} true")).unwrap();
+    wait_until("the table to come back", || {
+        let screen = last_screen(&terminal);
+        screen.contains("blue") && !screen.contains("This is what there was to see")
+    });
+    // What was on its way before it was closed is older than the last one.
+    let looks = [next(), next(), next()];
+    piped.kill().unwrap();
+    piped.wait().unwrap();
+    assert!(looks.iter().all(|look| shown(look, server)["alias"] == "blue"), "{looks:?}");
+    terminal.press("\u{3}");
+    assert!(!terminal.end().0.success());
 }
 
 fn what_only_the_daemon_may_read_is_not_needed(scene: &Scene) {

@@ -7,6 +7,8 @@ use crate::support::{Scene, operate, tests};
 tests![
     what_was_so_already_is_said_to_be,
     what_powa_does_not_know_is_refused_with_what_it_knows,
+    what_cannot_be_meant_is_refused,
+    without_statements_little_is_left,
     programs_are_told_what_is_collected
 ];
 
@@ -68,6 +70,40 @@ fn what_powa_does_not_know_is_refused_with_what_it_knows(scene: &Scene) {
         }
     }
     assert_eq!(look(), before);
+}
+
+fn what_cannot_be_meant_is_refused(scene: &Scene) {
+    let config = registered(scene);
+    let both =
+        ["servers", "extensions", "1", "--activate", "pg_qualstats,pg_stat_kcache", "--deactivate", "pg_qualstats"];
+    let refused = operate(&config, &both);
+    assert_eq!((refused.code, refused.text.as_str()), (2, ""));
+    assert!(refused.errors.contains("\"pg_qualstats\" is to be activated and deactivated"), "{}", refused.errors);
+    assert!(refused.errors.contains("Usage: powa-collector servers extensions"), "{}", refused.errors);
+    if scene.generation().powa_major() > 4 {
+        for option in ["--activate", "--deactivate"] {
+            let refused = operate(&config, &["servers", "extensions", "1", option, "powa"]);
+            assert_eq!((refused.code, refused.text.as_str()), (1, ""));
+            let said = "\"powa\" stands for all modules: name those that are meant, of ";
+            let (_, known) = refused.errors.split_once(said).unwrap_or_else(|| panic!("{}", refused.errors));
+            assert!(known.contains("pg_database") && !known.contains(" powa,"), "{known}");
+        }
+    }
+}
+
+fn without_statements_little_is_left(scene: &Scene) {
+    let config = registered(scene);
+    let printed = operate(&config, &["servers", "extensions", "1", "--deactivate", "pg_stat_statements"]);
+    assert_eq!(printed.code, 0);
+    assert!(printed.text.contains("pg_stat_statements deactivated"), "{}", printed.text);
+    assert!(
+        printed.errors.contains("without pg_stat_statements, PoWA has no statements of db1:5432"),
+        "{}",
+        printed.errors
+    );
+    // Which is said once.
+    let printed = operate(&config, &["servers", "extensions", "1", "--deactivate", "pg_stat_statements"]);
+    assert_eq!((printed.code, printed.errors.as_str()), (0, ""));
 }
 
 fn programs_are_told_what_is_collected(scene: &Scene) {

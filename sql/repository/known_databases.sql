@@ -1,5 +1,8 @@
--- Both are kept with each snapshot, by modules that may be off.
-select datname::pg_catalog.text as name from {powa}.powa_catalog_databases where srvid = $1
-union
-select datname::pg_catalog.text from {powa}.powa_databases where srvid = $1 and dropped is null
-order by name
+-- Both are kept with each snapshot, by modules that may be off. Both have template0, which takes no connections.
+select known.name
+from (
+    select datname::pg_catalog.text as name from {powa}.powa_catalog_databases where srvid = $1
+    union
+    select datname::pg_catalog.text from {powa}.powa_databases where srvid = $1 and dropped is null) known
+where known.name operator(pg_catalog.<>) 'template0'
+order by known.name

@@ -1,4 +1,5 @@
-select extname as name from {powa}.powa_extensions
+-- "powa" is but another name for all modules.
+select extname as name from {powa}.powa_extensions where extname operator(pg_catalog.<>) 'powa'
 union
 select module from {powa}.powa_modules
 union

@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod disabled;
 mod man;
 mod one_shot;
 mod output;

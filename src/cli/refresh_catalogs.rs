@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
+use super::disabled::refuse_disabled;
 use super::one_shot::{self, Installation};
 use super::output::print;
 use super::server_name::ServerName;
@@ -12,10 +13,11 @@ use crate::server::ServerId;
 
 /// Copies the catalogs of a server's databases with its next snapshot, and not only when they are due (PoWA 5).
 ///
-/// A database that the last snapshot did not find on the server is refused, and nothing is copied then.
+/// A database that the last snapshot could not connect to, or did not find, is refused, and nothing is copied then.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Id, alias or host:port of the server
+    #[arg(value_name = "SERVER")]
     server: ServerName,
 
     /// Databases; without any, all of the server
@@ -31,6 +33,7 @@ impl Arguments {
             if !installation.repository.powa().await.map_err(one_shot::InFull::from)?.has_modules() {
                 return Err("PoWA 4 copies no catalogs: they come with PoWA 5".into());
             }
+            refuse_disabled(server)?;
             // Named twice, it is one.
             let databases = BTreeSet::from_iter(&self.databases);
             let known = if databases.is_empty() { vec![] } else { known(&installation, server.id).await? };
@@ -74,7 +77,7 @@ fn all_are_there(wanted: &BTreeSet<&String>, known: &[String]) -> Result<(), Str
         shown += &format!(" and {} more", known.len() - MOST_SHOWN);
     }
     Err(format!(
-        "had no database {} when its last snapshot was taken, but {shown}; nothing is copied, and catalogs of a database \
+        "had no database {} to connect to when its last snapshot was taken, but {shown}; nothing is copied, and catalogs of a database \
          that is new are copied without being asked for",
         quoted(missing)
     ))
@@ -94,7 +97,9 @@ mod tests {
         assert_eq!(look(&["c", "a b"], &known), Ok(()));
         let said = look(&["c", "a"], &known).unwrap_err();
         assert!(
-            said.starts_with("had no database \"a\" when its last snapshot was taken, but \"a b\", \"c\"; "),
+            said.starts_with(
+                "had no database \"a\" to connect to when its last snapshot was taken, but \"a b\", \"c\"; "
+            ),
             "{said}"
         );
         let many: Vec<_> = (0..23).map(|number| number.to_string()).collect();

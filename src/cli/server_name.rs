@@ -93,7 +93,16 @@ pub(super) fn find_all<'a>(
 fn nearest(name: &str, servers: &[RegisteredServer]) -> Option<String> {
     let addresses: Vec<String> = servers.iter().map(RegisteredServer::address).collect();
     let aliases = servers.iter().filter_map(|server| server.alias.as_deref());
-    spelling::most_alike(name, aliases.chain(addresses.iter().map(String::as_str))).map(Into::into)
+    // Another port is another server, however near it is.
+    let is_elsewhere = |known: &str| port(name).zip(port(known)).is_some_and(|(one, other)| one != other);
+    let names = aliases.chain(addresses.iter().map(String::as_str)).filter(|known| !is_elsewhere(known));
+    spelling::most_alike(name, names).map(Into::into)
+}
+
+/// In `host:port`.
+fn port(name: &str) -> Option<&str> {
+    let (_, port) = name.rsplit_once(':')?;
+    port.bytes().all(|byte| byte.is_ascii_digit()).then_some(port)
 }
 
 #[cfg(test)]
@@ -145,6 +154,14 @@ mod tests {
                 "no server \"7\" is registered in the repository; \"powa-collector servers list\" shows those that are",
             ),
             ("99999999999", "no server \"99999999999\""),
+            (
+                "bd2.paris:5433",
+                "no server \"bd2.paris:5433\" is registered in the repository; did you mean \"db2.paris:5433\"?",
+            ),
+            (
+                "db2.paris:5434",
+                "no server \"db2.paris:5434\" is registered in the repository; \"powa-collector servers list\"",
+            ),
             ("", "no server \"\""),
         ] {
             let found = find(name).unwrap_err().to_string();

@@ -1,9 +1,10 @@
 //! A table for people: a line of headings, and a line for each row. On a terminal it is as wide as that at most, and cells
-//! go on in the next line; elsewhere lines are as long as they are.
+//! go on in the next line, or are cut; elsewhere lines are as long as they are.
 
 use comfy_table::{
     Attribute, CellAlignment, Color, ColumnConstraint, ContentArrangement, ContentLineStyle, TableStyle, Width,
 };
+use console::{measure_text_width, truncate_str};
 
 use super::output::{self, Screen};
 use crate::one_line::on_one_line;
@@ -32,6 +33,8 @@ pub(super) struct Cell {
 pub(super) struct Table {
     headings: Vec<Heading>,
     rows: Vec<Vec<Cell>>,
+    /// Whether what does not fit is cut, and does not go on in the next line.
+    is_cut: bool,
 }
 
 #[derive(Debug)]
@@ -43,13 +46,13 @@ struct Heading {
 }
 
 /// Between two columns.
-const GAP: u16 = 2;
+pub(super) const GAP: u16 = 2;
 
 impl Table {
     /// With these headings, in capitals as a habit, and no row.
     pub(super) fn new(headings: &[&'static str]) -> Self {
         let heading = |text: &&'static str| Heading { text, side: CellAlignment::Left, is_whole: false };
-        Self { headings: headings.iter().map(heading).collect(), rows: Vec::new() }
+        Self { headings: headings.iter().map(heading).collect(), rows: Vec::new(), is_cut: false }
     }
 
     /// Aligns the column with that heading to the right, as numbers are.
@@ -63,6 +66,13 @@ impl Table {
     #[must_use]
     pub(super) fn whole(mut self, heading: &str) -> Self {
         self.heading(heading).is_whole = true;
+        self
+    }
+
+    /// Cuts what does not fit, so that each row is one line.
+    #[must_use]
+    pub(super) fn one_line_each(mut self) -> Self {
+        self.is_cut = true;
         self
     }
 
@@ -90,8 +100,14 @@ impl Table {
             table.style_text_only();
         }
         let bold = |heading: &Heading| comfy_table::Cell::new(heading.text).add_attribute(Attribute::Bold);
-        table.set_header(self.headings.iter().map(bold));
-        table.add_rows(self.rows.iter().map(|row| row.iter().map(styled)));
+        let line = |mut cells: comfy_table::Row| {
+            if self.is_cut {
+                cells.max_height(1);
+            }
+            cells
+        };
+        table.set_header(line(self.headings.iter().map(bold).into()));
+        table.add_rows(self.rows.iter().map(|row| line(row.iter().map(styled).into())));
         let last = self.headings.len().saturating_sub(1);
         let headings_fit = screen.width.is_none_or(|width| self.width_of_headings() <= usize::from(width));
         for (index, (column, heading)) in table.column_iter_mut().zip(&self.headings).enumerate() {
@@ -138,6 +154,17 @@ impl Cell {
     /// The text may be what a server has said: it is kept on its line.
     pub(super) fn new(text: impl AsRef<str>) -> Self {
         Self { text: on_one_line(text.as_ref()).into_owned(), tone: Tone::Plain }
+    }
+
+    /// In columns.
+    pub(super) fn width(&self) -> usize {
+        measure_text_width(&self.text)
+    }
+
+    /// To so many columns, with an ellipsis in place of the rest.
+    #[must_use]
+    pub(super) fn cut(self, width: usize) -> Self {
+        Self { text: truncate_str(&self.text, width, "…").into_owned(), ..self }
     }
 
     #[must_use]

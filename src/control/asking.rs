@@ -54,6 +54,8 @@ fn in_words(refused: ForceRefused) -> &'static str {
 /// Somebody who asks.
 pub struct Asker {
     asking: Asking,
+    /// The session of the collector that is listened to. Where there are several, answers of two do not go together.
+    followed: Option<i32>,
     /// How long a reload may take.
     reload: Duration,
 }
@@ -64,7 +66,7 @@ impl Asker {
     /// # Errors
     /// The repository cannot be reached.
     pub async fn connect(endpoint: &Endpoint, reload: Duration) -> Result<Self, Error> {
-        Ok(Self { asking: Asking::open(endpoint).await?, reload })
+        Ok(Self { asking: Asking::open(endpoint).await?, followed: None, reload })
     }
 
     /// The collectors that are connected to the repository, the oldest first.
@@ -94,15 +96,23 @@ impl Asker {
         }
     }
 
-    /// Has the configuration and `powa_servers` read again, and waits until that is done.
+    /// Has the configuration and `powa_servers` read again, and waits until that is done, by all collectors that there are.
+    /// Gives their number.
     ///
     /// # Errors
-    /// There is nobody to answer, or the reload failed.
-    pub async fn reload(&mut self) -> Result<(), Unanswered> {
+    /// There is nobody to answer, or a reload failed.
+    pub async fn reload(&mut self) -> Result<usize, Unanswered> {
         // It takes its time, so whether there is anybody at all is found out before.
-        self.look().await?;
+        let answering = self.look().await?;
         self.send("RELOAD", &[]).await?;
-        self.answer("RELOAD", self.reload).await.map(drop)
+        let until = Instant::now() + self.reload;
+        for _ in 0..answering {
+            match self.hear("RELOAD", until).await? {
+                Some((_, answer)) => answer?,
+                None => return Err(self.nobody(self.reload).await?),
+            };
+        }
+        Ok(answering)
     }
 
     /// Asks for a snapshot of a server, and gives what is answered.
@@ -128,11 +138,22 @@ impl Asker {
         self.answer("REFRESH_DB_CAT", PATIENCE).await
     }
 
-    /// Whether anybody answers.
-    async fn look(&mut self) -> Result<(), Unanswered> {
+    /// How many collectors answer, of those that are connected.
+    async fn look(&mut self) -> Result<usize, Unanswered> {
         // There is no server with that id, so that the answer is short; and the Python collector understands it too.
         self.send("WORKERS_STATUS", &["0".into()]).await?;
-        self.answer("WORKERS_STATUS", PATIENCE).await.map(drop)
+        self.answer("WORKERS_STATUS", PATIENCE).await?;
+        let connected = self.collectors().await?.len();
+        let until = Instant::now() + PATIENCE;
+        let mut answering = 1;
+        while answering < connected {
+            match self.hear("WORKERS_STATUS", until).await? {
+                Some((_, answer)) => drop(answer?),
+                None => break,
+            }
+            answering += 1;
+        }
+        Ok(answering)
     }
 
     async fn send(&mut self, command: &str, arguments: &[String]) -> Result<(), Unanswered> {
@@ -144,18 +165,43 @@ impl Asker {
         Ok(self.asking.send(&payload).await?)
     }
 
-    /// The next answer to a command.
+    /// The next answer to a command, by the collector that is listened to.
     async fn answer(&mut self, command: &str, patience: Duration) -> Result<String, Unanswered> {
         let until = Instant::now() + patience;
+        while let Some((process, answer)) = self.hear(command, until).await? {
+            if self.is_followed(process).await? {
+                return answer;
+            }
+        }
+        // Whoever answers next is as good.
+        self.followed = None;
+        Err(self.nobody(patience).await?)
+    }
+
+    /// The first one who answers is listened to for as long as its session is there.
+    async fn is_followed(&mut self, process: i32) -> Result<bool, Error> {
+        match self.followed {
+            Some(followed) if followed != process && self.asking.is_connected(followed).await? => Ok(false),
+            _ => {
+                self.followed = Some(process);
+                Ok(true)
+            }
+        }
+    }
+
+    /// The next answer to a command, by whomever, with the process of its session; `None` if there is none until then.
+    async fn hear(
+        &mut self,
+        command: &str,
+        until: Instant,
+    ) -> Result<Option<(i32, Result<String, Unanswered>)>, Unanswered> {
         loop {
-            let Ok(heard) = timeout_at(until, self.asking.hear()).await else {
-                return Err(self.nobody(patience).await?);
-            };
-            let heard = heard.ok_or(Unanswered::Lost)?;
+            let Ok(heard) = timeout_at(until, self.asking.hear()).await else { return Ok(None) };
+            let (process, heard) = heard.ok_or(Unanswered::Lost)?;
             match Answer::parse(&heard) {
-                Some(Answer { name, outcome: Ok(data) }) if name == command => return Ok(data.into()),
-                Some(Answer { name, outcome: Err(refusal) }) if name == command => {
-                    return Err(refused(command, &refusal));
+                Some(Answer { name, outcome }) if name == command => {
+                    let answer = outcome.map(Into::into).map_err(|refusal| refused(command, &refusal));
+                    return Ok(Some((process, answer)));
                 }
                 // To a question that nobody waits for any more.
                 _ => {}

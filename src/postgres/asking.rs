@@ -13,13 +13,16 @@ use super::{CHANNEL, Endpoint, Error, QuotedIdent, Side};
 /// Answers that may wait to be looked at: beyond, somebody floods the channel, and gets nowhere.
 const MOST_ANSWERS: usize = 4096;
 
+/// The process of the session that has answered, and what.
+type Heard = (i32, String);
+
 /// The open session.
 pub struct Asking {
     client: Client,
     _driver: AbortOnDropHandle<()>,
     endpoint: Endpoint,
     channel: String,
-    answers: mpsc::Receiver<String>,
+    answers: mpsc::Receiver<Heard>,
 }
 
 impl Asking {
@@ -54,9 +57,22 @@ impl Asking {
         self.endpoint.briefly("send a command".into(), sending).await.map(drop)
     }
 
-    /// Waits for the next answer; `None` when the connection was lost. Safe to drop.
-    pub async fn hear(&mut self) -> Option<String> {
+    /// Waits for the next answer, which comes with the process of the session that has sent it; `None` when the connection
+    /// was lost. Safe to drop.
+    pub async fn hear(&mut self) -> Option<(i32, String)> {
         self.answers.recv().await
+    }
+
+    /// Whether the session of a process is still there.
+    ///
+    /// # Errors
+    /// The connection was lost.
+    pub async fn is_connected(&self, process: i32) -> Result<bool, Error> {
+        let looking = async {
+            let row = self.client.query_one(include_str!("../../sql/repository/is_connected.sql"), &[&process]).await?;
+            row.try_get(0)
+        };
+        self.endpoint.briefly("look for the collector that has answered".into(), looking).await
     }
 
     /// The sessions in the repository that are called as a collector's main task is, the oldest first.
@@ -73,11 +89,13 @@ impl Asking {
 }
 
 /// The end of a connection is an end of answers: whoever waits says what for.
-async fn hear(mut line: Line, ear: mpsc::Sender<String>) {
+async fn hear(mut line: Line, ear: mpsc::Sender<Heard>) {
     while let Some(message) = poll_fn(|context| line.poll_message(context)).await {
         match message {
             // One that there is no room for is as good as one that was never sent.
-            Ok(AsyncMessage::Notification(message)) => drop(ear.try_send(message.payload().to_owned())),
+            Ok(AsyncMessage::Notification(message)) => {
+                drop(ear.try_send((message.process_id(), message.payload().to_owned())));
+            }
             Ok(_) => {}
             Err(error) => {
                 let lost = Error::new(Side::Repository, "go on listening for answers", error);

@@ -3,6 +3,7 @@
 use super::super::one_shot::Installation;
 use super::super::output;
 use super::super::server_name::ServerName;
+use super::retention::check_frequency;
 use super::telling::tell_daemon;
 use super::{Failure, called, find};
 use crate::postgres::Changes;
@@ -34,12 +35,13 @@ pub(super) struct DisableArguments {
 impl EnableArguments {
     pub(super) async fn run(self, installation: &Installation) -> Result<(), Failure> {
         let server = find(&installation.repository, &self.server).await?;
-        if server.is_active() && self.frequency.is_none() {
+        if server.is_active() && self.frequency.is_none_or(|frequency| frequency == server.frequency) {
             let name = called(&server);
             output::print(&format!("{name} is enabled already: a snapshot every {} s\n", server.frequency))?;
             return Ok(());
         }
         let frequency = self.frequency.unwrap_or(FREQUENCY);
+        check_frequency(installation, &server, frequency).await?;
         let changes = Changes { frequency: Some(frequency), ..Changes::default() };
         installation.repository.configure(server.id, &changes).await?;
         output::print(&format!("{} is enabled: a snapshot every {} s\n", called(&server), frequency))?;
@@ -51,13 +53,13 @@ impl EnableArguments {
 impl DisableArguments {
     pub(super) async fn run(self, installation: &Installation) -> Result<(), Failure> {
         let server = find(&installation.repository, &self.server).await?;
+        if !server.is_active() {
+            output::print(&format!("{} is disabled already\n", called(&server)))?;
+            return Ok(());
+        }
         installation.repository.deactivate(server.id).await?;
-        let before = if server.is_active() {
-            format!("; it had a snapshot every {} s", server.frequency)
-        } else {
-            String::new()
-        };
-        output::print(&format!("{} is disabled, its history is kept{before}\n", called(&server)))?;
+        let (name, before) = (called(&server), server.frequency);
+        output::print(&format!("{name} is disabled, its history is kept; it had a snapshot every {before} s\n"))?;
         output::print(&format!("{}\n", tell_daemon(installation).await))?;
         Ok(())
     }

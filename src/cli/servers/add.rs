@@ -7,6 +7,7 @@ use clap::builder::NonEmptyStringValueParser;
 use super::super::one_shot::Installation;
 use super::super::output;
 use super::host::host;
+use super::retention::retention;
 use super::telling::tell_daemon;
 use super::{Failure, password, taken, trial};
 use crate::one_line::on_one_line;
@@ -39,8 +40,8 @@ pub(super) struct Arguments {
     /// Snapshots that are aggregated into one record, 5 or more
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i32).range(5..))]
     coalesce: i32,
-    /// How long the history is kept, as PostgreSQL writes an interval
-    #[arg(long, value_name = "INTERVAL", default_value = "1 day", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
+    /// How long the history is kept, as PostgreSQL writes an interval; an hour or more, and no less than the frequency
+    #[arg(long, value_name = "INTERVAL", default_value = "1 day", allow_hyphen_values = true, value_parser = retention)]
     retention: String,
     /// Extension to collect from, beside pg_stat_statements; may be given several times
     #[arg(long = "extension", value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
@@ -65,6 +66,7 @@ impl Arguments {
         // Before anybody is asked for a password.
         let servers = repository.registered_servers().await?;
         taken::is_free(&servers, (&self.host, self.port), self.alias.as_deref(), None)?;
+        repository.check_retention(&self.retention, self.frequency).await?;
         repository.forget_sessions();
         let new = NewServer {
             password: self.password()?,

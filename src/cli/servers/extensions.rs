@@ -1,6 +1,8 @@
 //! `servers extensions`: what is collected of a server.
 
+use clap::CommandFactory;
 use clap::builder::NonEmptyStringValueParser;
+use clap::error::ErrorKind;
 use serde_json::{Value, json};
 
 use super::super::one_shot::Installation;
@@ -9,11 +11,17 @@ use super::super::server_name::ServerName;
 use super::super::table::{Cell, Table, Tone};
 use super::telling::{Told, tell_daemon};
 use super::{Failure, called, find};
+use crate::cli;
+use crate::one_line::on_one_line;
 use crate::postgres::{RegisteredServer, Switched, Tracked};
+
+/// PoWA collects from it without being asked to, and much of the rest is of use with it only.
+const STATEMENTS: &str = "pg_stat_statements";
 
 /// Lists what is collected of a server, or changes it.
 ///
-/// With PoWA 5, NAME may also be a module, or a database module.
+/// NAME may also be a module of PoWA, and with PoWA 5 a database module. Errors are told on standard error only, with --json
+/// too.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Id, alias or host:port of the server
@@ -31,12 +39,30 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
+    /// Ends as with any other command line that is wrong, if nobody could do what is asked for.
+    pub(super) fn refuse_contradictions(&self) {
+        let Some(name) = self.activate.iter().find(|name| self.deactivate.contains(name)) else { return };
+        let mut whole = cli::Arguments::command();
+        whole.build();
+        let servers = whole.find_subcommand_mut("servers").expect("it is a command");
+        let own = servers.find_subcommand_mut("extensions").expect("it is a command");
+        let said = format!("\"{}\" is to be activated and deactivated", on_one_line(name));
+        own.error(ErrorKind::ArgumentConflict, said).exit();
+    }
+
     pub(super) async fn run(self, installation: &Installation) -> Result<(), Failure> {
         let server = find(&installation.repository, &self.server).await?;
         if self.activate.is_empty() && self.deactivate.is_empty() {
             return self.list(installation, &server, &Change::default()).await;
         }
         let switched = installation.repository.switch(server.id, &self.activate, &self.deactivate).await?;
+        if switched.off.changed.iter().any(|name| name == STATEMENTS) {
+            eprintln!(
+                "powa-collector servers extensions: without {STATEMENTS}, PoWA has no statements of {server} to show, and not \
+                 the names of its databases: \"powa-collector servers extensions {} --activate {STATEMENTS}\" undoes that",
+                server.id
+            );
+        }
         let told = if switched.is_change() { Some(tell_daemon(installation).await) } else { None };
         if self.json {
             return self.list(installation, &server, &Change::of(switched, told.as_ref())).await;

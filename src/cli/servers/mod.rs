@@ -9,6 +9,7 @@ mod host;
 mod list;
 mod password;
 mod remove;
+mod retention;
 mod set;
 mod taken;
 mod telling;
@@ -56,6 +57,7 @@ impl Arguments {
                 run("remove", location, async |installation| arguments.run(&installation).await)
             }
             Command::Extensions(arguments) => {
+                arguments.refuse_contradictions();
                 run("extensions", location, async |installation| arguments.run(&installation).await)
             }
         }

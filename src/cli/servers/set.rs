@@ -9,7 +9,7 @@ use super::super::output;
 use super::super::server_name::ServerName;
 use super::host::host;
 use super::telling::tell_daemon;
-use super::{Failure, called, password, taken, trial};
+use super::{Failure, called, password, retention, taken, trial};
 use crate::postgres::{Changes, RegisteredServer};
 use crate::secret::Secret;
 
@@ -54,8 +54,8 @@ struct Wanted {
     /// Snapshots that are aggregated into one record, 5 or more
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(5..))]
     coalesce: Option<i32>,
-    /// How long the history is kept, as PostgreSQL writes an interval
-    #[arg(long, value_name = "INTERVAL", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
+    /// How long the history is kept, as PostgreSQL writes an interval; an hour or more, and no less than the frequency
+    #[arg(long, value_name = "INTERVAL", allow_hyphen_values = true, value_parser = retention::retention)]
     retention: Option<String>,
     /// File with nothing but the new password; - is standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["no_password", "ask_password"])]
@@ -77,13 +77,21 @@ impl Arguments {
         let servers = repository.registered_servers().await?;
         let server = self.server.find(&servers)?;
         self.wanted.is_free(server, &servers)?;
+        let frequency = self.wanted.frequency.unwrap_or(server.frequency);
+        match &self.wanted.retention {
+            Some(retention) => repository.check_retention(retention, frequency).await?,
+            None => retention::check_frequency(installation, server, frequency).await?,
+        }
         repository.forget_sessions();
         let changes = self.wanted.changes(server)?;
         if self.check {
             trial::check_changed(server, &changes, installation).await?;
         }
         repository.configure(server.id, &changes).await?;
-        output::print(&format!("{} is changed\n", called(server)))?;
+        // It may have another name now.
+        let servers = repository.registered_servers().await?;
+        let changed = servers.iter().find(|changed| changed.id == server.id).unwrap_or(server);
+        output::print(&format!("{} is changed\n", called(changed)))?;
         output::print(&format!("{}\n", tell_daemon(installation).await))?;
         Ok(())
     }

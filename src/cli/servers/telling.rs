@@ -12,7 +12,7 @@ pub(super) struct Told(Result<(), Unanswered>);
 
 /// Has the collector reload, if there is one.
 pub(super) async fn tell_daemon(installation: &Installation) -> Told {
-    let telling = async { installation.asker().await?.reload().await };
+    let telling = async { installation.asker().await?.reload().await.map(drop) };
     Told(telling.await)
 }
 

@@ -1,5 +1,6 @@
 //! `snapshot`: one snapshot of one server, now.
 
+mod unreachable;
 mod waiting;
 
 use std::error::Error;
@@ -7,14 +8,17 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use super::disabled::refuse_disabled;
 use super::output::print;
 use super::server_name::ServerName;
 use super::{one_shot, words};
 use crate::config::Location;
+use crate::control::asking::{Asker, Unanswered};
 use crate::control::detail::Taken;
 use crate::postgres::RegisteredServer;
-use crate::server::ServerId;
+use crate::worker::ForceRefused;
 use one_shot::Installation;
+use unreachable::refuse_unreachable;
 
 /// Has the running collector take a snapshot of a server now.
 ///
@@ -23,6 +27,7 @@ use one_shot::Installation;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Id, alias or host:port of the server
+    #[arg(value_name = "SERVER")]
     server: ServerName,
 
     /// Wait until it is the time for a snapshot and the snapshot is stored, and tell what is in it.
@@ -40,14 +45,6 @@ enum Outcome {
     /// What the collector answers.
     AskedFor(String),
     Stored(Taken),
-}
-
-/// Why there is nothing to ask for.
-#[derive(Debug, thiserror::Error)]
-#[error("{name} is disabled: \"powa-collector servers enable {id}\" has it collected from again")]
-struct Disabled {
-    name: String,
-    id: ServerId,
 }
 
 impl Arguments {
@@ -74,14 +71,18 @@ impl Arguments {
     }
 
     async fn take(&self, installation: &Installation, server: &RegisteredServer) -> Result<Outcome, Box<dyn Error>> {
-        if !server.is_active() {
-            return Err(Disabled { name: server.to_string(), id: server.id }.into());
-        }
+        refuse_disabled(server)?;
         let mut asker = installation.asker().await?;
+        if asker.collectors().await.is_ok_and(|collectors| collectors.len() > 1) {
+            eprintln!(
+                "powa-collector snapshot: more than one collector is connected to the repository, and each takes snapshots; \
+                 what follows is told by one of them"
+            );
+        }
         Ok(if self.wait {
             Outcome::Stored(waiting::take(&mut asker, server).await?)
         } else {
-            Outcome::AskedFor(asker.force_snapshot(server.id).await?)
+            Outcome::AskedFor(ask(&mut asker, server).await?)
         })
     }
 
@@ -89,6 +90,19 @@ impl Arguments {
     fn say(&self, text: &str) -> std::io::Result<()> {
         if self.json { Ok(()) } else { print(text) }
     }
+}
+
+/// Asks for a snapshot, which begins shortly only where there is a connection.
+async fn ask(asker: &mut Asker, server: &RegisteredServer) -> Result<String, Box<dyn Error>> {
+    let answered = asker.force_snapshot(server.id).await;
+    if let Ok(_) | Err(Unanswered::NotNow(ForceRefused::Scheduled)) = answered {
+        match asker.details(&[server.id]).await {
+            // Another program, which is asked for no more than it knows.
+            Err(Unanswered::Unknown(_)) => {}
+            details => details?.get(&server.id).map_or(Ok(()), |detail| refuse_unreachable(server, detail))?,
+        }
+    }
+    Ok(answered?)
 }
 
 /// What is wrong goes to standard error, also of a snapshot that is there.

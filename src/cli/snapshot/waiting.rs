@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use indicatif::ProgressBar;
 use tokio::time::{Instant, sleep};
 
+use super::unreachable::refuse_unreachable;
 use crate::control::asking::{Asker, Unanswered};
 use crate::control::detail::{Detail, Taken};
 use crate::postgres::RegisteredServer;
@@ -45,6 +46,10 @@ pub(super) async fn take(asker: &mut Asker, server: &RegisteredServer) -> Result
         let is_of_before = refused == Some(ForceRefused::InProgress);
         // What was under way when it was looked at may be over by now, and was begun before anybody asked.
         let before = if refused.is_none() || is_of_before { before } else { wait.look().await? };
+        if refused == Some(ForceRefused::Scheduled) {
+            // Somebody has asked for it before. Otherwise, to ask is to have the connection tried at once.
+            refuse_unreachable(server, &before)?;
+        }
         let again = |refused| Instant::now() + until_it_may(refused, before.last, SystemTime::now());
         let stored = wait.until_stored(&before, refused.map(|refused| (refused, again(refused)))).await?;
         if let Some(taken) = stored.filter(|_| !is_of_before) {

@@ -2,21 +2,22 @@
 
 mod overview;
 
-use std::error::Error;
 use std::io::{ErrorKind, IsTerminal, stdout};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use console::Term;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use super::one_shot::{self, InFull, Installation};
+use super::one_shot::{self, Ended, Installation};
 use super::output::{Screen, print, write};
-use super::server_name::{ServerName, find_all};
+use super::server_name::{NotFound, ServerName, find_all};
+use super::words;
 use crate::config::Location;
 use crate::control::asking::{Asker, Unanswered};
+use crate::postgres::Error;
 use crate::server::ServerId;
-use overview::Overview;
+use overview::{Overview, Page};
 
 /// From one look to the next.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
@@ -40,66 +41,132 @@ pub(super) struct Arguments {
     json: bool,
 }
 
+/// Why there is nothing to show.
+#[derive(Debug, thiserror::Error)]
+enum NoLook {
+    #[error(transparent)]
+    NotFound(#[from] NotFound),
+    #[error("{}", .0.in_full())]
+    Postgres(#[from] Error),
+    #[error(transparent)]
+    Unanswered(Unanswered),
+}
+
+impl From<Unanswered> for NoLook {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Postgres(error) => Self::Postgres(error),
+            other => Self::Unanswered(other),
+        }
+    }
+}
+
+impl NoLook {
+    /// The command line or the configuration is at fault, and the next look would find the same.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::NotFound(_) => true,
+            Self::Postgres(error) => !error.may_pass() && !error.is_missing_database(),
+            Self::Unanswered(_) => false,
+        }
+    }
+}
+
 impl Arguments {
     pub(super) fn run(self, location: &Location) -> ExitCode {
         one_shot::run("status", location, async |installation| {
-            let mut asker = None;
-            if !self.watch {
-                let overview = self.look(&installation, &mut asker).await?;
-                print(&self.text(&overview)?)?;
-                return Ok(end(&overview));
+            if self.watch {
+                return self.look_again_and_again(&installation).await;
             }
-            loop {
-                match self.look(&installation, &mut asker).await {
-                    Ok(overview) => match self.redraw(&self.text(&overview)?) {
-                        Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
-                        drawn => drawn?,
-                    },
-                    // The repository may be back with the next look.
-                    Err(error) if asker.is_some() => {
-                        asker = None;
-                        eprintln!("powa-collector status: {error}");
-                    }
-                    Err(error) => return Err(error),
-                }
-                sleep(BETWEEN_LOOKS).await;
-            }
+            let overview = self.look(&installation, &mut None).await?;
+            print(&self.text(&overview, None)?)?;
+            Ok(end(&overview))
         })
     }
 
-    async fn look(&self, installation: &Installation, asker: &mut Option<Asker>) -> Result<Overview, Box<dyn Error>> {
-        let registered = installation.repository.registered_servers().await.map_err(InFull::from)?;
+    /// Until somebody ends it: what is in the way of a look may be gone with the next one.
+    async fn look_again_and_again(&self, installation: &Installation) -> Ended {
+        let is_redrawn = !self.json && stdout().is_terminal();
+        let mut asker = None;
+        let mut last: Option<(Overview, Instant)> = None;
+        let mut said = None;
+        loop {
+            let shown = match self.look(installation, &mut asker).await {
+                Ok(overview) => {
+                    let shown = self.show(&overview, overview.unanswered());
+                    last = Some((overview, Instant::now()));
+                    said = None;
+                    shown
+                }
+                Err(error) if last.is_none() && error.is_final() => return Err(error.into()),
+                Err(error) => {
+                    // Its session may be gone, too.
+                    asker = None;
+                    let reason = error.to_string();
+                    if is_redrawn {
+                        self.show_what_there_was(last.as_ref(), &reason)
+                    } else {
+                        // Standard output has what was seen, and only that.
+                        if said.as_ref() != Some(&reason) {
+                            eprintln!("powa-collector status: {reason}");
+                        }
+                        said = Some(reason);
+                        Ok(())
+                    }
+                }
+            };
+            match shown {
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+                shown => shown?,
+            }
+            sleep(BETWEEN_LOOKS).await;
+        }
+    }
+
+    async fn look(&self, installation: &Installation, asker: &mut Option<Asker>) -> Result<Overview, NoLook> {
+        let registered = installation.repository.registered_servers().await?;
         let servers = find_all(&self.servers, &registered)?;
-        let last = installation.repository.last_snapshots().await.map_err(InFull::from)?;
+        let last = installation.repository.last_snapshots().await?;
         let asker = match asker {
             Some(asker) => asker,
             None => asker.insert(installation.asker().await?),
         };
-        let collectors = asker.collectors().await.map_err(InFull::from)?;
+        let collectors = asker.collectors().await?;
         // All of them in one question, which has to fit into a notification.
         let ids: Vec<ServerId> =
             if servers.len() > 100 { vec![] } else { servers.iter().map(|server| server.id).collect() };
         let answered = match asker.details(&ids).await {
-            Err(Unanswered::Postgres(error)) => return Err(InFull::from(error).into()),
-            Err(lost @ Unanswered::Lost) => return Err(lost.into()),
+            Err(error @ (Unanswered::Postgres(_) | Unanswered::Lost)) => return Err(error.into()),
             answered => answered,
         };
         Ok(Overview::new(&servers, &last, collectors, answered))
     }
 
-    fn text(&self, overview: &Overview) -> serde_json::Result<String> {
+    /// `said` goes before it, for people: the next look wipes away what is said on standard error.
+    fn text(&self, overview: &Overview, said: Option<&str>) -> serde_json::Result<String> {
         Ok(match (self.json, self.watch) {
             (true, true) => serde_json::to_string(overview)? + "\n",
             (true, false) => serde_json::to_string_pretty(overview)? + "\n",
             (false, is_watching) => {
-                let table = overview.text(SystemTime::now(), Screen::of_standard_output());
-                match overview.unanswered().filter(|_| is_watching) {
-                    // The next look wipes away what is said on standard error.
-                    Some(reason) => format!("{reason}\n\n{table}"),
-                    None => table,
-                }
+                let lines = if is_watching { lines_of_terminal() } else { None };
+                overview.text(SystemTime::now(), Page { screen: Screen::of_standard_output(), lines, said })
             }
         })
+    }
+
+    fn show(&self, overview: &Overview, said: Option<&str>) -> std::io::Result<()> {
+        self.redraw(&self.text(overview, said)?)
+    }
+
+    /// On a terminal, where the last look would be wiped away otherwise.
+    fn show_what_there_was(&self, last: Option<&(Overview, Instant)>, reason: &str) -> std::io::Result<()> {
+        match last {
+            None => self.redraw(&format!("{reason}\n")),
+            Some((overview, at)) => {
+                let age = words::duration(at.elapsed());
+                self.show(overview, Some(&format!("{reason}\nThis is what there was to see {age} ago:")))
+            }
+        }
     }
 
     /// In place of what was there before, on a terminal.
@@ -109,6 +176,12 @@ impl Arguments {
         }
         write(text)
     }
+}
+
+/// As many lines as can be seen at once, on a terminal that knows.
+fn lines_of_terminal() -> Option<u16> {
+    let (lines, _) = Term::stdout().size_checked()?;
+    (lines > 0).then_some(lines)
 }
 
 /// What is wrong is said on standard error too.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use crate::cli::output::Screen;
-use crate::cli::table::{Cell, Table, Tone};
+use crate::cli::table::{Cell, GAP, Table, Tone};
 use crate::cli::words;
 use crate::control::asking::Unanswered;
 use crate::control::detail::{Detail, Taken};
@@ -59,15 +59,26 @@ const UNKNOWN: &str = "unknown";
 /// It should be collected from, and the collector does not know of it.
 const NOT_COLLECTED: &str = "not collected";
 
+/// What it is shown on, for people.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Page<'a> {
+    pub(super) screen: Screen,
+    /// As many can be seen; `None` where there may be any number.
+    pub(super) lines: Option<u16>,
+    /// What is said before it.
+    pub(super) said: Option<&'a str>,
+}
+
 /// A column of the table.
 struct Column {
     heading: &'static str,
-    /// Columns of the terminal from which on there is room for it.
+    /// Columns of the terminal from which on there is room for it; 0 for what is never left out for want of it.
     from: u16,
     is_figure: bool,
     cell: fn(&Line, SystemTime) -> Cell,
 }
 
+/// The first two, and the last one, may be cut.
 const COLUMNS: [Column; 8] = [
     Column { heading: "SERVER", from: 0, is_figure: false, cell: |line, _| line.server() },
     Column { heading: "STATE", from: 0, is_figure: false, cell: |line, _| line.state() },
@@ -110,7 +121,32 @@ impl Overview {
     }
 
     /// For people.
-    pub(super) fn text(&self, now: SystemTime, screen: Screen) -> String {
+    pub(super) fn text(&self, now: SystemTime, page: Page<'_>) -> String {
+        let mut text = page.said.map(|said| format!("{said}\n\n")).unwrap_or_default() + &self.connected();
+        if self.servers.is_empty() {
+            return text + "No server is registered: \"powa-collector servers add\" registers one.\n";
+        }
+        if !self.collectors.is_empty() {
+            text.push('\n');
+        }
+        // Beside the servers, there are the headings, and the line after the last one.
+        let taken = lines_of(&text, page.screen.width) + 2;
+        let room = page.lines.map_or(usize::MAX, |lines| usize::from(lines).saturating_sub(taken));
+        let all = self.servers.len();
+        let shown = if all > room { room.saturating_sub(1).max(1) } else { all };
+        let (shown, left_out) = self.servers.split_at(shown);
+        text += &table(shown, now, page.screen);
+        match left_out {
+            [] => text,
+            _ => {
+                let failing = left_out.iter().filter(|line| line.is_failing()).count();
+                text + &format!("and {} more, {failing} of them with an error\n", left_out.len())
+            }
+        }
+    }
+
+    /// The collectors that are connected, a line each.
+    fn connected(&self) -> String {
         let mut text = String::new();
         for Connected { name, address, connected_s } in &self.collectors {
             text += &on_one_line(name);
@@ -124,25 +160,73 @@ impl Overview {
             text.push('\n');
         }
         if self.unanswered.is_none() && self.collectors.len() > 1 {
-            text += "More than one collector takes snapshots for this repository.\n";
+            text += "More than one collector takes snapshots for this repository; one of them tells this.\n";
         }
-        if self.servers.is_empty() {
-            return text + "No server is registered: \"powa-collector servers add\" registers one.\n";
+        text
+    }
+}
+
+/// The lines that a text takes on a screen.
+fn lines_of(text: &str, width: Option<u16>) -> usize {
+    let width = width.map_or(usize::MAX, usize::from);
+    text.lines().map(|line| line.chars().count().div_ceil(width).max(1)).sum()
+}
+
+/// An error that is cut to less than this many columns tells nothing.
+const LEAST_OF_AN_ERROR: usize = 20;
+
+/// A state or a name is not cut to less.
+const LEAST_OF_A_NAME: usize = 12;
+
+/// A line for each server. On a screen, what is too long for it is cut: the errors first.
+fn table(lines: &[Line], now: SystemTime, screen: Screen) -> String {
+    let mut columns: Vec<(&Column, usize)> = COLUMNS.iter().map(|column| (column, column.width(lines, now))).collect();
+    if let Some(width) = screen.width {
+        columns.retain(|(column, _)| width >= column.from);
+        fit(&mut columns, usize::from(width));
+    }
+    let headings: Vec<&'static str> = columns.iter().map(|(column, _)| column.heading).collect();
+    let mut table = Table::new(&headings).one_line_each();
+    for (column, _) in columns.iter().filter(|(column, _)| column.is_figure) {
+        table = table.right(column.heading).whole(column.heading);
+    }
+    for line in lines {
+        table.row(columns.iter().map(|(column, width)| (column.cell)(line, now).cut(*width)).collect());
+    }
+    table.text(screen)
+}
+
+/// Leaves out, and cuts, what there is no room for. The error comes last, and goes before what can be left out besides.
+fn fit(columns: &mut Vec<(&Column, usize)>, screen: usize) {
+    if let Some((error, width)) = columns.pop() {
+        let least = width.min(LEAST_OF_AN_ERROR);
+        let always: Vec<_> = columns.iter().copied().filter(|(column, _)| column.from == 0).collect();
+        if needed(&always) + least <= screen {
+            while needed(columns) + least > screen {
+                let rarest = columns.iter().map(|(column, _)| column.from).max();
+                columns.retain(|(column, _)| Some(column.from) < rarest);
+            }
+            columns.push((error, width.min(screen - needed(columns))));
         }
-        let is_shown = |column: &&Column| screen.width.is_none_or(|width| width >= column.from);
-        let columns: Vec<&Column> = COLUMNS.iter().filter(is_shown).collect();
-        let headings: Vec<&'static str> = columns.iter().map(|column| column.heading).collect();
-        let mut table = Table::new(&headings);
-        for column in columns.iter().filter(|column| column.is_figure) {
-            table = table.right(column.heading).whole(column.heading);
-        }
-        for line in &self.servers {
-            table.row(columns.iter().map(|column| (column.cell)(line, now)).collect());
-        }
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        text + &table.text(screen)
+    }
+    for index in [1, 0] {
+        // There is no gap after the last one.
+        let missing = needed(columns).saturating_sub(screen + usize::from(GAP));
+        let (_, width) = &mut columns[index];
+        *width = width.saturating_sub(missing).max(LEAST_OF_A_NAME.min(*width));
+    }
+}
+
+/// The width of columns that another one follows.
+fn needed(columns: &[(&Column, usize)]) -> usize {
+    columns.iter().map(|(_, width)| width + usize::from(GAP)).sum()
+}
+
+impl Column {
+    /// That it takes to show all of it.
+    fn width(&self, lines: &[Line], now: SystemTime) -> usize {
+        let cells = lines.iter().map(|line| (self.cell)(line, now).width());
+        cells.max().unwrap_or_default().max(self.heading.len())
     }
 }
 
@@ -218,6 +302,11 @@ impl Line {
         self.error.as_ref().map_or_else(Cell::default, |error| Cell::new(error).with(tone))
     }
 
+    /// Something is in the way of a server that is to be collected from, or failed in the last snapshot.
+    fn is_failing(&self) -> bool {
+        self.error.is_some() && self.state != OFF
+    }
+
     /// A snapshot is missing, and not only late.
     fn is_overdue(&self) -> bool {
         match (self.age, self.frequency) {
@@ -261,7 +350,8 @@ mod tests {
         let failed = |error: &str| LastSnapshot { age: None, errors: vec![error.into()] };
         let last = BTreeMap::from([(on.id, failed("lately")), (off.id, failed("long ago"))]);
         let overview = Overview::new(&[&on, &off], &last, vec![], Err(Unanswered::Nobody));
-        let text = overview.text(SystemTime::now(), Screen { width: None, is_coloured: true });
+        let screen = Screen { width: None, is_coloured: true };
+        let text = overview.text(SystemTime::now(), Page { screen, ..Page::default() });
         let coloured = |text: &str, tone| {
             let mut table = Table::new(&["X"]);
             table.row(vec![Cell::new(text).with(tone)]);
@@ -273,5 +363,65 @@ mod tests {
         }
         let json = serde_json::to_value(&overview).unwrap();
         assert_eq!(json["servers"][1]["error"], "long ago");
+    }
+
+    fn failing(number: i32) -> Overview {
+        let servers: Vec<_> = (1..=number).map(RegisteredServer::example).collect();
+        let error = "could not connect to db1:5432: connection refused, as nobody is there who would answer";
+        let failed = LastSnapshot { age: Some(Duration::from_secs(7)), errors: vec![error.into()] };
+        let last = servers.iter().map(|server| (server.id, failed.clone())).collect();
+        let detail = |_| Detail {
+            name: "db".into(),
+            status: "no connection to remote server".into(),
+            phase: "idle".into(),
+            frequency: 300,
+            next: None,
+            last: None,
+            snapshot: None,
+            trouble: Some(error.into()),
+            taken: 0,
+            failures: 1,
+        };
+        let details = servers.iter().map(|server| (server.id, detail(server))).collect();
+        Overview::new(&servers.iter().collect::<Vec<_>>(), &last, vec![], Ok(details))
+    }
+
+    fn shown(overview: &Overview, width: Option<u16>, lines: Option<u16>) -> String {
+        let screen = Screen { width, is_coloured: false };
+        overview.text(SystemTime::now(), Page { screen, lines, said: Some("It is so.") })
+    }
+
+    #[test]
+    fn a_server_is_a_line_however_narrow_the_screen_is() {
+        let overview = failing(3);
+        for width in [20, 30, 37, 40, 50, 60, 70, 76, 80, 100, 120, 200] {
+            let text = shown(&overview, Some(width), None);
+            assert_eq!(text.lines().count(), 2 + 1 + 3, "{width}:\n{text}");
+            assert!(text.lines().all(|line| line.chars().count() <= usize::from(width)), "{width}:\n{text}");
+        }
+        let narrow = shown(&overview, Some(40), None);
+        assert!(narrow.contains("db1:5432  no connection to remo…  7s ago\n"), "{narrow}");
+        assert!(!shown(&overview, Some(60), None).contains("LAST ERROR"));
+        // What is wrong is worth more than how long a snapshot took.
+        let wider = shown(&overview, Some(80), None);
+        assert!(
+            wider.contains("  could not connect to") && wider.contains("…\n") && !wider.contains("TOOK"),
+            "{wider}"
+        );
+        // In a file, all of it is there.
+        assert!(shown(&overview, None, None).contains("as nobody is there who would answer\n"));
+    }
+
+    #[test]
+    fn there_are_no_more_lines_than_can_be_seen() {
+        let overview = failing(30);
+        for (lines, servers, rest) in [(24, 19, "and 11 more, 11 of them with an error\n"), (3, 1, "and 29 more, 29")] {
+            let text = shown(&overview, Some(80), Some(lines));
+            assert_eq!(text.matches("no connection").count(), servers, "{text}");
+            assert!(text.contains(rest), "{text}");
+        }
+        assert_eq!(shown(&overview, Some(80), Some(24)).lines().count(), 23);
+        // All of them, and the line that the cursor is in.
+        assert_eq!(shown(&overview, Some(80), Some(34)).matches("no connection").count(), 30);
     }
 }

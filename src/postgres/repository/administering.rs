@@ -74,13 +74,33 @@ impl Repository {
         self.to_administer("ask for the version of PoWA").await?.powa()
     }
 
+    /// Makes sure that something is a retention, for snapshots that are `frequency` seconds apart: what PostgreSQL reads as an
+    /// interval is none yet.
+    ///
+    /// # Errors
+    /// The repository cannot be reached, or there would be no history.
+    pub async fn check_retention(&self, retention: &str, frequency: i32) -> Result<(), Error> {
+        let doing = "keep a history for that long";
+        let sql = include_str!("../../../sql/repository/is_retention.sql");
+        let rows = self.ask(doing, sql, &[&retention, &frequency]).await?;
+        match rows.first().map(|row| row.try_get::<_, bool>(0)) {
+            Some(Ok(true)) => Ok(()),
+            _ => {
+                let found = format!(
+                    "a retention of {retention} is too short: it has to be an hour at least, and no less than the time from \
+                     one snapshot to the next, which is {frequency} s"
+                );
+                Err(Error::found(Side::Repository, doing, found))
+            }
+        }
+    }
+
     /// Registers a server and activates extensions for it.
     ///
     /// # Errors
     /// The repository cannot be reached, or refuses: nothing is registered then.
     pub async fn register(&self, new: &NewServer, extensions: &[String]) -> Result<ServerId, Error> {
         self.change("register the server", self.timeouts.query, async |conversation| {
-            check_retention(conversation, &new.retention).await?;
             let port = i32::from(new.port);
             let values: [&(dyn ToSql + Sync); 9] = [
                 &new.host,
@@ -114,9 +134,6 @@ impl Repository {
     pub async fn configure(&self, server: ServerId, changes: &Changes) -> Result<(), Error> {
         self.change("change the server", self.timeouts.query, async |conversation| {
             let id = server.get();
-            if let Some(retention) = &changes.retention {
-                check_retention(conversation, retention).await?;
-            }
             let settings = changes.settings();
             if !settings.is_empty() {
                 let sql = include_str!("../../../sql/repository/configure_server.sql");
@@ -226,15 +243,6 @@ async fn asked(conversation: &Conversation, sql: &str, values: &[&(dyn ToSql + S
     match rows.first().map(|row| row.try_get::<_, Option<bool>>(0)) {
         Some(Ok(Some(true))) => Ok(()),
         _ => Err(found(conversation, "there is no such server any more")),
-    }
-}
-
-/// Something that PostgreSQL reads as an interval is no retention yet.
-async fn check_retention(conversation: &Conversation, retention: &str) -> Result<(), Error> {
-    let rows = conversation.query(include_str!("../../../sql/repository/is_retention.sql"), &[&retention]).await?;
-    match rows.first().map(|row| row.try_get::<_, bool>(0)) {
-        Some(Ok(true)) => Ok(()),
-        _ => Err(found(conversation, format!("a retention of {retention} would keep nothing"))),
     }
 }
 

@@ -92,9 +92,13 @@ async fn answer(
     Ok(rows.first().and_then(|row| row.try_get(0).ok().flatten()))
 }
 
+/// What PoWA 5 takes for its modules as a whole.
+const ALL_MODULES: &str = "powa";
+
 /// PoWA takes some names that it does not know, and does nothing then, or worse.
 async fn all_are_known(conversation: &Conversation, names: impl Iterator<Item = &String>) -> Result<(), Error> {
-    let sql = if conversation.powa()?.has_modules() {
+    let has_modules = conversation.powa()?.has_modules();
+    let sql = if has_modules {
         include_str!("../../../sql/repository/known_powa5.sql")
     } else {
         include_str!("../../../sql/repository/known_powa4.sql")
@@ -108,6 +112,14 @@ async fn all_are_known(conversation: &Conversation, names: impl Iterator<Item = 
     let known: Vec<String> = rows.iter().map(|row| row.try_get(0).map_err(unreadable)).collect::<Result<_, _>>()?;
     match names.find(|name| !known.contains(name)) {
         None => Ok(()),
+        // PoWA switches more on by it than off, and nobody could tell what was off before.
+        Some(name) if name == ALL_MODULES && has_modules => {
+            let known = known.join(", ");
+            Err(found(
+                conversation,
+                format!("\"{name}\" stands for all modules: name those that are meant, of {known}"),
+            ))
+        }
         Some(name) => {
             let known = known.join(", ");
             Err(found(conversation, format!("PoWA knows no \"{name}\" that could be collected; it knows {known}")))
