@@ -106,13 +106,18 @@ pub enum Place {
     ServerSettings,
     /// A line of `pg_hba.conf` on the side that refuses.
     HostBasedAccess,
-    /// A key of the collector's configuration.
+    /// A key of the collector's configuration, and what about it.
     Configuration,
     /// Somewhere else, in words.
     Elsewhere,
 }
 
 impl Place {
+    /// What is to be done there is said in SQL.
+    fn takes_sql(self) -> bool {
+        matches!(self, Self::Remote | Self::Repository)
+    }
+
     /// In a word that does not change.
     pub fn word(self) -> &'static str {
         match self {
@@ -134,9 +139,13 @@ pub struct Cure {
 }
 
 impl Cure {
-    /// Names in it may be anybody's.
+    /// Names in it may be anybody's. SQL needs no semicolon: it gets one, so that several can be given to psql.
     pub fn new(place: Place, text: impl AsRef<str>) -> Self {
-        Self { place, text: on_one_line(text.as_ref()).into_owned() }
+        let mut text = on_one_line(text.as_ref()).into_owned();
+        if place.takes_sql() {
+            text.push(';');
+        }
+        Self { place, text }
     }
 }
 
@@ -256,6 +265,12 @@ mod tests {
     fn what_is_said_is_one_line_of_bounded_length() {
         let said = Finding::new(What::Powa, Mark::Wrong, format!("\n{}", "é".repeat(100_000))).said;
         assert!(said.starts_with("\\né") && said.ends_with("...") && said.chars().count() < 2010);
+    }
+
+    #[test]
+    fn what_is_sql_ends_like_a_statement() {
+        let text = |place| Cure::new(place, "a").text;
+        assert_eq!([text(Place::Remote), text(Place::Repository), text(Place::Elsewhere)], ["a;", "a;", "a"]);
     }
 
     #[test]
