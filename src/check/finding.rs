@@ -31,6 +31,8 @@ pub enum What {
     /// Overrides that are nobody's.
     Overrides,
     Spool,
+    /// The files for those who watch the collector.
+    Http,
     Registration,
     Parameters,
     Name,
@@ -75,6 +77,7 @@ impl What {
         match self {
             Self::Overrides => "overrides",
             Self::Spool => "spool",
+            Self::Http => "http",
             Self::Registration => "registration",
             Self::Parameters => "parameters",
             Self::Name => "name",
@@ -262,15 +265,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_is_one_line_of_bounded_length() {
-        let said = Finding::new(What::Powa, Mark::Wrong, format!("\n{}", "é".repeat(100_000))).said;
-        assert!(said.starts_with("\\né") && said.ends_with("...") && said.chars().count() < 2010);
-    }
-
-    #[test]
     fn what_is_sql_ends_like_a_statement() {
         let text = |place| Cure::new(place, "a").text;
         assert_eq!([text(Place::Remote), text(Place::Repository), text(Place::Elsewhere)], ["a;", "a;", "a"]);
+    }
+
+    #[test]
+    fn what_is_said_is_one_line_of_bounded_length() {
+        let said = Finding::new(What::Powa, Mark::Wrong, format!("\n{}", "é".repeat(100_000))).said;
+        assert!(said.starts_with("\\né") && said.ends_with("...") && said.chars().count() < 2010);
     }
 
     #[test]

@@ -43,6 +43,11 @@ pub(super) fn of(outcome: &Outcome, is_verbose: bool, screen: Screen) -> String 
             text.push_str("; something is wrong with the repository");
         }
         text.push('\n');
+        let _ = match outcome.left_out {
+            0 => Ok(()),
+            1 => writeln!(text, "1 server is disabled and was not looked at"),
+            number => writeln!(text, "{number} servers are disabled and were not looked at"),
+        };
     }
     text
 }
@@ -183,6 +188,17 @@ mod tests {
         assert_eq!(lines.len(), 3 + 300 + 2, "{text}");
         assert_eq!(lines[3], "1 db1:5432      well    PostgreSQL 17.2, PoWA 5.0.2, TLS, 42 datasources, 3411 rows");
         assert_eq!(lines[304], "300 servers, and all is well with them");
+    }
+
+    #[test]
+    fn those_that_were_not_looked_at_are_counted_in_the_end() {
+        let text = |left_out| {
+            let outcome = Outcome { left_out, ..outcome(vec![server(1, well())]) };
+            of(&outcome, false, Screen::default())
+        };
+        assert!(text(0).ends_with("\n1 server, and all is well with it\n"), "{}", text(0));
+        assert!(text(1).ends_with("\n1 server is disabled and was not looked at\n"), "{}", text(1));
+        assert!(text(2).ends_with("\n2 servers are disabled and were not looked at\n"), "{}", text(2));
     }
 
     #[test]
