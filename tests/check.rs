@@ -1,13 +1,14 @@
 //! `powa-collector check`: nothing is changed by looking, and it comes to an end whatever it finds.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use lab::{Act, Proxy, Registration};
 use serde_json::{Value, json};
 
 use crate::permissions::{Granted, granted};
 use crate::support::check::{assert_well, check, check_json, complaints, cures, server};
-use crate::support::{Collector, SECRET, Scene, Terminal, output, program, replacing, tests, with_powa};
+use crate::support::{Collector, Papers, SECRET, Scene, Terminal, output, program, replacing, tests, with_powa};
 
 tests![
     with_the_grants_of_the_readme_all_is_well_and_nothing_is_changed,
@@ -21,6 +22,7 @@ tests![
     a_collector_whose_place_is_taken_is_not_complained_of,
     on_a_terminal_it_tells_how_far_it_is;
     since 5:
+    files_that_the_collector_does_not_start_with_are_told,
     what_powa_has_a_role_for_takes_one_grant,
 ];
 
@@ -128,11 +130,12 @@ fn a_server_that_is_not_active_is_looked_at_when_it_is_named(scene: &Scene) {
     let id = scene.register_as(Registration { alias: Some("resting"), ..remote.registration() });
     scene.repository().batch_execute(&format!("select powa_deactivate_server({id})")).unwrap();
     let (code, told) = check_json(scene, json!({}), &[]);
-    assert_eq!((code, &told["servers"]), (0, &json!([])));
+    assert_eq!((code, &told["servers"], &told["left_out"]), (0, &json!([]), &json!(1)));
     let told = check(scene, json!({}), &[]);
     assert!(told.out.contains("no server is active: \"powa-collector servers list\""), "{}", told.out);
+    assert!(told.out.ends_with("\n1 server is disabled and was not looked at\n"), "{}", told.out);
     let (code, told) = check_json(scene, json!({}), &["resting", &id.to_string()]);
-    assert_eq!((code, told["servers"].as_array().unwrap().len()), (0, 1));
+    assert_eq!((code, told["servers"].as_array().unwrap().len(), &told["left_out"]), (0, 1, &json!(0)));
     let found = server(&told, id);
     assert_eq!((&found["active"], &found["mark"]), (&json!(false), &json!("well")), "{found:#}");
     assert!(found["findings"][0]["said"].as_str().unwrap().contains("not active"), "{found:#}");
@@ -197,6 +200,39 @@ fn what_cannot_be_looked_at_is_told_with_the_reason(scene: &Scene) {
     assert!(String::from_utf8_lossy(&output.stderr).contains("could not read configuration file"));
 }
 
+fn files_that_the_collector_does_not_start_with_are_told(scene: &Scene) {
+    let papers = Papers::of(scene);
+    let [own, other] = ["127.0.0.1", "127.0.0.2"].map(|name| papers.server(&[name]));
+    let file = |name: &str, text: &str, mode: u32| {
+        let file = scene.folder().join(name);
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        file
+    };
+    let good = file("good", &format!("ada:{SECRET}-0123456789abcdef"), 0o600);
+    let config = |mut http: Value| {
+        http["listen"] = json!("127.0.0.1:0");
+        json!({"http": http})
+    };
+    let tokens = |tokens: PathBuf| config(json!({"tokens_file": tokens, "certificate": own.file(), "key": own.key()}));
+    assert_well(&check_json(scene, tokens(good.clone()), &[]));
+    let with =
+        |certificate: &Path, key: &Path| config(json!({"tokens_file": good, "certificate": certificate, "key": key}));
+    for (config, key, said) in [
+        (tokens(file("open", &format!("ada:{SECRET}-0123456789abcdef"), 0o644)), "http.tokens_file", "read by others"),
+        (tokens(scene.folder().join("missing")), "http.tokens_file", "cannot be read"),
+        (tokens(file("short", "ada:short", 0o600)), "http.tokens_file", "too short"),
+        (with(own.key(), own.key()), "http.certificate", "holds none"),
+        (with(own.file(), other.key()), "http.key", "is not the key of \"http.certificate\""),
+    ] {
+        let (code, told) = check_json(scene, config, &[]);
+        let [complaint] = complaints(&told["configuration"])[..] else { panic!("{told:#}") };
+        assert_eq!((code, &complaint["what"], &complaint["mark"]), (1, &json!("http"), &json!("wrong")), "{told:#}");
+        assert!(complaint["said"].as_str().unwrap().contains(said), "{told:#}");
+        assert!(cures(&told["configuration"], "configuration")[0].starts_with(key), "{told:#}");
+    }
+}
+
 fn what_servers_are_called_stays_on_its_line(scene: &Scene) {
     let odd = Registration { port: 1, alias: Some("a\nwell\x1b[0m"), ..Registration::of(scene.remote_server()) };
     scene.register_as(odd);
@@ -211,9 +247,12 @@ fn what_a_configuration_says_in_vain_is_told(scene: &Scene) {
         "spool": {"directory": "/nowhere/at/all"},
     });
     let (code, told) = check_json(scene, config.clone(), &[]);
-    assert_eq!((code, &told["result"]), (0, &json!("warning")), "{told:#}");
-    let said: Vec<_> = complaints(&told["configuration"]).iter().map(|complaint| complaint["what"].clone()).collect();
-    assert_eq!(said, ["overrides", "spool"]);
+    assert_eq!((code, &told["result"]), (1, &json!("wrong")), "{told:#}");
+    let complaints = complaints(&told["configuration"]);
+    let said: Vec<_> = complaints.iter().map(|complaint| [&complaint["what"], &complaint["mark"]]).collect();
+    assert_eq!(said, [["overrides", "warning"], ["spool", "wrong"]]);
+    let cure = cures(&told["configuration"], "configuration")[1];
+    assert!(cure.starts_with("spool.directory: a folder"), "{cure}");
     let told = check(scene, config, &[]);
     assert!(told.out.contains("no server's id or alias: [\"mian\"]"), "{}", told.out);
     assert!(told.out.contains("no server is registered: \"powa-collector servers add\""), "{}", told.out);
@@ -314,11 +353,14 @@ fn what_powa_has_a_role_for_takes_one_grant(scene: &Scene) {
     let (code, told) = check_json(scene, config(), &[]);
     assert_eq!(code, 2, "{told:#}");
     let grants = cures(&told["repository"], "repository");
-    let grant = format!("grant \"{of_powa}\" to \"{stranger}\"");
+    let grant = format!("grant \"{of_powa}\" to \"{stranger}\";");
     assert_eq!(grants[0], grant, "{told:#}");
     // What that role has not is all that is told beside it.
-    assert!(grants[1..].iter().all(|grant| grant.contains("version") || grant.contains("config")), "{told:#}");
-    assert!(grants.len() < 4, "{told:#}");
+    let beside = ["version", "config", "pg_track_settings", "pg_signal_backend"];
+    let is_beside = |grant: &&str| beside.iter().any(|word| grant.contains(word));
+    assert!(grants[1..].iter().all(is_beside), "{told:#}");
+    let command = format!("grant pg_signal_backend to \"{stranger}\";");
+    assert!(grants.len() < 8 && grants.last() == Some(&command.as_str()), "{told:#}");
     for grant in grants {
         repository.batch_execute(grant).unwrap_or_else(|error| panic!("{grant}: {error}"));
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::permissions::grants;
 use crate::support::check::{assert_well, check, check_json, complaints, cures, server};
-use crate::support::{OwnRemote, Papers, SECRET, Scene, raising, replacing, tests};
+use crate::support::{OwnRemote, Papers, SECRET, Scene, output, program, raising, replacing, tests};
 
 tests![
     what_is_in_the_way_of_a_session_is_told_at_the_step_where_it_is,
@@ -18,8 +18,11 @@ tests![
     a_datasource_that_raises_is_told_by_name,
     a_datasource_that_takes_too_long_is_told_with_the_limit,
     another_version_of_powa_is_told_with_the_side_to_update,
-    a_row_that_is_no_server_is_told;
+    a_row_that_is_no_server_is_told,
+    what_is_in_the_way_of_the_repository_is_told_at_the_step_where_it_is,
+    with_what_is_printed_for_the_repository_snapshots_are_taken;
     since 5: a_database_that_is_closed_to_the_role_is_told,
+    where_powa_has_its_roles_not_set_up_that_is_a_cure,
 ];
 
 fn what_is_in_the_way_of_a_session_is_told_at_the_step_where_it_is(scene: &Scene) {
@@ -137,13 +140,13 @@ fn a_role_that_may_not_do_enough_is_cured_by_what_is_printed(scene: &Scene) {
     remote.connect().batch_execute(&sql).unwrap();
     let (code, told) = check_json(scene, json!({}), &[]);
     assert_eq!((code, &told["result"]), (0, &json!("warning")), "{told:#}");
-    let grant = format!("grant pg_read_all_settings to \"{reader}\"");
+    let grant = format!("grant pg_read_all_settings to \"{reader}\";");
     // What is loaded cannot be seen either, for the same reason.
     let what: Vec<_> = complaints(server(&told, id)).iter().map(|complaint| complaint["what"].clone()).collect();
     assert_eq!(what, ["libraries", "privileges"], "{told:#}");
     assert_eq!(cures(server(&told, id), "remote server"), [&grant, &grant]);
     let printed = check(scene, json!({}), &[]).out;
-    assert_eq!(printed.matches(&grant).count(), 1, "{printed}");
+    assert_eq!((printed.matches(&grant).count(), printed.matches("cured as above").count()), (1, 1), "{printed}");
 }
 
 fn an_extension_that_is_missing_is_created_or_left_alone(scene: &Scene) {
@@ -158,11 +161,14 @@ fn an_extension_that_is_missing_is_created_or_left_alone(scene: &Scene) {
     let extensions = json!("extensions");
     assert_eq!(about, [(&extensions, &json!("pg_qualstats")), (&extensions, &json!("pg_track_settings"))], "{found:#}");
     let create = cures(found, "remote server");
-    assert_eq!(create, ["create extension \"pg_qualstats\"", "create extension \"pg_track_settings\""]);
+    assert_eq!(create, ["create extension \"pg_qualstats\";", "create extension \"pg_track_settings\";"]);
     remote.connect().batch_execute(create[0]).unwrap();
-    let leave: Vec<_> =
-        cures(found, "repository").into_iter().filter(|sql| sql.contains("pg_track_settings")).collect();
-    scene.repository().batch_execute(leave[0]).unwrap();
+    let leave = cures(found, "advice").into_iter().find(|command| command.contains("pg_track_settings")).unwrap();
+    let mut words = leave.split(' ');
+    assert_eq!(words.next(), Some("powa-collector"));
+    let mut command = program();
+    command.args(words).arg("--config").arg(scene.config(json!({})));
+    assert!(output(&command).status.success(), "{leave}");
     assert_well(&check_json(scene, json!({}), &[]));
 }
 
@@ -218,11 +224,11 @@ fn another_version_of_powa_is_told_with_the_side_to_update(scene: &Scene) {
     let (older, newer, none) = (register("older", &older), register("newer", &newer), register("none", &none));
     let (code, told) = check_json(scene, json!({}), &[]);
     assert_eq!(code, 1);
-    let here = format!("alter extension powa update to '{}'", scene.generation().powa_version());
+    let here = format!("alter extension powa update to '{}';", scene.generation().powa_version());
     for (id, place, cure) in [
         (older, "remote server", here.as_str()),
-        (newer, "repository", "alter extension powa update to '9.9.9'"),
-        (none, "remote server", "create extension powa cascade"),
+        (newer, "repository", "alter extension powa update to '9.9.9';"),
+        (none, "remote server", "create extension powa cascade;"),
     ] {
         let found = server(&told, id);
         let [complaint] = complaints(found)[..] else { panic!("{found:#}") };
@@ -310,7 +316,7 @@ fn a_database_that_is_closed_to_the_role_is_told(scene: &Scene) {
     let found = server(&told, id);
     let complaint = complaints(found).into_iter().find(|complaint| complaint["about"] == closed.name.as_str());
     assert_eq!(complaint.map(|complaint| &complaint["what"]), Some(&json!("databases")), "{found:#}");
-    let grant = format!("grant connect on database \"{}\" to \"{reader}\"", closed.name);
+    let grant = format!("grant connect on database \"{}\" to \"{reader}\";", closed.name);
     assert!(code == 1 && cures(found, "remote server").contains(&grant.as_str()), "{found:#}");
     remote.connect().batch_execute(&grant).unwrap();
     let (_, told) = check_json(scene, json!({}), &[]);
@@ -318,4 +324,109 @@ fn a_database_that_is_closed_to_the_role_is_told(scene: &Scene) {
         complaints(server(&told, id)).iter().all(|complaint| complaint["about"] != closed.name.as_str()),
         "{told:#}"
     );
+}
+
+fn what_is_in_the_way_of_the_repository_is_told_at_the_step_where_it_is(scene: &Scene) {
+    let server = scene.repository_server();
+    let (role, closed) = (scene.create_role("known", ""), format!("closed_{}", scene.number()));
+    let mut repository = scene.repository();
+    repository.batch_execute(&format!("alter role {role} password '{SECRET}-right'")).unwrap();
+    repository.batch_execute(&format!("grant password_required to {role}")).unwrap();
+    repository.batch_execute(&format!("create database {closed} allow_connections false")).unwrap();
+    let (host, port) = (server.host(), server.port());
+    let at = |more: &str| format!("host={host} port={port} {more}");
+    let cases = [
+        (
+            "host=nowhere.invalid".to_owned(),
+            "name",
+            "failed to lookup address",
+            "configuration",
+            "repository.dsn".into(),
+        ),
+        (format!("host={host} port=1"), "connection", "Connection refused", "advice", "start PostgreSQL there".into()),
+        (at("user=postgres sslmode=require"), "tls", "does not offer TLS", "postgresql.conf", "ssl = on".into()),
+        (
+            at(&format!("user={role} password={SECRET}-wrong")),
+            "login",
+            "password authentication failed",
+            "advice",
+            format!("\\password \"{role}\""),
+        ),
+        (at("user=nobody_here"), "login", "does not exist", "repository", "create role \"nobody_here\" login;".into()),
+        (at("user=postgres dbname=gone"), "database", "does not exist", "configuration", "repository.dsn".into()),
+        (
+            at(&format!("user=postgres dbname={closed}")),
+            "database",
+            "not currently accepting connections",
+            "repository",
+            format!("alter database \"{closed}\" allow_connections true;"),
+        ),
+        (
+            at("user=postgres dbname=postgres"),
+            "powa",
+            "is not installed",
+            "repository",
+            "create extension powa cascade;".into(),
+        ),
+    ];
+    for (dsn, what, said, place, cure) in cases {
+        let (code, told) = check_json(scene, json!({"repository": {"dsn": dsn}}), &[]);
+        let [complaint] = complaints(&told["repository"])[..] else { panic!("{told:#}") };
+        assert_eq!((code, &complaint["what"]), (2, &json!(what)), "{told:#}");
+        let words = complaint["said"].as_str().unwrap();
+        assert!(words.contains(said) && !words.contains("what the role may do"), "{words}");
+        assert!(cures(&told["repository"], place).iter().any(|text| text.contains(&cure)), "{cure}: {told:#}");
+    }
+    repository.batch_execute(&format!("drop database {closed}")).unwrap();
+}
+
+/// Does what is printed for the repository and its role, with the last of several cures or the first, and has a collector of
+/// that role take snapshots.
+fn cure_and_collect(scene: &Scene, role: &str, server: i32, takes_last: bool) {
+    let config = || json!({"repository": {"dsn": scene.dsn(role)}});
+    let (_, told) = check_json(scene, config(), &[]);
+    for complaint in complaints(&told["repository"]) {
+        let cures = complaint["cures"].as_array().unwrap();
+        let cure = if takes_last { cures.last() } else { cures.first() }.unwrap();
+        assert_eq!(cure["where"], "repository", "{complaint:#}");
+        let sql = cure["text"].as_str().unwrap();
+        assert!(sql.ends_with(';'), "{sql}");
+        scene.repository().batch_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+    assert_well(&check_json(scene, config(), &[]));
+    // The next snapshots aggregate, and purge.
+    let soon = format!(
+        "update powa_servers set powa_coalesce = 5, retention = '1 second' where id = {server};
+        update powa_snapshot_metas set coalesce_seq = 4 - {server} % 20 + 20 where srvid = {server}"
+    );
+    scene.repository().batch_execute(&soon).unwrap();
+    let before = scene.snapshots(server);
+    let collector = scene.collector_with(config());
+    scene.wait_for_snapshots(server, before + 3);
+    assert_eq!(scene.errors(server), [""; 0]);
+    // What no right helps against is told where the README's are tried.
+    let denied: Vec<_> = collector.log().into_iter().filter(|line| line.contains("permission denied")).collect();
+    assert_eq!(denied, [""; 0]);
+}
+
+fn with_what_is_printed_for_the_repository_snapshots_are_taken(scene: &Scene) {
+    scene.without_databases();
+    if scene.generation().powa_major() > 4 {
+        let forget = "select powa_revoke(); update powa_roles set rolname = null";
+        scene.repository().batch_execute(forget).unwrap();
+    }
+    let remote = scene.own_remote();
+    let server = scene.register_as(remote.registration());
+    cure_and_collect(scene, &scene.create_role("single", ""), server, true);
+}
+
+fn where_powa_has_its_roles_not_set_up_that_is_a_cure(scene: &Scene) {
+    scene.without_databases();
+    scene.repository().batch_execute("select powa_revoke(); update powa_roles set rolname = null").unwrap();
+    let remote = scene.own_remote();
+    let server = scene.register_as(remote.registration());
+    let role = scene.create_role("member", "");
+    cure_and_collect(scene, &role, server, false);
+    let is_member = format!("select pg_has_role('{role}', 'powa_snapshot', 'member')::int::bigint");
+    assert_eq!(scene.count(&is_member), 1);
 }

@@ -297,7 +297,7 @@ fn with_check_all_is_told_that_check_would_tell(scene: &Scene) {
     let mut adding = vec!["add", "--check", "--host", "127.0.0.1", "--port", &port, "--user", &reader];
     adding.extend(["--dbname", &remote.name, "--no-password", "--frequency", "5", "--alias", "looked at"]);
     let said = refused(scene, &adding);
-    let grant = format!("grant pg_read_all_stats to \"{reader}\"");
+    let grant = format!("grant pg_read_all_stats to \"{reader}\";");
     assert!(
         said.contains("  wrong     privileges   ") && said.contains(&format!(" remote server: {grant}\n")),
         "{said}"
@@ -305,7 +305,7 @@ fn with_check_all_is_told_that_check_would_tell(scene: &Scene) {
     assert!(said.contains("nothing was registered"), "{said}");
     assert_eq!(listed(scene), [Value::Null; 0]);
 
-    remote.connect().batch_execute(&format!("{grant}; revoke pg_read_all_settings from {reader}")).unwrap();
+    remote.connect().batch_execute(&format!("{grant} revoke pg_read_all_settings from {reader}")).unwrap();
     let said = done(scene, &adding);
     // To have looked has taken nobody's number.
     assert!(said.contains("  warning   libraries ") && said.contains("is registered as server 1\n"), "{said}");

@@ -28,8 +28,10 @@ fn overrides(config: &Config, servers: &[RegisteredServer]) -> Finding {
         return Finding::new(What::Overrides, Mark::Well, "");
     }
     let said = format!("\"remote.servers\" has names that are no server's id or alias: {names:?}");
-    Finding::new(What::Overrides, Mark::Warning, said)
-        .cured_by(Place::Configuration, "the id or the alias of a server that is registered, in their place")
+    Finding::new(What::Overrides, Mark::Warning, said).cured_by(
+        Place::Configuration,
+        "remote.servers: the id or the alias of a server that is registered, in their place",
+    )
 }
 
 /// Whether something can be kept in the folder, by whoever looks: the daemon may be somebody else.
@@ -44,11 +46,15 @@ async fn spool(config: &config::Spool, limit: Duration) -> Finding {
 async fn of_writing<T>(limit: Duration, writing: impl Future<Output = io::Result<T>>) -> Finding {
     match timeout(limit, writing).await {
         Ok(Ok(_)) => Finding::new(What::Spool, Mark::Well, ""),
-        Ok(Err(error)) => Finding::new(What::Spool, Mark::Warning, format!("nothing can be kept: {error}")),
+        Ok(Err(error)) => {
+            let said = format!("a snapshot that does not fit into spool.memory is lost: {error}");
+            Finding::new(What::Spool, Mark::Wrong, said)
+                .cured_by(Place::Configuration, "spool.directory: a folder that the collector may write to, with room")
+        }
         Err(_) => {
             let said = format!("the disk did not answer within {} s", limit.as_secs());
-            Finding::new(What::Spool, Mark::Warning, said)
-                .cured_by(Place::Configuration, "spool.directory has to be on a disk that answers")
+            Finding::new(What::Spool, Mark::Wrong, said)
+                .cured_by(Place::Configuration, "spool.directory: a folder on a disk that answers")
         }
     }
 }
@@ -60,8 +66,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_disk_that_hangs_is_not_waited_for() {
         let found = of_writing(Duration::from_secs(7), std::future::pending::<io::Result<()>>()).await;
-        assert_eq!((found.mark, found.said.as_str()), (Mark::Warning, "the disk did not answer within 7 s"));
+        assert_eq!((found.mark, found.said.as_str()), (Mark::Wrong, "the disk did not answer within 7 s"));
         let found = of_writing(Duration::from_secs(7), async { Err::<(), _>(io::Error::other("full")) }).await;
-        assert_eq!((found.mark, found.said.as_str()), (Mark::Warning, "nothing can be kept: full"));
+        let said = "a snapshot that does not fit into spool.memory is lost: full";
+        assert_eq!((found.mark, found.said.as_str()), (Mark::Wrong, said));
+        assert_eq!(found.cures[0].place, Place::Configuration);
     }
 }

@@ -31,6 +31,8 @@ pub enum What {
     /// Overrides that are nobody's.
     Overrides,
     Spool,
+    /// The files for those who watch the collector.
+    Http,
     Registration,
     Parameters,
     Name,
@@ -75,6 +77,7 @@ impl What {
         match self {
             Self::Overrides => "overrides",
             Self::Spool => "spool",
+            Self::Http => "http",
             Self::Registration => "registration",
             Self::Parameters => "parameters",
             Self::Name => "name",
@@ -106,13 +109,18 @@ pub enum Place {
     ServerSettings,
     /// A line of `pg_hba.conf` on the side that refuses.
     HostBasedAccess,
-    /// A key of the collector's configuration.
+    /// A key of the collector's configuration, and what about it.
     Configuration,
     /// Somewhere else, in words.
     Elsewhere,
 }
 
 impl Place {
+    /// What is to be done there is said in SQL.
+    fn takes_sql(self) -> bool {
+        matches!(self, Self::Remote | Self::Repository)
+    }
+
     /// In a word that does not change.
     pub fn word(self) -> &'static str {
         match self {
@@ -134,9 +142,13 @@ pub struct Cure {
 }
 
 impl Cure {
-    /// Names in it may be anybody's.
+    /// Names in it may be anybody's. SQL needs no semicolon: it gets one, so that several can be given to psql.
     pub fn new(place: Place, text: impl AsRef<str>) -> Self {
-        Self { place, text: on_one_line(text.as_ref()).into_owned() }
+        let mut text = on_one_line(text.as_ref()).into_owned();
+        if place.takes_sql() {
+            text.push(';');
+        }
+        Self { place, text }
     }
 }
 
@@ -250,6 +262,12 @@ mod tests {
         assert_eq!(findings.mark(), Mark::Warning);
         findings.push(Finding::new(What::Login, Mark::Wrong, "a\nb"));
         assert_eq!(findings.worst().map(|worst| worst.said.as_str()), Some("a\\nb"));
+    }
+
+    #[test]
+    fn what_is_sql_ends_like_a_statement() {
+        let text = |place| Cure::new(place, "a").text;
+        assert_eq!([text(Place::Remote), text(Place::Repository), text(Place::Elsewhere)], ["a;", "a;", "a"]);
     }
 
     #[test]

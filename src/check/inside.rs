@@ -47,7 +47,7 @@ pub(super) fn extensions(
                 let mut found = if is_available {
                     found.cured_by(Place::Remote, create)
                 } else {
-                    let how = format!("install the package of {name} on that server, then: {create}");
+                    let how = format!("install the package of {name} on that server, then there: {create};");
                     found.cured_by(Place::Elsewhere, how)
                 };
                 found.cures.extend(without(name));
@@ -190,7 +190,7 @@ mod tests {
 
     fn look(there: &[(&str, &str)], available: &[&str]) -> Vec<Finding> {
         let available: Vec<_> = available.iter().map(ToString::to_string).collect();
-        let without = |name: &str| Some(Cure::new(Place::Repository, format!("without {name}")));
+        let without = |name: &str| Some(Cure::new(Place::Elsewhere, format!("without {name}")));
         extensions(&sources(), &extensions_of(there), &available, without)
     }
 
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(found.len(), 1);
         let cures: Vec<_> = found[0].cures.iter().map(|cure| (cure.place, cure.text.as_str())).collect();
         let expected =
-            [(Place::Remote, "create extension \"pg_qualstats\""), (Place::Repository, "without pg_qualstats")];
+            [(Place::Remote, "create extension \"pg_qualstats\";"), (Place::Elsewhere, "without pg_qualstats")];
         assert_eq!(cures, expected);
         let found = look(&there, &[]);
         assert!(found[0].cures[0].text.starts_with("install the package"), "{found:?}");
@@ -213,8 +213,8 @@ mod tests {
             |version| [("pg_stat_statements", "1.11"), ("pg_qualstats", "2.1.1"), ("pg_track_settings", version)];
         assert_eq!(look(&there("2.1.0"), &[])[0].mark, Mark::Well);
         for (version, place, update) in [
-            ("2.10.0", Place::Repository, "alter extension \"pg_track_settings\" update to '2.10.0'"),
-            ("2.0.1", Place::Remote, "alter extension \"pg_track_settings\" update to '2.1.2'"),
+            ("2.10.0", Place::Repository, "alter extension \"pg_track_settings\" update to '2.10.0';"),
+            ("2.0.1", Place::Remote, "alter extension \"pg_track_settings\" update to '2.1.2';"),
         ] {
             let found = &look(&there(version), &[])[0];
             let cure = &found.cures[0];
@@ -235,7 +235,7 @@ mod tests {
             marked(Some("")).cures[0].text,
             "shared_preload_libraries = 'pg_stat_statements,pg_qualstats'    # and restart that server"
         );
-        assert_eq!(marked(None).cures[0].text, "grant pg_read_all_settings to \"po wa\"");
+        assert_eq!(marked(None).cures[0].text, "grant pg_read_all_settings to \"po wa\";");
     }
 
     #[test]
@@ -243,13 +243,13 @@ mod tests {
         assert_eq!(privileges(&inspection(None), &[])[0].mark, Mark::Well);
         let half_blind = Inspection { reads_all_settings: false, ..inspection(None) };
         let found = &privileges(&half_blind, &[])[0];
-        let grant = "grant pg_read_all_settings to \"po wa\"";
+        let grant = "grant pg_read_all_settings to \"po wa\";";
         assert_eq!((found.mark, found.cures[0].text.as_str()), (Mark::Warning, grant));
         let blind = Inspection { reads_all_stats: false, ..inspection(None) };
         let found = privileges(&blind, &["execute on function \"a\".\"b\"(integer)".into()]);
         let cures: Vec<_> = found.iter().map(|finding| finding.cures[0].text.as_str()).collect();
         let expected =
-            ["grant pg_read_all_stats to \"po wa\"", "grant execute on function \"a\".\"b\"(integer) to \"po wa\""];
+            ["grant pg_read_all_stats to \"po wa\";", "grant execute on function \"a\".\"b\"(integer) to \"po wa\";"];
         assert_eq!(cures, expected);
     }
 }

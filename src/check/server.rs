@@ -192,6 +192,9 @@ impl Ground {
                 if error.is_of_repository() && error.sqlstate() == Some("42501") {
                     finding.cures.extend(subject.another_role());
                 }
+                if error.is_of_repository() {
+                    finding.cures.extend(subject.without_unknown(&error.to_string()));
+                }
                 findings.push(finding);
                 return Err(Stop);
             }
@@ -212,7 +215,7 @@ impl Ground {
             Err(_) => return Err(Stop),
         };
         let available = if missing.is_empty() { vec![] } else { session.available(&missing).await.unwrap_or_default() };
-        let without = |name: &str| subject.without(row, &self.schema, name);
+        let without = |name: &str| subject.without(row, name);
         findings.extend(inside::extensions(&sources, &extensions, &available, without));
         let grants = match session.missing_grants(&needed).await {
             Ok(grants) => grants,
@@ -241,7 +244,7 @@ impl Ground {
             Err(_) => {
                 let error = postgres::Error::elapsed(Side::Remote, "collect a snapshot", limit);
                 Finding::new(What::Datasources, Mark::Wrong, error.in_full())
-                    .cured_by(Place::Configuration, "timeouts.snapshot, if it has to take this long")
+                    .cured_by(Place::Configuration, "timeouts.snapshot: more, if it has to take this long")
             }
         };
         findings.push(failure);

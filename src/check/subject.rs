@@ -1,7 +1,6 @@
 //! Is it looked at a server that is registered, or at one that is about to be? What cures it is said in other words. Pure.
 
 use super::finding::{Cure, Place};
-use crate::postgres::QuotedIdent;
 use crate::server::{Server, ServerId};
 
 /// What is looked at.
@@ -52,19 +51,23 @@ impl Subject<'_> {
         }
     }
 
-    /// How an extension is not collected from, if that can be: PoWA's schema in the repository is `schema`.
-    pub(super) fn without(self, server: &Server, schema: &QuotedIdent, extension: &str) -> Option<Cure> {
-        match self {
-            Self::Registered => {
-                let literal = extension.replace('\'', "''");
-                let leave = format!("select {schema}.powa_deactivate_extension({}, '{literal}')", server.id);
-                Some(Cure::new(Place::Repository, leave))
-            }
+    /// What to do where the repository's PoWA has said that it does not know an extension.
+    pub(super) fn without_unknown(self, said: &str) -> Option<Cure> {
+        let Self::New(asked_for) = self else { return None };
+        let unknown = asked_for.iter().find(|name| said.contains(&format!("PoWA knows no \"{name}\"")))?;
+        Some(Cure::new(Place::Elsewhere, format!("no --extension {unknown}, or the name of one that PoWA knows")))
+    }
+
+    /// How an extension is not collected from, if that can be. The command tells the collector, too.
+    pub(super) fn without(self, server: &Server, extension: &str) -> Option<Cure> {
+        let how = match self {
+            Self::Registered => format!("powa-collector servers extensions {} --deactivate {extension}", server.id),
             Self::New(asked_for) => {
-                let is_asked_for = asked_for.iter().any(|asked_for| asked_for == extension);
-                is_asked_for.then(|| Cure::new(Place::Elsewhere, format!("no --extension {extension}")))
+                asked_for.iter().find(|asked_for| *asked_for == extension)?;
+                format!("no --extension {extension}")
             }
-        }
+        };
+        Some(Cure::new(Place::Elsewhere, how))
     }
 }
 
@@ -95,9 +98,9 @@ mod tests {
     #[test]
     fn a_server_that_is_not_there_yet_is_not_spoken_of_by_its_id() {
         let asked_for = ["pg_qualstats".to_owned()];
-        let (server, schema) = (server(Some("main")), QuotedIdent::new("powa"));
+        let server = server(Some("main"));
         let cures = |subject: Subject<'_>| {
-            let without = |extension| subject.without(&server, &schema, extension).map(|cure| cure.text);
+            let without = |extension| subject.without(&server, extension).map(|cure| cure.text);
             [
                 Some(subject.another(&server, "--port")),
                 Some(subject.another_password(&server)),
@@ -111,12 +114,21 @@ mod tests {
             "powa-collector servers set 3 --port ...",
             "powa-collector servers set 3 --ask-password",
             "remote.servers.3",
-            "select \"powa\".powa_deactivate_extension(3, 'pg_qualstats')",
-            "select \"powa\".powa_deactivate_extension(3, 'pg_stat_statements')",
+            "powa-collector servers extensions 3 --deactivate pg_qualstats",
+            "powa-collector servers extensions 3 --deactivate pg_stat_statements",
         ];
         assert_eq!(cures(Subject::Registered), expected);
         let expected = ["another --port", "another password", "remote.servers.main", "no --extension pg_qualstats", ""];
         assert_eq!(cures(Subject::New(&asked_for)), expected);
+    }
+
+    #[test]
+    fn an_extension_that_powa_does_not_know_can_be_left_out() {
+        let asked_for = ["pg_qualstats".to_owned(), "nono".to_owned()];
+        let said = "could not find it out: PoWA knows no \"nono\" that could be collected; it knows pg_qualstats";
+        let cure = Subject::New(&asked_for).without_unknown(said).map(|cure| cure.text);
+        assert_eq!(cure.as_deref(), Some("no --extension nono, or the name of one that PoWA knows"));
+        assert_eq!(Subject::New(&asked_for).without_unknown("no"), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What does it mean that a datasource could be read, or could not? Pure.
 
+use super::access::access;
 use super::finding::{Finding, Mark, Place, What};
 use crate::postgres::QuotedIdent;
 use crate::snapshot::{SourceFailure, Trial, Tried};
@@ -37,19 +38,33 @@ fn datasource(failure: &SourceFailure, known: &Known<'_>) -> Finding {
     let finding = Finding::new(What::Datasources, Mark::Wrong, &failure.reason).about(&failure.datasource);
     match failure.sqlstate.as_deref() {
         Some("42501") => {
+            let role = QuotedIdent::new(known.role);
             let function = failure.datasource.split_once(" (").and_then(|(_, name)| name.strip_suffix(')'));
             let calls =
                 |grant: &&String| function.is_some_and(|name| grant.contains(&format!(".{}(", QuotedIdent::new(name))));
-            match known.missing_grants.iter().find(calls) {
-                Some(grant) => {
-                    finding.cured_by(Place::Remote, format!("grant {grant} to {}", QuotedIdent::new(known.role)))
+            let speaks_of = |grant: &&String| object(grant).is_some_and(|name| has_word(&failure.reason, name));
+            let grants = || known.missing_grants.iter();
+            match grants().find(calls).or_else(|| grants().find(speaks_of)) {
+                Some(grant) => finding.cured_by(Place::Remote, format!("grant {grant} to {role}")),
+                None => {
+                    let advice = format!("grant {role} what PostgreSQL says to be denied, on the remote server");
+                    finding.cured_by(Place::Elsewhere, advice)
                 }
-                None => finding,
             }
         }
-        Some("57014") => finding.cured_by(Place::Configuration, "timeouts.query, if it has to take this long"),
+        Some("57014") => finding.cured_by(Place::Configuration, "timeouts.query: more, if it has to take this long"),
         _ => finding,
     }
+}
+
+/// The name, without its schema, of what a `GRANT` is on.
+fn object(grant: &str) -> Option<&str> {
+    let name = grant.split('(').next()?;
+    name.strip_suffix('"')?.rsplit('"').next()
+}
+
+fn has_word(text: &str, word: &str) -> bool {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|other| other == word)
 }
 
 /// Of the databases.
@@ -65,15 +80,14 @@ pub(super) fn databases(trial: &Trial, role: &str) -> Vec<Finding> {
     findings
 }
 
-fn database(failure: &SourceFailure, role: &str) -> Option<Finding> {
+fn database(failure: &SourceFailure, known_role: &str) -> Option<Finding> {
     let name = failure.database.as_deref()?;
     let finding = Finding::new(What::Databases, Mark::Wrong, &failure.reason).about(name);
-    let (database, role) = (QuotedIdent::new(name), QuotedIdent::new(role));
+    let (database, role) = (QuotedIdent::new(name), QuotedIdent::new(known_role));
     Some(match failure.sqlstate.as_deref() {
         Some("42501") => finding.cured_by(Place::Remote, format!("grant connect on database {database} to {role}")),
         Some(code) if code.starts_with("28") => {
-            let line = format!("a line that lets the role {role} into the database {database}, from this machine");
-            finding.cured_by(Place::HostBasedAccess, line)
+            Finding { cures: vec![access(&failure.reason, known_role, name)], ..finding }
         }
         _ => finding,
     })
@@ -106,21 +120,31 @@ mod tests {
             failure("pg_qualstats (powa_qualstats_src)", "42883", None),
             failure("pg_stat_statements (powa_statements_src)", "42501", None),
             failure("pg_stat_io (powa_stat_io_src)", "57014", None),
+            SourceFailure {
+                reason: "permission denied for view powa_databases: no".into(),
+                ..failure("powa_databases (powa_databases_src)", "42501", None)
+            },
+            failure("own (src)", "42501", None),
         ];
         let trial = Trial { failures, ..Trial::default() };
         let known = Known {
             missing_extensions: &["pg_qualstats".into()],
-            missing_grants: &["execute on function \"powa\".\"powa_statements_src\"(integer)".into()],
+            missing_grants: &[
+                "execute on function \"powa\".\"powa_statements_src\"(integer)".into(),
+                "select on \"powa\".\"powa_databases\"".into(),
+            ],
             ..known()
         };
         let found = datasources(&trial, &known);
         assert_eq!(
             found.iter().map(|finding| finding.mark).collect::<Vec<_>>(),
-            [Mark::NotTried, Mark::Wrong, Mark::Wrong]
+            [Mark::NotTried, Mark::Wrong, Mark::Wrong, Mark::Wrong, Mark::Wrong]
         );
         let expected = [
-            "grant execute on function \"powa\".\"powa_statements_src\"(integer) to \"powa\"",
-            "timeouts.query, if it has to take this long",
+            "grant execute on function \"powa\".\"powa_statements_src\"(integer) to \"powa\";",
+            "timeouts.query: more, if it has to take this long",
+            "grant select on \"powa\".\"powa_databases\" to \"powa\";",
+            "grant \"powa\" what PostgreSQL says to be denied, on the remote server",
         ];
         assert_eq!(cures(&found), expected);
     }
@@ -136,7 +160,7 @@ mod tests {
     #[test]
     fn a_database_that_is_closed_to_the_role_is_opened() {
         let trial = Trial { failures: vec![failure("database \"a\"", "42501", Some("a"))], ..Trial::default() };
-        assert_eq!(cures(&databases(&trial, "powa")), ["grant connect on database \"a\" to \"powa\""]);
+        assert_eq!(cures(&databases(&trial, "powa")), ["grant connect on database \"a\" to \"powa\";"]);
         assert_eq!(datasources(&trial, &known())[0].mark, Mark::Well);
     }
 }

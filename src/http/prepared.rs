@@ -20,9 +20,24 @@ pub enum Error {
     #[error("\"http.listen\" is {address}, where nobody can be served: {source}")]
     Address { address: SocketAddr, source: io::Error },
     #[error("\"{key}\" is {}, which {reason}", file.display())]
-    File { key: &'static str, file: PathBuf, reason: String },
+    File { key: &'static str, file: PathBuf, reason: String, is_denied: bool },
     #[error("TLS could not be set up: {0}")]
     Tls(#[from] openssl::error::ErrorStack),
+}
+
+impl Error {
+    /// The operating system does not let us read it: whether it is as it should be, somebody else may know.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::File { is_denied: true, .. })
+    }
+
+    /// The key of the configuration that names the file.
+    pub fn key(&self) -> Option<&'static str> {
+        match self {
+            Self::File { key, .. } => Some(key),
+            _ => None,
+        }
+    }
 }
 
 /// What is needed to serve.
@@ -144,6 +159,7 @@ fn read(key: &'static str, file: &Path, kept: Kept) -> Result<Vec<u8>, Error> {
     const LONGEST: u64 = 1 << 20;
 
     private_file::read(file, LONGEST, kept).map_err(|error| {
+        let is_denied = matches!(&error, Unreadable::Io(error) if error.kind() == io::ErrorKind::PermissionDenied);
         let reason = match error {
             Unreadable::Io(error) => format!("cannot be read: {error}"),
             Unreadable::NotRegular => "is not a regular file".into(),
@@ -152,10 +168,10 @@ fn read(key: &'static str, file: &Path, kept: Kept) -> Result<Vec<u8>, Error> {
                 "can be read by others: its mode has to be 0600 or less, or, if root owns it, 0640 or less".into()
             }
         };
-        unusable(key, file, reason)
+        Error::File { key, file: file.to_owned(), reason, is_denied }
     })
 }
 
 pub(super) fn unusable(key: &'static str, file: &Path, reason: impl Into<String>) -> Error {
-    Error::File { key, file: file.to_owned(), reason: reason.into() }
+    Error::File { key, file: file.to_owned(), reason: reason.into(), is_denied: false }
 }

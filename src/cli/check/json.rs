@@ -42,6 +42,7 @@ pub(super) fn of(outcome: &Outcome) -> String {
             }),
         }),
         "unchecked": outcome.unchecked,
+        "left_out": outcome.left_out,
         "servers": outcome.servers.iter().map(server).collect::<Vec<_>>(),
     });
     format!("{object:#}\n")

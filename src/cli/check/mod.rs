@@ -3,6 +3,7 @@
 mod json;
 mod progress;
 mod text;
+mod watching;
 
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -15,7 +16,7 @@ use super::server_name::{self, ServerName};
 use crate::check::{
     CheckedRepository, CheckedServer, Findings, Ground, Mark, check_configuration, of_unreachable_repository,
 };
-use crate::config::Location;
+use crate::config::{Config, Location};
 use crate::postgres::{RegisteredServer, ServerList};
 use crate::server::{InvalidServer, Server};
 use crate::settings;
@@ -56,6 +57,8 @@ struct Outcome {
     /// Why no servers were looked at, where that is no matter of what was found before.
     unchecked: Option<String>,
     is_anything_registered: bool,
+    /// How many servers are not active, and were not named.
+    left_out: usize,
     servers: Vec<CheckedServer>,
 }
 
@@ -114,7 +117,7 @@ impl Arguments {
         let state = match repository.inspect().await {
             Ok(state) => state,
             Err(error) => {
-                outcome.configuration = check_configuration(&config, None).await;
+                outcome.configuration = look_at(&config, None).await;
                 outcome.repository = Some(Err(of_unreachable_repository(&error)));
                 return outcome;
             }
@@ -123,7 +126,7 @@ impl Arguments {
         let listed = tokio::try_join!(repository.registered_servers(), repository.all_servers());
         let known = listed.as_ref().ok().map(|(registered, _)| registered.as_slice());
         outcome.is_anything_registered = known.is_some_and(|servers| !servers.is_empty());
-        outcome.configuration = check_configuration(&config, known).await;
+        outcome.configuration = look_at(&config, known).await;
         let ground = Ground::new(config, repository.clone(), &state);
         outcome.repository = Some(Ok(CheckedRepository::of(state)));
         let (registered, rows) = match listed {
@@ -141,7 +144,10 @@ impl Arguments {
             }
         };
         let all_active = self.servers.is_empty();
-        let meant = meant.into_iter().filter(|server| server.is_active() || !all_active).cloned();
+        let (meant, left_out): (Vec<_>, Vec<_>) =
+            meant.into_iter().partition(|server| server.is_active() || !all_active);
+        outcome.left_out = left_out.len();
+        let meant = meant.into_iter().cloned();
         let pairs: Vec<_> = meant.filter_map(|server| Some((row_of(&server, &rows)?, server))).collect();
         let progress = Progress::over(pairs.len());
         let checking = pairs.into_iter().map(async |(row, server)| {
@@ -175,6 +181,13 @@ impl Arguments {
             }
         }
     }
+}
+
+/// What there is to say of a configuration that is valid.
+async fn look_at(config: &Config, servers: Option<&[RegisteredServer]>) -> Findings {
+    let mut findings = check_configuration(config, servers).await;
+    findings.extend(watching::check_files(&config.http, config.timeouts.connect).await);
+    findings
 }
 
 /// How the server is to be connected to. One that has gone since is left out.

@@ -43,6 +43,11 @@ pub(super) fn of(outcome: &Outcome, is_verbose: bool, screen: Screen) -> String 
             text.push_str("; something is wrong with the repository");
         }
         text.push('\n');
+        let _ = match outcome.left_out {
+            0 => Ok(()),
+            1 => writeln!(text, "1 server is disabled and was not looked at"),
+            number => writeln!(text, "{number} servers are disabled and were not looked at"),
+        };
     }
     text
 }
@@ -116,12 +121,16 @@ fn add_details(text: &mut String, name: &str, findings: &Findings, is_verbose: b
         let said = format!("{about}{}", finding.said);
         let line = format!("  {:<9} {:<12} {said}", finding.mark.word(), finding.what.word());
         let _ = writeln!(text, "{}", line.trim_end());
+        let told_before = cures.len();
         for cure in &finding.cures {
             // One cure may be that of several findings.
             if !cures.contains(&cure) {
                 let _ = writeln!(text, "            {}: {}", cure.place.word(), cure.text);
                 cures.push(cure);
             }
+        }
+        if cures.len() == told_before && !finding.cures.is_empty() {
+            text.push_str("            cured as above\n");
         }
     }
 }
@@ -145,11 +154,9 @@ fn summary(servers: &[CheckedServer], is_anything_registered: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::check::{Place, What};
-    use crate::postgres::{ClockReading, Extensions, QuotedIdent, RegisteredServer, RepositoryState};
+    use crate::postgres::{RegisteredServer, RepositoryState};
 
     fn server(id: i32, findings: Findings) -> CheckedServer {
         let figures = Figures {
@@ -163,18 +170,9 @@ mod tests {
     }
 
     fn outcome(servers: Vec<CheckedServer>) -> Outcome {
-        let state = RepositoryState {
-            version: "17.2".into(),
-            powa: Extensions::from_rows([("powa".into(), "5.0.2".into(), "powa".into())]).usable_powa().unwrap(),
-            schema: QuotedIdent::new("powa"),
-            role: "collector".into(),
-            clock: ClockReading { ahead: 0.0, round_trip: Duration::from_millis(1) },
-            missing: vec![],
-            snapshot_role: None,
-            collectors: Some(vec![]),
-        };
         let file = Some("/etc/powa-collector.conf".into());
-        Outcome { file, repository: Some(Ok(CheckedRepository::of(state))), servers, ..Outcome::default() }
+        let repository = CheckedRepository::of(RepositoryState::example());
+        Outcome { file, repository: Some(Ok(repository)), servers, ..Outcome::default() }
     }
 
     fn well() -> Findings {
@@ -193,6 +191,17 @@ mod tests {
     }
 
     #[test]
+    fn those_that_were_not_looked_at_are_counted_in_the_end() {
+        let text = |left_out| {
+            let outcome = Outcome { left_out, ..outcome(vec![server(1, well())]) };
+            of(&outcome, false, Screen::default())
+        };
+        assert!(text(0).ends_with("\n1 server, and all is well with it\n"), "{}", text(0));
+        assert!(text(1).ends_with("\n1 server is disabled and was not looked at\n"), "{}", text(1));
+        assert!(text(2).ends_with("\n2 servers are disabled and were not looked at\n"), "{}", text(2));
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_each_cure_once_and_all_of_it_when_asked_for() {
         let wrong = |what| Finding::new(what, Mark::Wrong, "no").cured_by(Place::Remote, "grant all");
         let mut findings = well();
@@ -200,7 +209,8 @@ mod tests {
         let outcome = outcome(vec![server(1, well()), server(2, findings)]);
         let text = of(&outcome, false, Screen::default());
         let details = "\n2 db2:5432     wrong   privileges, and 1 more\n\n2 db2:5432:\n  wrong     privileges   no\n            \
-                       remote server: grant all\n  wrong     datasources  it: no\n\n1 of 2 servers with something wrong\n";
+                       remote server: grant all;\n  wrong     datasources  it: no\n            cured as \
+                       above\n\n1 of 2 servers with something wrong\n";
         assert!(text.ends_with(details), "{text}");
         let text = of(&outcome, true, Screen::default());
         assert!(text.contains("\n1 db1:5432:\n  well      login        as the role \"powa\"\n"), "{text}");

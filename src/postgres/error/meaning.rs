@@ -4,6 +4,7 @@ use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::{WasNull, WrongType};
 
 use super::{Cause, Error, TlsError};
+use crate::postgres::extensions::UnusablePowa;
 
 impl Error {
     pub(super) fn db_error(&self) -> Option<&DbError> {
@@ -50,6 +51,11 @@ impl Error {
     /// A function got a value that it cannot work with.
     pub(in crate::postgres) fn is_invalid_parameter(&self) -> bool {
         self.db_error().is_some_and(|error| *error.code() == SqlState::INVALID_PARAMETER_VALUE)
+    }
+
+    /// The database is there, and is none with PoWA.
+    pub fn is_missing_powa(&self) -> bool {
+        matches!(self.cause.at_heart(), Cause::Found(found) if *found == UnusablePowa::Missing.to_string())
     }
 
     /// The role may not do that, or not with that.

@@ -1,0 +1,49 @@
+//! Could those be served who watch the collector? It reads the same files, and does not start if they are not as they should
+//! be.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::aside::Aside;
+use crate::check::{Finding, Mark, Place, What};
+use crate::config::Http;
+use crate::http::{Error, Files};
+
+/// Looks at the files. Whoever looks may be another user than the collector is. A disk that hangs is not waited for.
+pub(super) async fn check_files(http: &Http, limit: Duration) -> Vec<Finding> {
+    if http.listen.is_none() {
+        return vec![];
+    }
+    let for_strangers = Http { identity: None, ..http.clone() };
+    let for_tls = Http { tokens_file: None, ..http.clone() };
+    let (aside, mut findings) = (Aside::default(), Vec::new());
+    for files in [for_strangers, for_tls] {
+        match timeout(limit, aside.run("files", move || Files::read(&files).map(drop))).await {
+            Ok(Ok(read)) => findings.extend(read.err().map(|error| unusable(&error))),
+            Ok(Err(error)) => findings.push(Finding::new(What::Http, Mark::Warning, error.to_string())),
+            Err(_) => {
+                let said = format!("the files that http names were not read within {} s", limit.as_secs());
+                findings.push(
+                    Finding::new(What::Http, Mark::Wrong, said)
+                        .cured_by(Place::Configuration, "http: files on a disk that answers"),
+                );
+            }
+        }
+    }
+    if findings.is_empty() {
+        findings.push(Finding::new(What::Http, Mark::Well, ""));
+    }
+    findings
+}
+
+fn unusable(error: &Error) -> Finding {
+    if error.is_denied() {
+        let as_whom = "run the check as the user that the collector runs as";
+        return Finding::new(What::Http, Mark::Warning, error.to_string()).cured_by(Place::Elsewhere, as_whom);
+    }
+    let said = format!("the collector does not start: {error}");
+    let key = error.key().unwrap_or("http");
+    Finding::new(What::Http, Mark::Wrong, said)
+        .cured_by(Place::Configuration, format!("{key}: a file that is as docs/http.md has it"))
+}
