@@ -10,6 +10,7 @@ use super::server_name::ServerName;
 use crate::config::Location;
 use crate::one_line::on_one_line;
 use crate::server::ServerId;
+use crate::spelling::most_alike;
 
 /// Copies the catalogs of a server's databases with its next snapshot, and not only when they are due (PoWA 5).
 ///
@@ -71,14 +72,19 @@ const MOST_SHOWN: usize = 20;
 
 fn all_are_there(wanted: &BTreeSet<&String>, known: &[String]) -> Result<(), String> {
     let Some(missing) = wanted.iter().find(|name| !known.contains(name)) else { return Ok(()) };
-    let quoted = |name: &String| format!("\"{}\"", on_one_line(name));
-    let mut shown = known.iter().take(MOST_SHOWN).map(quoted).collect::<Vec<_>>().join(", ");
-    if known.len() > MOST_SHOWN {
-        shown += &format!(" and {} more", known.len() - MOST_SHOWN);
-    }
+    let quoted = |name: &str| format!("\"{}\"", on_one_line(name));
+    let meant = most_alike(missing, known.iter().map(String::as_str));
+    let there = match meant {
+        Some(meant) => format!("did you mean {}?", quoted(meant)),
+        None => {
+            let shown = known.iter().take(MOST_SHOWN).map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
+            let beyond = known.len().saturating_sub(MOST_SHOWN);
+            if beyond > 0 { format!("it had {shown} and {beyond} more") } else { format!("it had {shown}") }
+        }
+    };
     Err(format!(
-        "had no database {} to connect to when its last snapshot was taken, but {shown}; nothing is copied, and catalogs of a database \
-         that is new are copied without being asked for",
+        "had no database {} to connect to when its last snapshot was taken ({there}); nothing is copied, and catalogs of a \
+         database that is new are copied without being asked for",
         quoted(missing)
     ))
 }
@@ -95,15 +101,17 @@ mod tests {
             all_are_there(&wanted.iter().collect(), known)
         };
         assert_eq!(look(&["c", "a b"], &known), Ok(()));
-        let said = look(&["c", "a"], &known).unwrap_err();
+        let said = look(&["c", "x"], &known).unwrap_err();
         assert!(
             said.starts_with(
-                "had no database \"a\" to connect to when its last snapshot was taken, but \"a b\", \"c\"; "
+                "had no database \"x\" to connect to when its last snapshot was taken (it had \"a b\", \"c\"); "
             ),
             "{said}"
         );
+        let said = look(&["a_b"], &known).unwrap_err();
+        assert!(said.contains("(did you mean \"a b\"?); nothing"), "{said}");
         let many: Vec<_> = (0..23).map(|number| number.to_string()).collect();
         let said = look(&["a"], &many).unwrap_err();
-        assert!(said.contains("\"19\" and 3 more;"), "{said}");
+        assert!(said.contains("\"19\" and 3 more);"), "{said}");
     }
 }
