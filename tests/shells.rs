@@ -115,6 +115,22 @@ fn man_shows_a_page_for_each_command() {
     let page = |name: &str| shown(&folder.path().join(name));
     assert!(page("powa-collector.1").contains("SIGHUP reloads") && page("powa-collector.1").contains("psql(1)"));
     assert!(page("powa-collector-servers-add.1").contains("--password-file"));
+    let synopsis = |name: &str| {
+        let words = page(name).split_whitespace().collect::<Vec<_>>().join(" ");
+        let (_, synopsis) = words.split_once("SYNOPSIS ").unwrap();
+        synopsis.split_once(" DESCRIPTION").unwrap().0.to_owned()
+    };
+    assert_eq!(
+        synopsis("powa-collector.1"),
+        "powa-collector [-c|--config FILE] [--log-format FORMAT] [-h|--help] [-V|--version] [COMMAND]"
+    );
+    assert_eq!(
+        synopsis("powa-collector-refresh-catalogs.1"),
+        "powa-collector refresh-catalogs [-c|--config FILE] [-h|--help] SERVER [DATABASE]..."
+    );
+    let add = synopsis("powa-collector-servers-add.1");
+    assert!(add.contains(" [--port PORT] ") && add.contains(" [--extension NAME]... "), "{add}");
+    assert!(add.ends_with(" --host HOST"), "{add}");
     assert!(page("powa-collector-servers-add.1").contains("powa-collector-servers-set(1)"));
     assert!(page("powa-collector-snapshot.1").contains("with --wait, all of it was stored"));
     let alone = folder.path().join("alone");

@@ -108,7 +108,7 @@ mod tests {
             ),
             "{said}"
         );
-        let said = look(&["a_b"], &known).unwrap_err();
+        let said = look(&["a bb"], &known).unwrap_err();
         assert!(said.contains("(did you mean \"a b\"?); nothing"), "{said}");
         let many: Vec<_> = (0..23).map(|number| number.to_string()).collect();
         let said = look(&["a"], &many).unwrap_err();

@@ -23,7 +23,8 @@ fn meanings(page: &str) -> [&'static str; 3] {
         }
         "powa-collector-snapshot" => [
             "The snapshot was asked for; with --wait, all of it was stored.",
-            "It was refused, or failed; with --wait, also if something is missing in what was stored.",
+            "It was refused, or failed, or there is no connection to the server; with --wait, also if something is missing in \
+             what was stored.",
             WRONG,
         ],
         _ => ["It did what it was asked to.", "It could not, or not all of it: standard error tells why.", WRONG],

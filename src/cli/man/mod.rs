@@ -2,6 +2,7 @@
 
 mod exit_status;
 mod see_also;
+mod synopsis;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -60,6 +61,10 @@ fn page(command: &clap::Command, parents: &[&clap::Command]) -> io::Result<Strin
     let page = Man::new(command.clone()).title(name(command).to_uppercase()).date(DATE).source(source).manual("PoWA");
     page.render(&mut text)?;
     let text = String::from_utf8(text).expect("what is made of the command line is text");
+    // There, options are shown without what they take.
+    let (above, rest) = text.split_once(".SH SYNOPSIS\n").expect("it makes one");
+    let (_, below) = rest.split_once(".SH DESCRIPTION\n").expect("it makes one");
+    let text = [above, &synopsis::section(command), ".SH DESCRIPTION\n", below].concat();
     let [exit_status, see_also] = [exit_status::section(name(command)), see_also::section(command, parents)];
     Ok(if parents.is_empty() {
         [&text, "\n", FILES, &exit_status, SIGNALS, &see_also].concat()
