@@ -39,8 +39,11 @@ pub(super) fn of(outcome: &Outcome, is_verbose: bool, screen: Screen) -> String 
     text.push_str(&details);
     if let (Some(Ok(repository)), None) = (&outcome.repository, &outcome.unchecked) {
         let _ = write!(text, "\n{}", summary(&outcome.servers, outcome.is_anything_registered));
-        if repository.findings.mark() == Mark::Wrong {
-            text.push_str("; something is wrong with the repository");
+        for (name, mark) in [("configuration", outcome.of_configuration()), ("repository", repository.findings.mark())]
+        {
+            if mark == Mark::Wrong {
+                let _ = write!(text, "; something is wrong with the {name}");
+            }
         }
         text.push('\n');
         let _ = match outcome.left_out {
@@ -188,6 +191,15 @@ mod tests {
         assert_eq!(lines.len(), 3 + 300 + 2, "{text}");
         assert_eq!(lines[3], "1 db1:5432      well    PostgreSQL 17.2, PoWA 5.0.2, TLS, 42 datasources, 3411 rows");
         assert_eq!(lines[304], "300 servers, and all is well with them");
+    }
+
+    #[test]
+    fn in_the_end_it_is_not_told_that_all_is_well_if_the_configuration_is_not() {
+        let mut outcome = outcome(vec![server(1, well())]);
+        outcome.configuration.push(Finding::new(What::Spool, Mark::Wrong, "full"));
+        let text = of(&outcome, false, Screen::default());
+        let end = "\n1 server, and all is well with it; something is wrong with the configuration\n";
+        assert!(text.ends_with(end), "{text}");
     }
 
     #[test]

@@ -47,3 +47,26 @@ fn unusable(error: &Error) -> Finding {
     Finding::new(What::Http, Mark::Wrong, said)
         .cured_by(Place::Configuration, format!("{key}: a file that is as docs/http.md has it"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_only_the_collector_may_read_is_no_fault_of_it() {
+        let found = |is_denied| {
+            let reason = "cannot be read".into();
+            unusable(&Error::File { key: "http.key", file: "/k".into(), reason, is_denied })
+        };
+        assert_eq!((found(true).mark, found(true).cures[0].place), (Mark::Warning, Place::Elsewhere));
+        assert_eq!((found(false).mark, found(false).cures[0].place), (Mark::Wrong, Place::Configuration));
+    }
+
+    #[tokio::test]
+    async fn files_that_nobody_reads_are_not_looked_at() {
+        let nobody = Http { tokens_file: Some("/nowhere/at/all".into()), ..Http::default() };
+        assert_eq!(check_files(&nobody, Duration::from_secs(1)).await, []);
+        let somebody = Http { listen: Some("127.0.0.1:1".parse().unwrap()), ..nobody };
+        assert_eq!(check_files(&somebody, Duration::from_secs(1)).await[0].mark, Mark::Wrong);
+    }
+}
