@@ -1,7 +1,8 @@
 -- What the role may not do, of what a snapshot needs: for which purpose, on what, which privileges are missing, and whether
 -- another role ($2, which may be null) has them, or would have them if PoWA's roles were set up ($3). Of tables, those of PoWA
--- count, and those of extensions that are collected ($1), or, where that is null, that rows can pass through. What PoWA keeps its own settings in is only read, but for the
--- versions that are kept there. Its functions read its views, as whoever calls them.
+-- count, and those of extensions that are collected ($1), or, where that is null, that rows can pass through. What PoWA keeps
+-- its own settings in is only read, but for the versions that are kept there. Its functions read its views, as whoever calls
+-- them.
 with member as (
     select d.classid, d.objid, e.extname, e.extnamespace
     from pg_catalog.pg_depend d
