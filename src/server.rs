@@ -169,11 +169,10 @@ impl ServerDiff {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(id: i32) -> ServerRow {
-        ServerRow {
+impl ServerRow {
+    /// One to change, for tests.
+    pub(crate) fn example(id: i32) -> Self {
+        Self {
             id,
             host: Some("db1".into()),
             port: Some(5432),
@@ -184,32 +183,40 @@ mod tests {
             alias: Some("first".into()),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     fn server(id: i32) -> Server {
-        Server::parse(row(id)).unwrap()
+        Server::parse(ServerRow::example(id)).unwrap()
     }
 
     #[test]
     fn a_row_no_connection_can_be_made_with_is_refused_by_column() {
         let empty = || Some(String::new());
         let cases = [
-            (ServerRow { id: 0, ..row(1) }, "row with id 0: id is 0, allowed is a number above 0"),
-            (ServerRow { id: -4, ..row(1) }, "id is -4"),
-            (ServerRow { host: empty(), ..row(1) }, "row with id 1: hostname is empty"),
-            (ServerRow { host: None, ..row(1) }, "hostname is null"),
-            (ServerRow { port: Some(0), ..row(1) }, "port is 0"),
-            (ServerRow { port: Some(-1), ..row(1) }, "port is -1, allowed is 1 to 65535"),
-            (ServerRow { port: Some(65_536), ..row(1) }, "port is 65536"),
-            (ServerRow { port: None, ..row(1) }, "port is null"),
-            (ServerRow { host: Some("a\0b".into()), ..row(1) }, "hostname is a text with a NUL"),
-            (ServerRow { password: Some(Secret::new("a\0b".into())), ..row(1) }, "password is a text with a NUL"),
-            (ServerRow { user: empty(), ..row(1) }, "username is empty"),
-            (ServerRow { user: None, ..row(1) }, "username is null"),
-            (ServerRow { dbname: empty(), ..row(1) }, "dbname is empty"),
-            (ServerRow { dbname: None, ..row(1) }, "dbname is null"),
-            (ServerRow { frequency: Some(4), ..row(1) }, "frequency is 4"),
-            (ServerRow { frequency: Some(-1), ..row(1) }, "frequency is -1"),
-            (ServerRow { frequency: None, ..row(1) }, "frequency is null, allowed is 5 seconds or more"),
+            (ServerRow { id: 0, ..ServerRow::example(1) }, "row with id 0: id is 0, allowed is a number above 0"),
+            (ServerRow { id: -4, ..ServerRow::example(1) }, "id is -4"),
+            (ServerRow { host: empty(), ..ServerRow::example(1) }, "row with id 1: hostname is empty"),
+            (ServerRow { host: None, ..ServerRow::example(1) }, "hostname is null"),
+            (ServerRow { port: Some(0), ..ServerRow::example(1) }, "port is 0"),
+            (ServerRow { port: Some(-1), ..ServerRow::example(1) }, "port is -1, allowed is 1 to 65535"),
+            (ServerRow { port: Some(65_536), ..ServerRow::example(1) }, "port is 65536"),
+            (ServerRow { port: None, ..ServerRow::example(1) }, "port is null"),
+            (ServerRow { host: Some("a\0b".into()), ..ServerRow::example(1) }, "hostname is a text with a NUL"),
+            (
+                ServerRow { password: Some(Secret::new("a\0b".into())), ..ServerRow::example(1) },
+                "password is a text with a NUL",
+            ),
+            (ServerRow { user: empty(), ..ServerRow::example(1) }, "username is empty"),
+            (ServerRow { user: None, ..ServerRow::example(1) }, "username is null"),
+            (ServerRow { dbname: empty(), ..ServerRow::example(1) }, "dbname is empty"),
+            (ServerRow { dbname: None, ..ServerRow::example(1) }, "dbname is null"),
+            (ServerRow { frequency: Some(4), ..ServerRow::example(1) }, "frequency is 4"),
+            (ServerRow { frequency: Some(-1), ..ServerRow::example(1) }, "frequency is -1"),
+            (ServerRow { frequency: None, ..ServerRow::example(1) }, "frequency is null, allowed is 5 seconds or more"),
         ];
         for (row, expected) in cases {
             let message = Server::parse(row).unwrap_err().to_string();
@@ -220,7 +227,7 @@ mod tests {
     #[test]
     fn the_ends_of_what_is_allowed_are_allowed() {
         for (port, frequency) in [(1, 5), (65_535, i32::MAX)] {
-            let row = ServerRow { port: Some(port), frequency: Some(frequency), ..row(1) };
+            let row = ServerRow { port: Some(port), frequency: Some(frequency), ..ServerRow::example(1) };
             let server = Server::parse(row).unwrap();
             assert_eq!(i32::from(server.port), port);
             assert_eq!(server.frequency.as_secs(), u64::try_from(frequency).unwrap());
@@ -231,7 +238,7 @@ mod tests {
     fn the_name_is_the_alias_only_when_asked_for_and_there() {
         assert_eq!(server(1).name(true), "first");
         assert_eq!(server(1).name(false), "db1:5432");
-        let nameless = Server::parse(ServerRow { alias: Some(String::new()), ..row(1) }).unwrap();
+        let nameless = Server::parse(ServerRow { alias: Some(String::new()), ..ServerRow::example(1) }).unwrap();
         assert_eq!(nameless.name(true), "db1:5432");
     }
 
@@ -247,7 +254,7 @@ mod tests {
     fn a_password_is_never_printed() {
         let server = Server { password: Some(Secret::new("s3cret".into())), ..server(1) };
         assert!(!format!("{server:?}").contains("s3cret"));
-        let row = ServerRow { password: Some(Secret::new("s3cret".into())), port: Some(0), ..row(1) };
+        let row = ServerRow { password: Some(Secret::new("s3cret".into())), port: Some(0), ..ServerRow::example(1) };
         assert!(!format!("{row:?} {:?}", Server::parse(row.clone())).contains("s3cret"));
     }
 }

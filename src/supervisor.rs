@@ -291,16 +291,10 @@ mod tests {
     }
 
     fn servers() -> Vec<Server> {
-        let row = |id| ServerRow {
-            id,
-            host: Some("127.0.0.1".into()),
-            port: Some(1),
-            user: Some("nobody".into()),
-            password: None,
-            dbname: Some("powa".into()),
-            frequency: Some(5),
-            alias: None,
-        };
+        // Nobody listens there.
+        let (host, port) = (Some("127.0.0.1".into()), Some(1));
+        let row =
+            |id| ServerRow { host: host.clone(), port, frequency: Some(5), alias: None, ..ServerRow::example(id) };
         [1, 2].map(|id| Server::parse(row(id)).unwrap()).into()
     }
 

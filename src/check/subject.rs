@@ -82,17 +82,7 @@ mod tests {
     use crate::server::ServerRow;
 
     fn server(alias: Option<&str>) -> Server {
-        let row = ServerRow {
-            id: 3,
-            host: Some("db1".into()),
-            port: Some(5432),
-            user: Some("powa".into()),
-            password: None,
-            dbname: Some("powa".into()),
-            frequency: Some(300),
-            alias: alias.map(Into::into),
-        };
-        Server::parse(row).unwrap()
+        Server::parse(ServerRow { alias: alias.map(Into::into), ..ServerRow::example(3) }).unwrap()
     }
 
     #[test]

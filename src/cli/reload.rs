@@ -8,7 +8,8 @@ use crate::config::Location;
 
 /// Has the running collector read its configuration and the list of servers again.
 ///
-/// Returns when that is done; by all of them, if several collectors are connected to the repository. A configuration that is broken is an error, and the one before stays.
+/// Returns when that is done; by all of them, if several collectors are connected to the repository. A configuration that is
+/// broken is an error, and the one before stays.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {}
 

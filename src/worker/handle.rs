@@ -263,16 +263,7 @@ mod tests {
     use crate::server::ServerRow;
 
     fn handle() -> (Handle, Arc<Shared>) {
-        let row = ServerRow {
-            id: 1,
-            host: Some("h".into()),
-            port: Some(1),
-            user: Some("u".into()),
-            password: None,
-            dbname: Some("d".into()),
-            frequency: Some(5),
-            alias: None,
-        };
+        let row = ServerRow { frequency: Some(5), ..ServerRow::example(1) };
         Handle::new(Server::parse(row).unwrap(), CancellationToken::new())
     }
 
