@@ -17,7 +17,7 @@ fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("schedule");
     group.bench_function("a snapshot is taken, and the next one is due", |bencher| {
         bencher.iter(|| {
-            let (last, skipped) = black_box(schedule).taken(black_box(due), begun, ended);
+            let (last, skipped) = black_box(schedule).after_snapshot(black_box(due), begun, ended);
             (schedule.due(last, ended), skipped)
         });
     });

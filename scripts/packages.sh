@@ -35,3 +35,19 @@ fail() {
     echo "${0##*/}: $*" >&2
     exit 1
 }
+
+# Where install_cargo_tool puts programs, in "bin".
+readonly cargo_tools=$PWD/target/tools
+
+# Arguments: a crate, its exact version, and options for "cargo install", if any.
+install_cargo_tool() {
+    local name=$1 version=$2
+    if ! cargo install --list --root "$cargo_tools" | grep --quiet --line-regexp --fixed-strings "$name v$version:"; then
+        cargo install --quiet --locked --debug --root "$cargo_tools" "${@:3}" "$name@$version"
+    fi
+}
+
+# The version of the project, as Cargo.toml has it.
+project_version() {
+    sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1
+}

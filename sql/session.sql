@@ -1,7 +1,7 @@
--- What the work depends on is the same in every session, on either side, whatever a role or a database has set. Three
--- things are not: a lock_timeout that the session inherits is respected, an older PostgreSQL does not know all of it, and
--- PoWA 4 does not qualify all names. There, the schemas of extensions come before what is inherited, and pg_catalog
--- before both. The extensions that this was decided by come first.
+-- Pins the settings that the collector depends on, whatever a role or database sets. Exceptions: an inherited
+-- lock_timeout is respected, and older versions of PostgreSQL do not have all settings. PoWA 4 does not qualify all
+-- names: there, the search_path is pg_catalog, then the schemas of the extensions, then the inherited one. Returns the
+-- extensions.
 with extension as (
     select e.extname::text, e.extversion, n.nspname::text
     from pg_catalog.pg_extension e

@@ -1,4 +1,4 @@
-//! Arguments to exit code.
+//! Parses the arguments and exits with the command's exit code.
 
 use std::process::ExitCode;
 

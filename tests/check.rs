@@ -7,8 +7,10 @@ use lab::{Act, Proxy, Registration};
 use serde_json::{Value, json};
 
 use crate::permissions::{Granted, granted};
-use crate::support::check::{assert_well, check, check_json, complaints, cures, server};
-use crate::support::{Collector, Papers, SECRET, Scene, Terminal, output, program, replacing, tests, with_powa};
+use crate::support::check::{assert_well, check, check_json, complaints, cures, mend_powa, server};
+use crate::support::{
+    Certificates, Collector, SECRET, Scene, Terminal, Watcher, output, program, replacing, tests, with_powa,
+};
 
 tests![
     with_the_grants_of_the_readme_all_is_well_and_nothing_is_changed,
@@ -20,6 +22,7 @@ tests![
     a_password_file_that_is_left_alone_is_told,
     whether_a_collector_runs_is_told_and_that_there_are_two,
     a_collector_whose_place_is_taken_is_not_complained_of,
+    a_role_that_only_commands_is_not_judged_as_the_collectors,
     on_a_terminal_it_tells_how_far_it_is;
     since 5:
     files_that_the_collector_does_not_start_with_are_told,
@@ -66,6 +69,7 @@ fn with_the_grants_of_the_readme_all_is_well_and_nothing_is_changed(scene: &Scen
     assert_eq!(complaints(&told.1["repository"]), [&Value::Null; 0]);
 
     // Another word for it: one line for each thing, and nothing of it on standard error.
+    mend_powa(scene);
     let told = check(scene, config(), &[]);
     assert_eq!((told.code, told.err.as_str()), (0, ""), "{}", told.out);
     let lines: Vec<_> = told.out.lines().collect();
@@ -75,7 +79,7 @@ fn with_the_grants_of_the_readme_all_is_well_and_nothing_is_changed(scene: &Scen
         "{}",
         told.out
     );
-    assert_eq!(lines[5], "1 server, and all is well with it");
+    assert_eq!(lines[5], "1 server: well");
     let verbose = check(scene, config(), &["the shop", "--verbose"]);
     assert!(verbose.out.contains("  well      privileges   of the role"), "{}", verbose.out);
     // What was asked meanwhile has quals too.
@@ -132,13 +136,13 @@ fn a_server_that_is_not_active_is_looked_at_when_it_is_named(scene: &Scene) {
     let (code, told) = check_json(scene, json!({}), &[]);
     assert_eq!((code, &told["servers"], &told["left_out"]), (0, &json!([]), &json!(1)));
     let told = check(scene, json!({}), &[]);
-    assert!(told.out.contains("no server is active: \"powa-collector servers list\""), "{}", told.out);
-    assert!(told.out.ends_with("\n1 server is disabled and was not looked at\n"), "{}", told.out);
+    assert!(told.out.contains("no server is enabled; \"powa-collector servers list\""), "{}", told.out);
+    assert!(told.out.ends_with("\n1 server is disabled and was not checked\n"), "{}", told.out);
     let (code, told) = check_json(scene, json!({}), &["resting", &id.to_string()]);
     assert_eq!((code, told["servers"].as_array().unwrap().len(), &told["left_out"]), (0, 1, &json!(0)));
     let found = server(&told, id);
     assert_eq!((&found["active"], &found["mark"]), (&json!(false), &json!("well")), "{found:#}");
-    assert!(found["findings"][0]["said"].as_str().unwrap().contains("not active"), "{found:#}");
+    assert!(found["findings"][0]["said"].as_str().unwrap().contains("the server is disabled"), "{found:#}");
 }
 
 fn one_that_falls_silent_while_it_is_read_is_given_up(scene: &Scene) {
@@ -172,13 +176,18 @@ fn what_cannot_be_looked_at_is_told_with_the_reason(scene: &Scene) {
     let broken = json!({"limits": {"loads": 0}, "debug": "yes"});
     let told = check(scene, broken.clone(), &[]);
     assert_eq!(told.code, 2);
-    for violation in ["has 2 things to correct", "\"limits.loads\" is 0", "\"debug\" is \"yes\""] {
+    for violation in
+        ["has 2 errors", "\"limits.loads\" must be an integer from 1 to 1000, got 0", "\"debug\" must be true or false"]
+    {
         assert!(told.err.contains(violation), "{}", told.err);
     }
     assert!(told.out.contains("configuration  wrong"), "{}", told.out);
     let (code, told) = check_json(scene, broken, &[]);
     assert_eq!((code, &told["configuration"]["mark"], &told["repository"]), (2, &json!("wrong"), &Value::Null));
-    assert!(told["configuration"]["said"].as_str().unwrap().contains("\"limits.loads\" is 0"), "{told:#}");
+    assert!(
+        told["configuration"]["said"].as_str().unwrap().contains("\"limits.loads\" must be an integer"),
+        "{told:#}"
+    );
 
     let away = || json!({"repository": {"dsn": format!("host=127.0.0.1 port=1 user=nobody password={SECRET}")}});
     let told = check(scene, away(), &[]);
@@ -201,8 +210,8 @@ fn what_cannot_be_looked_at_is_told_with_the_reason(scene: &Scene) {
 }
 
 fn files_that_the_collector_does_not_start_with_are_told(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let [own, other] = ["127.0.0.1", "127.0.0.2"].map(|name| papers.server(&[name]));
+    let certificates = Certificates::of(scene);
+    let [own, other] = ["127.0.0.1", "127.0.0.2"].map(|name| certificates.server(&[name]));
     let file = |name: &str, text: &str, mode: u32| {
         let file = scene.folder().join(name);
         std::fs::write(&file, text).unwrap();
@@ -222,7 +231,7 @@ fn files_that_the_collector_does_not_start_with_are_told(scene: &Scene) {
         (tokens(file("open", &format!("ada:{SECRET}-0123456789abcdef"), 0o644)), "http.tokens_file", "read by others"),
         (tokens(scene.folder().join("missing")), "http.tokens_file", "cannot be read"),
         (tokens(file("short", "ada:short", 0o600)), "http.tokens_file", "too short"),
-        (with(own.key(), own.key()), "http.certificate", "holds none"),
+        (with(own.key(), own.key()), "http.certificate", "contains no certificate"),
         (with(own.file(), other.key()), "http.key", "is not the key of \"http.certificate\""),
     ] {
         let (code, told) = check_json(scene, config, &[]);
@@ -252,11 +261,15 @@ fn what_a_configuration_says_in_vain_is_told(scene: &Scene) {
     let said: Vec<_> = complaints.iter().map(|complaint| [&complaint["what"], &complaint["mark"]]).collect();
     assert_eq!(said, [["overrides", "warning"], ["spool", "wrong"]]);
     let cure = cures(&told["configuration"], "configuration")[1];
-    assert!(cure.starts_with("spool.directory: a folder"), "{cure}");
+    assert!(cure.starts_with("spool.directory: a directory"), "{cure}");
     let told = check(scene, config, &[]);
-    assert!(told.out.contains("no server's id or alias: [\"mian\"]"), "{}", told.out);
-    assert!(told.out.contains("no server is registered: \"powa-collector servers add\""), "{}", told.out);
-    assert!(told.out.contains("spool.directory in the configuration has to be"), "{}", told.out);
+    assert!(told.out.contains("sections for servers that are not registered: [\"mian\"]"), "{}", told.out);
+    assert!(
+        told.out.contains("no server is registered; register one with \"powa-collector servers add\""),
+        "{}",
+        told.out
+    );
+    assert!(told.out.contains("spool.directory must be a writable directory"), "{}", told.out);
 }
 
 fn a_password_file_that_is_left_alone_is_told(scene: &Scene) {
@@ -305,11 +318,29 @@ fn collectors(told: &Value) -> &Value {
     findings.iter().find(|finding| finding["what"] == "collectors").unwrap()
 }
 
+fn a_role_that_only_commands_is_not_judged_as_the_collectors(scene: &Scene) {
+    mend_powa(scene);
+    let dsn = scene.dsn(&scene.create_role("commander", "in role pg_signal_backend"));
+    let as_commander =
+        || check_json(scene, json!({"repository": {"dsn": dsn}}), &["nobody at all"]).1["repository"].take();
+    let advice = cures(&as_commander(), "advice").concat();
+    assert!(advice.contains("if the collector connects as another role than"), "{advice}");
+    let _collector = scene.collector();
+    let repository = as_commander();
+    let [complaint] = complaints(&repository)[..] else { panic!("{repository:#}") };
+    assert_eq!((&complaint["what"], &complaint["mark"]), (&json!("privileges"), &json!("warning")), "{repository:#}");
+    assert!(
+        complaint["said"].as_str().unwrap().contains("the collector is connected as \"postgres\""),
+        "{repository:#}"
+    );
+    assert!(cures(&repository, "repository").is_empty(), "{repository:#}");
+}
+
 fn whether_a_collector_runs_is_told_and_that_there_are_two(scene: &Scene) {
     let told = check_json(scene, json!({}), &[]);
     assert_well(&told);
     assert!(collectors(&told.1)["said"].as_str().unwrap().contains("no collector is connected"), "{:#}", told.1);
-    let _first = scene.collector();
+    let first = scene.collector_with(json!({"http": {"listen": "127.0.0.1:0"}}));
     let told = check_json(scene, json!({}), &[]);
     assert_well(&told);
     let one = collectors(&told.1)["said"].as_str().unwrap();
@@ -328,8 +359,18 @@ fn whether_a_collector_runs_is_told_and_that_there_are_two(scene: &Scene) {
 
     let warning = second.wait_to_say("another collector is connected to this repository");
     assert!(warning.contains("WARN") && warning.matches("PoWA collector - main thread (").count() == 1, "{warning}");
+    // The one that was there before learns of it too, and that it is alone again.
+    let warning = first.wait_to_say("another collector is connected to this repository");
+    assert!(warning.contains("WARN") && warning.matches("PoWA collector - main thread (").count() == 1, "{warning}");
+    let watcher = Watcher::of(&first);
+    watcher.wait_for_metric("powa_collector_other_collectors", |others| others == 1.0);
+    let trouble = watcher.open_events().next("everything")["trouble"].clone();
+    assert!(trouble.as_str().unwrap().contains("Another collector is connected"), "{trouble}");
     second.stop();
     assert_eq!(second.said("WARN").len(), 1, "{:?}", second.log());
+    first.wait_to_say("no other collector is connected to this repository any more");
+    watcher.wait_for_metric("powa_collector_other_collectors", |others| others == 0.0);
+    assert_eq!(first.said("another collector is connected").len(), 1, "{:?}", first.log());
 }
 
 fn a_collector_whose_place_is_taken_is_not_complained_of(scene: &Scene) {

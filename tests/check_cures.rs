@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::permissions::grants;
 use crate::support::check::{assert_well, check, check_json, complaints, cures, server};
-use crate::support::{OwnRemote, Papers, SECRET, Scene, output, program, raising, replacing, tests};
+use crate::support::{Certificates, OwnRemote, SECRET, Scene, output, program, raising, replacing, tests};
 
 tests![
     what_is_in_the_way_of_a_session_is_told_at_the_step_where_it_is,
@@ -20,9 +20,9 @@ tests![
     another_version_of_powa_is_told_with_the_side_to_update,
     a_row_that_is_no_server_is_told,
     what_is_in_the_way_of_the_repository_is_told_at_the_step_where_it_is,
-    with_what_is_printed_for_the_repository_snapshots_are_taken;
+    #[hurried] with_what_is_printed_for_the_repository_snapshots_are_taken;
     since 5: a_database_that_is_closed_to_the_role_is_told,
-    where_powa_has_its_roles_not_set_up_that_is_a_cure,
+    #[hurried] where_powa_has_its_roles_not_set_up_that_is_a_cure,
 ];
 
 fn what_is_in_the_way_of_a_session_is_told_at_the_step_where_it_is(scene: &Scene) {
@@ -73,7 +73,7 @@ fn what_is_in_the_way_of_a_session_is_told_at_the_step_where_it_is(scene: &Scene
         (nobody, "connection", "Connection refused", "advice", "listen_addresses".to_owned()),
         (unknown, "name", "failed to lookup address", "advice", set(unknown, "--host ...")),
         (refused, "login", "password authentication failed", "advice", set(refused, "--ask-password")),
-        (asked, "login", "asks for a password, and there is none", "advice", set(asked, "--ask-password")),
+        (asked, "login", "asks for a password, but none is configured", "advice", set(asked, "--ask-password")),
         (nameless, "login", "does not exist", "remote server", "create role \"nobody_at_all\" login".into()),
         (barred, "login", "not permitted to log in", "remote server", format!("alter role \"{barred_role}\" login")),
         (unnamed, "parameters", "service \"gone\"", "configuration", format!("remote.servers.{unnamed}")),
@@ -96,7 +96,7 @@ fn what_is_in_the_way_of_a_session_is_told_at_the_step_where_it_is(scene: &Scene
     }
     let told = check(scene, config, &["nobody", "plain"]);
     assert_eq!(told.code, 1);
-    assert!(told.out.ends_with("2 of 2 servers with something wrong\n"), "{}", told.out);
+    assert!(told.out.ends_with("2 servers: 2 wrong\n"), "{}", told.out);
     assert!(told.out.contains("\n            postgresql.conf: ssl = on"), "{}", told.out);
     assert!(!told.out.contains("not tried"), "{}", told.out);
 }
@@ -146,7 +146,7 @@ fn a_role_that_may_not_do_enough_is_cured_by_what_is_printed(scene: &Scene) {
     assert_eq!(what, ["libraries", "privileges"], "{told:#}");
     assert_eq!(cures(server(&told, id), "remote server"), [&grant, &grant]);
     let printed = check(scene, json!({}), &[]).out;
-    assert_eq!((printed.matches(&grant).count(), printed.matches("cured as above").count()), (1, 1), "{printed}");
+    assert_eq!((printed.matches(&grant).count(), printed.matches("see the cure above").count()), (1, 1), "{printed}");
 }
 
 fn an_extension_that_is_missing_is_created_or_left_alone(scene: &Scene) {
@@ -213,7 +213,10 @@ fn a_datasource_that_raises_is_told_by_name(scene: &Scene) {
 
 fn another_version_of_powa_is_told_with_the_side_to_update(scene: &Scene) {
     let (older, newer, none) = (scene.own_remote(), scene.own_remote(), scene.own_remote());
-    for (remote, version) in [(&older, "4.0.7"), (&newer, "9.9.9")] {
+    let is_4 = scene.generation().powa_major() == 4;
+    // From one version of PoWA 4 to the next there is an update; from 4 to 5 there is none.
+    let old = if is_4 { "4.0.1" } else { "4.1.4" };
+    for (remote, version) in [(&older, old), (&newer, "9.9.9")] {
         let sql = "update pg_extension set extversion = $1 where extname = 'powa'";
         remote.connect().execute(sql, &[&version]).unwrap();
     }
@@ -221,19 +224,34 @@ fn another_version_of_powa_is_told_with_the_side_to_update(scene: &Scene) {
     let register = |alias, remote: &OwnRemote| {
         scene.register_beside_others(Registration { alias: Some(alias), ..remote.registration() })
     };
+    let old_remote = &older;
     let (older, newer, none) = (register("older", &older), register("newer", &newer), register("none", &none));
     let (code, told) = check_json(scene, json!({}), &[]);
     assert_eq!(code, 1);
-    let here = format!("alter extension powa update to '{}';", scene.generation().powa_version());
+    let version = scene.generation().powa_version();
+    let here = match is_4 {
+        true => format!("alter extension powa update to '{version}';"),
+        false => format!("drop extension powa; create extension powa version '{version}' cascade;"),
+    };
+    let major = version.split('.').take(2).collect::<Vec<_>>().join(".");
+    let elsewhere = format!(
+        "PoWA has no update from {major} to 9.9, and dropping the extension would delete the history: install PoWA 9.9 in a \
+         new database, set repository.dsn to it and register the servers in it; or install PoWA {major} on the remote server"
+    );
     for (id, place, cure) in [
         (older, "remote server", here.as_str()),
-        (newer, "repository", "alter extension powa update to '9.9.9';"),
+        (newer, "advice", &elsewhere),
         (none, "remote server", "create extension powa cascade;"),
     ] {
         let found = server(&told, id);
         let [complaint] = complaints(found)[..] else { panic!("{found:#}") };
         assert_eq!(complaint["what"], "powa", "{found:#}");
         assert_eq!(cures(found, place), [cure], "{found:#}");
+    }
+    // Where the extension is created anew, the cure is one. The version of the other was made up.
+    if !is_4 {
+        old_remote.connect().batch_execute(&here).unwrap();
+        assert_well(&check_json(scene, json!({}), &["older"]));
     }
 }
 
@@ -251,7 +269,10 @@ fn a_row_that_is_no_server_is_told(scene: &Scene) {
     assert_eq!(code, 1);
     assert_eq!(told["configuration"]["mark"], "well", "{told:#}");
     let found = server(&told, odd);
-    assert!(complaints(found)[0]["said"].as_str().unwrap().contains("port is 70000"), "{found:#}");
+    assert!(
+        complaints(found)[0]["said"].as_str().unwrap().contains("port must be from 1 to 65535, got 70000"),
+        "{found:#}"
+    );
     let set = format!("powa-collector servers set {odd} --port ...");
     assert_eq!(cures(found, "advice"), [&set], "{found:#}");
     let cure = cures(server(&told, lost), "repository");
@@ -262,9 +283,9 @@ fn a_row_that_is_no_server_is_told(scene: &Scene) {
 
 fn a_line_of_pg_hba_is_printed_for_the_one_who_was_refused(scene: &Scene) {
     scene.without_databases();
-    let papers = Papers::of(scene);
-    let certificate = papers.server(&["127.0.0.1"]);
-    let gate = papers.gate(scene);
+    let certificates = Certificates::of(scene);
+    let certificate = certificates.server(&["127.0.0.1"]);
+    let gate = certificates.gate(scene);
     gate.show(Some(&certificate));
     let role = format!("create role by_only_tls login superuser password '{SECRET}-right' in role only_tls");
     gate.cluster.connect("postgres").unwrap().batch_execute(&role).unwrap();
@@ -343,7 +364,13 @@ fn what_is_in_the_way_of_the_repository_is_told_at_the_step_where_it_is(scene: &
             "configuration",
             "repository.dsn".into(),
         ),
-        (format!("host={host} port=1"), "connection", "Connection refused", "advice", "start PostgreSQL there".into()),
+        (
+            format!("host={host} port=1"),
+            "connection",
+            "Connection refused",
+            "advice",
+            "start PostgreSQL on that machine".into(),
+        ),
         (at("user=postgres sslmode=require"), "tls", "does not offer TLS", "postgresql.conf", "ssl = on".into()),
         (
             at(&format!("user={role} password={SECRET}-wrong")),
@@ -380,15 +407,16 @@ fn what_is_in_the_way_of_the_repository_is_told_at_the_step_where_it_is(scene: &
     repository.batch_execute(&format!("drop database {closed}")).unwrap();
 }
 
-/// Does what is printed for the repository and its role, with the last of several cures or the first, and has a collector of
-/// that role take snapshots.
+/// Does what is printed for the repository and its role, with the last of several statements or the first, and has a collector
+/// of that role take snapshots.
 fn cure_and_collect(scene: &Scene, role: &str, server: i32, takes_last: bool) {
     let config = || json!({"repository": {"dsn": scene.dsn(role)}});
     let (_, told) = check_json(scene, config(), &[]);
     for complaint in complaints(&told["repository"]) {
-        let cures = complaint["cures"].as_array().unwrap();
-        let cure = if takes_last { cures.last() } else { cures.first() }.unwrap();
-        assert_eq!(cure["where"], "repository", "{complaint:#}");
+        let cures = complaint["cures"].as_array().unwrap().iter();
+        let mut cures = cures.filter(|cure| cure["where"] == "repository");
+        let cure = if takes_last { cures.next_back() } else { cures.next() };
+        let cure = cure.unwrap_or_else(|| panic!("{complaint:#}"));
         let sql = cure["text"].as_str().unwrap();
         assert!(sql.ends_with(';'), "{sql}");
         scene.repository().batch_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));

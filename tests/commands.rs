@@ -10,18 +10,18 @@ use serde_json::json;
 use crate::support::{Listening, Scene, tests, wait_until};
 
 tests![
-    workers_status_tells_of_all_of_one_and_of_none,
-    workers_status_without_a_channel_is_ignored,
-    reload_is_answered,
-    reload_with_a_broken_file_says_why_and_changes_nothing,
+    #[of_any_powa] workers_status_tells_of_all_of_one_and_of_none,
+    #[of_any_powa] workers_status_without_a_channel_is_ignored,
+    #[of_any_powa] reload_is_answered,
+    #[of_any_powa] reload_with_a_broken_file_says_why_and_changes_nothing,
     force_snapshot_takes_one_but_not_too_soon,
-    force_snapshot_says_what_is_wrong_with_its_argument,
+    #[of_any_powa] force_snapshot_says_what_is_wrong_with_its_argument,
     refresh_db_cat_says_what_is_wrong_with_its_arguments,
-    what_is_not_a_command_is_answered_with_the_reason,
-    a_role_without_rights_is_denied_whatever_it_asks,
-    a_member_of_pg_signal_backend_may_command,
-    a_reload_of_someone_who_has_left_is_honoured_but_not_often,
-    no_payload_ends_the_collector_or_runs_as_sql;
+    #[of_any_powa] what_is_not_a_command_is_answered_with_the_reason,
+    #[of_any_powa] a_role_without_rights_is_denied_whatever_it_asks,
+    #[of_any_powa] a_member_of_pg_signal_backend_may_command,
+    #[of_any_powa] a_reload_of_someone_who_has_left_is_honoured_but_not_often,
+    #[of_any_powa] no_payload_ends_the_collector_or_runs_as_sql;
     since 5:
     the_roles_that_powa_knows_may_command,
     refresh_db_cat_copies_catalogs_with_the_next_snapshot,
@@ -116,7 +116,7 @@ fn refresh_db_cat_says_what_is_wrong_with_its_arguments(scene: &Scene) {
     let mut listening = Listening::on(scene.repository(), "answers");
     let mut ask = |arguments: &str| listening.ask("REFRESH_DB_CAT", arguments);
     assert_eq!(ask("4711 0"), "REFRESH_DB_CAT KO Server id 4711 not found");
-    assert!(ask(&format!("{server} 2 a")).contains("KO 2 databases were announced, and 1 named"));
+    assert!(ask(&format!("{server} 2 a")).contains("KO expected 2 database names, found 1"));
     assert!(ask(&format!("{server} many a")).contains("KO invalid number of databases many"));
     let fine = "REFRESH_DB_CAT OK Catalogs will be refreshed during the next snapshot";
     for arguments in ["0", "1 my app", "2 my app"] {

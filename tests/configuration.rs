@@ -3,9 +3,9 @@
 use std::process::Output;
 
 use lab::Registration;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{Collector, Scene, output, program, tests, wait_until};
+use crate::support::{Collector, SECRET, Scene, assert_no_secret, output, program, tests, wait_until};
 
 tests![
     help_and_version_go_to_standard_output,
@@ -13,6 +13,10 @@ tests![
     a_broken_file_is_named_with_all_that_is_wrong,
     a_file_in_the_home_folder_is_found,
     the_environment_overrides_the_file,
+    a_wrong_variable_is_named_and_not_the_file,
+    variables_that_look_like_settings_are_warned_of,
+    what_is_not_json_is_told_with_its_place,
+    a_reload_with_what_is_not_json_is_refused_with_its_place,
     a_variable_in_the_connection_string_is_replaced,
     the_environment_redirects_no_remote_server,
     overrides_of_nobody_are_named_at_the_start_and_by_each_reload,
@@ -60,9 +64,12 @@ fn without_a_file_it_says_where_it_looked(scene: &Scene) {
 fn a_broken_file_is_named_with_all_that_is_wrong(scene: &Scene) {
     let file = scene.config_file(r#"{"repositry": {}, "debug": 3}"#);
     let said = refusal(&run(&["-c", file.to_str().unwrap()], scene));
-    for part in
-        ["powa-collector.conf", "\"repositry\"", "did you mean \"repository\"", "\"debug\" is 3", "true or false"]
-    {
+    for part in [
+        "powa-collector.conf",
+        "unknown key \"repositry\"",
+        "did you mean \"repository\"",
+        "\"debug\" must be true or false, got 3",
+    ] {
         assert!(said.contains(part), "{part} is missing in: {said}");
     }
     let said = refusal(&run(&["--config", "/nowhere/at/all"], scene));
@@ -82,6 +89,107 @@ fn the_environment_overrides_the_file(scene: &Scene) {
     command.arg("-c").arg(file).env("POWA_COLLECTOR__REPOSITORY__DSN", scene.dsn("postgres"));
     let collector = Collector::run(command);
     scene.wait_until_listening(&collector);
+}
+
+fn a_wrong_variable_is_named_and_not_the_file(scene: &Scene) {
+    let file = scene.config(json!({"limits": {"loads": 3}}));
+    for (name, value, problem) in [
+        (
+            "POWA_COLLECTOR__LIMIT__LOADS",
+            "3",
+            "unknown key \"limit.loads\"; did you mean \"POWA_COLLECTOR__LIMITS__LOADS\"?",
+        ),
+        ("POWA_COLLECTOR__LIMITS__LOADS", "many", "\"limits.loads\" must be an integer from 1 to 1000, got \"many\""),
+        ("POWA_COLLECTOR__REPOSITORY", SECRET, "\"repository\" must be an object, got a value of another type"),
+    ] {
+        let expected = format!("the environment has one error:\n  - environment variable \"{name}\": {problem}\n");
+        for (arguments, begins, code) in [(&[][..], "powa-collector: ", 1), (&["status"], "powa-collector status: ", 1)]
+        {
+            let mut command = program();
+            let output = output(command.args(arguments).arg("-c").arg(&file).env(name, value));
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!((said, output.status.code()), (format!("{begins}{expected}"), Some(code)));
+        }
+        let mut check = program();
+        let output = output(check.args(["check", "--json", "-c"]).arg(&file).env(name, value));
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(told["configuration"]["said"].as_str().unwrap(), expected.trim_end());
+    }
+}
+
+fn variables_that_look_like_settings_are_warned_of(scene: &Scene) {
+    let file = scene.config(json!({}));
+    let name = "POWA_COLLECTOR_LIMITS__LOADS";
+    let warning =
+        format!("environment variable \"{name}\" is ignored; did you mean \"POWA_COLLECTOR__LIMITS__LOADS\"?");
+    let mut command = program();
+    command.arg("-c").arg(&file).env(name, SECRET);
+    let collector = Collector::run(command);
+    scene.wait_until_listening(&collector);
+    assert_eq!(collector.said(&warning).len(), 1);
+    assert!(collector.said(&warning)[0].contains("WARN"));
+    assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
+    wait_until("the reload to warn, too", || collector.said(&warning).len() == 2);
+
+    let mut check = program();
+    let output = output(check.args(["check", "--json", "-c"]).arg(&file).env(name, SECRET));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = told["configuration"]["findings"].as_array().unwrap();
+    let finding = findings.iter().find(|finding| finding["what"] == "environment").unwrap();
+    assert_eq!((&finding["mark"], finding["said"].as_str()), (&json!("warning"), Some(warning.as_str())));
+    assert_eq!(output.status.code(), Some(0), "{told:#}");
+    assert_no_secret("what check tells", [told.to_string().as_str()]);
+
+    // Also by a command, which would work on another repository than its user means.
+    let mut list = program();
+    let listed = crate::support::output(
+        list.args(["servers", "list", "-c"]).arg(&file).env("POWA_COLLECTOR_REPOSITORY__DSN", format!("host={SECRET}")),
+    );
+    let said = String::from_utf8(listed.stderr).unwrap();
+    assert!(said.contains("WARN ") && said.contains("did you mean \"POWA_COLLECTOR__REPOSITORY__DSN\"?"), "{said}");
+    assert!(listed.status.success() && said.matches("WARN ").count() == 1, "{said}");
+    assert_no_secret("what a command tells", [said.as_str()]);
+    collector.stop();
+}
+
+fn what_is_not_json_is_told_with_its_place(scene: &Scene) {
+    let file = scene.folder().join("powa-collector.conf");
+    let cases = [
+        (&br#"{"spool": {"directory": /var/tmp}}"#[..], "line 1, column 25: a string must be in double quotes"),
+        (b"{}\n/* open", "line 2, column 1: the comment that begins here is not closed: \"*/\" is missing"),
+        (b"{\"debug\":\n true\0}", "line 2, column 6: a NUL character is not allowed; the file may be damaged"),
+        (b"", "line 1, column 1: the file is empty; it must hold a JSON object in braces: {...}"),
+        (b"\xff\xfe{\0}\0", "the file is in UTF-16; save it in UTF-8"),
+        (
+            b"{\"debug\": true,\n \"debug\": false}",
+            "line 2, column 2: the key \"debug\" appears a second time; the first one is on line 1",
+        ),
+    ];
+    for (text, reason) in cases {
+        std::fs::write(&file, text).unwrap();
+        let said = refusal(&run(&["-c", file.to_str().unwrap()], scene));
+        let expected = format!("configuration file \"{}\" is not valid JSON: {reason}\n", file.display());
+        assert_eq!(said, format!("powa-collector: {expected}"));
+        let said = String::from_utf8(run(&["check", "-c", file.to_str().unwrap()], scene).stderr).unwrap();
+        assert!(said.contains(expected.trim_end()), "{said}");
+    }
+}
+
+fn a_reload_with_what_is_not_json_is_refused_with_its_place(scene: &Scene) {
+    let file = scene.config(json!({"limits": {"loads": 3}}));
+    let valid = std::fs::read_to_string(&file).unwrap();
+    let collector = scene.collector_with(json!({"limits": {"loads": 3}}));
+    std::fs::write(&file, r#"{"spool": {"directory": /var/tmp}}"#).unwrap();
+    let reason = format!(
+        "configuration file \"{}\" is not valid JSON: line 1, column 25: a string must be in double quotes",
+        file.display()
+    );
+    assert_eq!(scene.ask("RELOAD", ""), format!("RELOAD KO {reason}"));
+    collector.wait_to_say(&format!("{reason}; keeping the previous configuration"));
+    // As some editors write it.
+    std::fs::write(&file, format!("\u{feff}{valid}")).unwrap();
+    assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
+    collector.stop();
 }
 
 fn a_variable_in_the_connection_string_is_replaced(scene: &Scene) {
@@ -138,7 +246,7 @@ fn a_repository_that_cannot_be_as_the_environment_has_it_is_refused(scene: &Scen
     let mut collector = program();
     collector.arg("-c").arg(scene.config(json!({}))).env("PGTARGETSESSIONATTRS", "standby");
     let said = refusal(&output(&collector));
-    let expected = "what \"repository.dsn\", its service and the environment say of the connection cannot be used: \
+    let expected = "\"repository.dsn\", with its service and the environment, is not usable: \
                     target_session_attrs is standby";
     assert!(said.contains(expected), "{said}");
 }

@@ -9,7 +9,7 @@ use lab::{Algorithm, Certificate, Encryption, Registration, Subject};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Collector, Gate, Papers, SECRET, Scene, assert_no_secret, output, program, tests, text, wait_for,
+    Certificates, Collector, Gate, SECRET, Scene, assert_no_secret, output, program, tests, text, wait_for,
 };
 
 tests![
@@ -128,7 +128,7 @@ fn check_repository(scene: &Scene, gate: &Gate, trouble: &Trouble) {
 }
 
 fn a_server_that_is_not_reached_is_told(scene: &Scene) {
-    let gate = Papers::of(scene).gate(scene);
+    let gate = Certificates::of(scene).gate(scene);
     create_roles(&gate);
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent_port = silent.local_addr().unwrap().port();
@@ -160,14 +160,15 @@ fn a_server_that_is_not_reached_is_told(scene: &Scene) {
 }
 
 fn a_certificate_that_is_not_good_is_told(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let (good, revoked, expired) = (papers.server(LOCAL), papers.server(LOCAL), papers.server_valid(Subject::EXPIRED));
-    let elsewhere = papers.server(&["elsewhere.test"]);
-    let foreign = papers.stranger.issue(&Subject { names: LOCAL, ..Subject::default() }).unwrap();
-    let list = papers.root.revoke("servers", &[&revoked]).unwrap();
-    let gate = papers.gate(scene);
+    let certificates = Certificates::of(scene);
+    let (good, revoked, expired) =
+        (certificates.server(LOCAL), certificates.server(LOCAL), certificates.server_valid(Subject::EXPIRED));
+    let elsewhere = certificates.server(&["elsewhere.test"]);
+    let foreign = certificates.stranger.issue(&Subject { names: LOCAL, ..Subject::default() }).unwrap();
+    let list = certificates.root.revoke("servers", &[&revoked]).unwrap();
+    let gate = certificates.gate(scene);
     create_roles(&gate);
-    let root = papers.root.file();
+    let root = certificates.root.file();
     let given = [("sslmode", "verify-full"), ("sslrootcert", text(&root)), ("sslcrl", text(&list))];
     let by_name = [&given[..], &[("hostaddr", "127.0.0.1")]].concat();
     let check_with = |certificate: &Certificate, told: &str| {
@@ -188,15 +189,15 @@ fn a_certificate_that_is_not_good_is_told(scene: &Scene) {
     );
     gate.show(Some(&good));
     let nowhere = [("sslmode", "verify-full"), ("sslrootcert", "/nowhere/root.crt")];
-    let told = "over TLS: the server's certificate is to be verified, and there is no root certificate: no \
-                /nowhere/root.crt; give sslrootcert a file that is there, or the value \"system\"";
+    let told = "over TLS: the server's certificate cannot be verified without a root certificate: \
+                /nowhere/root.crt does not exist; set sslrootcert to an existing file or to \"system\"";
     check(scene, &gate, &[Trouble::new(&gate, "by_anyhow", &nowhere, told)]);
 }
 
 fn files_of_ours_that_are_not_good_are_told(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let (server, client) = (papers.server(LOCAL), papers.client(Algorithm::Ecdsa));
-    let gate = papers.gate(scene);
+    let certificates = Certificates::of(scene);
+    let (server, client) = (certificates.server(LOCAL), certificates.client(Algorithm::Ecdsa));
+    let gate = certificates.gate(scene);
     create_roles(&gate);
     gate.show(Some(&server));
     let open = client.key_with_mode(0o644).unwrap();
@@ -205,10 +206,10 @@ fn files_of_ours_that_are_not_good_are_told(scene: &Scene) {
     let certificate = ("sslcert", text(client.file()));
     let with = |key: &'_ Path| format!("over TLS: the private key {} ", key.display());
     let told = [
-        with(&open) + "can be used by others: its mode has to be 0600 or less, or, if root owns it, 0640 or less",
+        with(&open) + "can be used by others; set its mode to 0600 or less, or to 0640 or less if root owns it",
         with(&encrypted) + "cannot be decrypted with the sslpassword: ",
-        with(&encrypted) + "is encrypted, and there is no sslpassword",
-        with(Path::new("/nowhere/key")) + "is not there, but its certificate is",
+        with(&encrypted) + "is encrypted, but sslpassword is not set",
+        with(Path::new("/nowhere/key")) + "does not exist, but its certificate does",
     ];
     let mode = ("sslmode", "require");
     check(
@@ -229,12 +230,12 @@ fn files_of_ours_that_are_not_good_are_told(scene: &Scene) {
 }
 
 fn a_login_that_is_refused_is_told(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let server = papers.server(LOCAL);
-    let gate = papers.gate(scene);
+    let certificates = Certificates::of(scene);
+    let server = certificates.server(LOCAL);
+    let gate = certificates.gate(scene);
     create_roles(&gate);
     gate.show(Some(&server));
-    let file = papers.folder.join("wrong.pgpass");
+    let file = certificates.folder.join("wrong.pgpass");
     std::fs::write(&file, format!("*:*:*:*:{SECRET}-wrong\n")).unwrap();
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let (tls, plain) = (("sslmode", "require"), ("sslmode", "disable"));
@@ -245,7 +246,7 @@ fn a_login_that_is_refused_is_told(scene: &Scene) {
     let none = |user: &'static str, told| Trouble { password: None, ..Trouble::new(&gate, user, &[tls], told) };
     let of_file = format!(
         "over TLS, scram-sha-256: FATAL: password authentication failed for user \"by_scram\" (SQLSTATE 28P01); the \
-         password is the one in \"{}\"",
+         password was read from \"{}\"",
         file.display()
     );
     let no_certificate = "over TLS: FATAL: connection requires a valid client certificate (SQLSTATE 28000)";
@@ -275,20 +276,20 @@ fn a_login_that_is_refused_is_told(scene: &Scene) {
              without TLS, password: FATAL: password authentication failed for user \"by_clear\" (SQLSTATE 28P01)",
         ),
         Trouble { password: None, ..Trouble::new(&gate, "by_scram", &[tls, ("passfile", text(&file))], &of_file) },
-        none("by_scram", "over TLS, scram-sha-256: the server asks for a password, and there is none"),
-        none("by_md5", "over TLS, md5: the server asks for a password, and there is none"),
-        none("by_clear", "over TLS, password: the server asks for a password, and there is none"),
+        none("by_scram", "over TLS, scram-sha-256: the server asks for a password, but none is configured"),
+        none("by_md5", "over TLS, md5: the server asks for a password, but none is configured"),
+        none("by_clear", "over TLS, password: the server asks for a password, but none is configured"),
         Trouble::new(
             &gate,
             "by_clear",
             &[tls, ("require_auth", "scram-sha-256")],
-            "over TLS, password: the server asks for authentication by password, and require_auth does not allow that",
+            "over TLS, password: the server asks for authentication by password, but require_auth does not allow that",
         ),
         Trouble::new(
             &gate,
             "by_md5",
             &[plain, ("require_auth", "!md5")],
-            "without TLS, md5: the server asks for authentication by md5, and require_auth does not allow that",
+            "without TLS, md5: the server asks for authentication by md5, but require_auth does not allow that",
         ),
         Trouble::new(&gate, "by_only_tls", &[plain], rejected),
         Trouble::new(&gate, "by_certificate", &[tls], no_certificate),
@@ -313,11 +314,11 @@ fn a_parameter_that_is_not_good_ends_a_collector_before_it_connects(scene: &Scen
     for (more, told) in [
         ("nonsense=1", "\"repository.dsn\" is not a valid connection string: "),
         ("ssl_mode=require", "did you mean \"sslmode\""),
-        ("gssencmode=require", "\"gssencmode\" cannot be had but as disable, prefer"),
-        ("oauth_issuer=a", "\"oauth_issuer\" cannot be had"),
-        ("sslmode=sometimes", "\"sslmode\" has to be one of disable, allow"),
-        ("connect_timeout=soon", "\"connect_timeout\" has to be a whole number"),
-        ("channel_binding=maybe", "\"channel_binding\" has to be one of disable"),
+        ("gssencmode=require", "\"gssencmode\" is not supported except as disable, prefer"),
+        ("oauth_issuer=a", "\"oauth_issuer\" is not supported"),
+        ("sslmode=sometimes", "\"sslmode\" must be one of disable, allow"),
+        ("connect_timeout=soon", "\"connect_timeout\" must be an integer"),
+        ("channel_binding=maybe", "\"channel_binding\" must be one of disable"),
         ("target_session_attrs=standby", "target_session_attrs is standby"),
         ("service=gone", "service \"gone\""),
     ] {
@@ -325,19 +326,19 @@ fn a_parameter_that_is_not_good_ends_a_collector_before_it_connects(scene: &Scen
         assert!(said.contains("\"repository.dsn\"") && said.contains(told), "{more}: {said}");
     }
     for (remote, told) in [
-        (json!({"sslmod": secret}), "\"remote.sslmod\" is not known; did you mean \"remote.sslmode\"?"),
-        (json!({"password": secret}), "\"remote.password\" is not for here"),
-        (json!({"gssencmode": "require"}), "\"remote.gssencmode\" is refused: "),
-        (json!({"sslmode": secret}), "\"remote.sslmode\" is refused: \"sslmode\" has to be one of disable, allow"),
+        (json!({"sslmod": secret}), "unknown key \"remote.sslmod\"; did you mean \"remote.sslmode\"?"),
+        (json!({"password": secret}), "\"remote.password\" is not allowed here"),
+        (json!({"gssencmode": "require"}), "\"remote.gssencmode\" is invalid: "),
+        (json!({"sslmode": secret}), "\"remote.sslmode\" is invalid: \"sslmode\" must be one of disable, allow"),
     ] {
         let said = last_word(scene, &json!({"repository": {"dsn": good}, "remote": remote}), &[]);
         assert!(said.contains(told), "{remote}: {said}");
     }
     let config = json!({"repository": {"dsn": good}});
     for (variable, value, told) in [
-        ("PGSSLMODE", "sometimes", "\"sslmode\" has to be one of "),
-        ("PGCONNECT_TIMEOUT", "soon", "\"connect_timeout\" has to be a whole number"),
-        ("PGSERVICE", "gone", "service \"gone\": there is no service file"),
+        ("PGSSLMODE", "sometimes", "\"sslmode\" must be one of "),
+        ("PGCONNECT_TIMEOUT", "soon", "\"connect_timeout\" must be an integer"),
+        ("PGSERVICE", "gone", "service \"gone\" does not exist: there is no service file"),
     ] {
         let said = last_word(scene, &config, &[(variable, value), ("HOME", "/nowhere")]);
         assert!(said.contains(told), "{variable}: {said}");
@@ -358,7 +359,7 @@ fn what_is_not_good_for_one_server_is_told_and_others_go_on(scene: &Scene) {
     let _collector = Collector::run(command);
     let error = scene.wait_for_error(lost, "service \"gone\" is not in ");
     assert!(error.contains("(remote server): ") && error.contains(text(&services)), "{error}");
-    scene.wait_for_error(odd, "(remote server): \"sslmode\" has to be one of disable, allow");
+    scene.wait_for_error(odd, "(remote server): \"sslmode\" must be one of disable, allow");
     scene.wait_for_snapshots(found, 1);
     assert_eq!(scene.snapshots(odd), 0);
     // It is looked for again, and need not be reloaded.

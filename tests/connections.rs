@@ -24,6 +24,7 @@ tests![
     after_a_failover_the_new_primary_is_the_repository,
     a_standby_alone_is_waited_for_until_it_is_promoted,
     a_session_that_is_not_needed_any_more_says_goodbye,
+    #[timed]
     a_fleet_is_not_connected_to_all_at_once,
 ];
 
@@ -215,7 +216,7 @@ fn a_standby_alone_is_waited_for_until_it_is_promoted(scene: &Scene) {
     let standby = primary(scene).standby("standby").unwrap();
     let dsn = format!("host=127.0.0.1 port={} user=postgres dbname=powa", standby.port());
     let collector = Collector::start(&scene.config_file(&json!({"repository": {"dsn": dsn}}).to_string()));
-    collector.wait_to_say("it is a standby, and the repository has to be writable; waiting for it");
+    collector.wait_to_say("it is a standby, but the repository must be writable; waiting for it");
     standby.promote().unwrap();
     collector.wait_to_say("ready");
 }

@@ -11,7 +11,11 @@ use socket2::SockRef;
 
 use crate::support::{Collector, Scene, tests};
 
-tests![each_host_has_a_time_of_its_own_to_answer, a_peer_that_vanishes_is_noticed_as_soon_as_is_asked_for,];
+tests![
+    #[timed]
+    each_host_has_a_time_of_its_own_to_answer,
+    a_peer_that_vanishes_is_noticed_as_soon_as_is_asked_for,
+];
 
 fn each_host_has_a_time_of_its_own_to_answer(scene: &Scene) {
     let remote = Cluster::start(scene.generation(), "slow").unwrap();

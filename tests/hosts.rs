@@ -167,7 +167,7 @@ fn a_repository_that_has_to_be_a_standby_is_refused_at_once(scene: &Scene) {
     let collector = crate::support::Collector::start(&file);
     assert_eq!(collector.wait().0.code(), Some(1));
     let said = wait_for("its last word", || collector.said("powa-collector: ").pop());
-    assert!(said.contains("target_session_attrs is standby, and the repository has to be writable"), "{said}");
+    assert!(said.contains("target_session_attrs is standby, but the repository must be writable"), "{said}");
 }
 
 fn hosts_are_tried_in_random_order_and_a_server_is_read_at_one_of_them(scene: &Scene) {
@@ -245,7 +245,7 @@ fn a_socket_of_somebody_else_is_not_talked_to(scene: &Scene) {
         ..Registration::of(scene.remote_server())
     });
     let _collector = scene.collector_with(json!({"remote": {"requirepeer": "nobody"}}));
-    scene.wait_for_error(server, "requirepeer is \"nobody\", and the server runs as \"");
+    scene.wait_for_error(server, "requirepeer is \"nobody\", but the server runs as \"");
     let (mut first, _) = listener.accept().unwrap();
     let mut said = Vec::new();
     io::Read::read_to_end(&mut first, &mut said).unwrap();

@@ -10,13 +10,13 @@ use serde_json::json;
 use crate::support::{OwnRemote, Scene, Stopwatch, log_of_server, replacing, tests, wait_until};
 
 tests![
-    the_same_rows_arrive_whatever_roles_and_databases_set,
+    #[hurried] the_same_rows_arrive_whatever_roles_and_databases_set,
     a_time_that_is_enough_for_nothing_is_enough_to_set_another,
-    a_datasource_waits_for_a_lock_as_long_as_the_role_says,
-    a_datasource_waits_for_a_lock_for_two_seconds_where_nobody_says,
+    #[timed] a_datasource_waits_for_a_lock_as_long_as_the_role_says,
+    #[timed] a_datasource_waits_for_a_lock_for_two_seconds_where_nobody_says,
     a_setting_in_the_connection_string_holds_while_a_snapshot_is_loaded;
     only 4:
-    an_extension_that_is_moved_is_found_again,
+    #[hurried] an_extension_that_is_moved_is_found_again,
 ];
 
 /// What a role or a database may set, and what makes no sense for a collector.

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use fastrand::Rng;
-use powa_collector::libpq::{Conninfo, KEYWORDS};
+use libpq::{Conninfo, KEYWORDS};
 use serde_json::{Value, json};
 
 use crate::support::python;
@@ -96,7 +96,7 @@ fn difference(
         (Ok(_), Some(theirs)) if has_spaces && is(theirs, |value| value.trim_matches(' ')) => Some(Difference::Spaces),
         (Ok(_), None) if has_spaces => Some(Difference::Spaces),
         (Ok(ours), None) if has_new(ours) => Some(Difference::NewKeyword),
-        (Err(error), Some(_)) if error.contains("cannot be had") => Some(Difference::Refused),
+        (Err(error), Some(_)) if error.contains("is not supported") => Some(Difference::Refused),
         (Err(error), Some(_)) if error.contains("@ / ? = and %") => Some(Difference::Ambiguous),
         (Err(error), Some(_)) if error.contains("a space is written %20") => Some(Difference::Spaces),
         (Err(error), Some(_)) if error.contains("NUL") => Some(Difference::Nul),

@@ -16,6 +16,9 @@ tests![
     a_start_that_fails_says_so_in_the_form_of_the_log,
     who_types_a_command_is_told_what_matters_and_not_when,
     the_log_is_coloured_by_the_rule_that_tables_go_by,
+    a_filter_that_cannot_be_parsed_is_an_error_that_names_the_levels,
+    a_filter_that_matches_nothing_is_warned_of_and_counts_as_none,
+    an_empty_filter_is_none,
 ];
 
 /// A server with a name that would be several lines, and in colour.
@@ -148,4 +151,57 @@ fn the_log_is_coloured_by_the_rule_that_tables_go_by(scene: &Scene) {
         assert_eq!(said.contains('\x1b'), is_coloured, "{variables:?}: {said:?}");
         collector.stop();
     }
+}
+
+fn a_filter_that_cannot_be_parsed_is_an_error_that_names_the_levels(scene: &Scene) {
+    let config = scene.config(json!({}));
+    for (arguments, code, begins) in [
+        (&[][..], 1, "powa-collector: "),
+        (&["status"], 1, "powa-collector status: "),
+        (&["servers", "list"], 1, "powa-collector servers list: "),
+        (&["check"], 2, "powa-collector check: "),
+    ] {
+        let mut command = program();
+        let output = output(command.args(arguments).arg("-c").arg(&config).env("RUST_LOG", "powa_collector=warning"));
+        let said = String::from_utf8(output.stderr).unwrap();
+        let expected = "the environment variable \"RUST_LOG\" is not valid: in \"powa_collector=warning\", the word after \"=\" \
+                        is not a level; a level must be one of error, warn, info, debug, trace, off; did you mean \"warn\"?\n";
+        assert_eq!((output.status.code(), said), (Some(code), format!("{begins}{expected}")), "{arguments:?}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+fn a_filter_that_matches_nothing_is_warned_of_and_counts_as_none(scene: &Scene) {
+    scene.register_as(Registration { port: 1, ..Registration::of(scene.remote_server()) });
+    let config = scene.config(json!({}));
+    let warning = "in the environment variable \"RUST_LOG\", \"banana\" matches no message: ";
+    for format in ["text", "journal", "json"] {
+        let mut command = program();
+        command.args(["--log-format", format, "-c"]).arg(&config).env("RUST_LOG", "banana");
+        let collector = Collector::run(command);
+        collector.wait_to_say("could not connect");
+        collector.stop();
+        let log = collector.log();
+        let has_form = match format {
+            "text" => log[0].contains(&format!("  WARN {warning}")),
+            "journal" => log[0].starts_with(&format!("<4>{warning}")),
+            _ => serde_json::from_str::<Value>(&log[0]).is_ok_and(|line| {
+                line["level"] == "WARN" && line["message"].as_str().is_some_and(|said| said.starts_with(warning))
+            }),
+        };
+        assert!(has_form, "{log:?}");
+        assert!(collector.said("powa-collector starts").len() == 1, "{log:?}");
+    }
+    let mut command = program();
+    let listed = output(command.args(["servers", "list", "-c"]).arg(&config).env("RUST_LOG", "banana"));
+    let said = String::from_utf8(listed.stderr).unwrap();
+    assert!(listed.status.success() && said.contains("WARN in the environment variable"), "{said}");
+}
+
+fn an_empty_filter_is_none(scene: &Scene) {
+    let mut command = program();
+    command.arg("-c").arg(scene.config(json!({}))).env("RUST_LOG", "");
+    let collector = Collector::run(command);
+    assert!(collector.wait_to_say("ready").contains("INFO"), "{:?}", collector.log());
+    collector.stop();
 }

@@ -5,21 +5,32 @@
 
 #![allow(clippy::unwrap_used, reason = "the tests' own harness is not known to clippy as one")]
 
+mod administrative_rights;
 mod bloat;
 mod check;
 mod check_cures;
+mod check_surroundings;
 mod commands;
+mod compose;
 mod configuration;
 mod connection_errors;
+mod connection_limits;
 mod connections;
 mod deadlines;
+mod documents;
+mod empty_place;
+mod failed_lists;
 mod failures;
 mod hostile;
 mod hosts;
 mod http;
 mod inherited;
+mod left_out;
+mod leftovers;
 mod libpq;
 mod log;
+mod lost_commits;
+mod memory;
 mod password_files;
 mod permissions;
 mod powa_4_0;
@@ -28,6 +39,8 @@ mod refused_rows;
 mod reload;
 mod remote_faults;
 mod removal;
+mod removed_servers;
+mod repository_contents;
 mod repository_faults;
 mod repository_ways;
 mod round_trips;
@@ -35,12 +48,14 @@ mod rows;
 mod secrets;
 mod servers;
 mod service;
+mod session_settings;
 mod sessions;
 mod shells;
 mod shutdown;
 mod snapshot;
 mod snapshot_command;
 mod spool;
+mod statement_texts;
 mod status;
 mod strangers_with_tls;
 mod support;
@@ -49,42 +64,65 @@ mod tls;
 mod tls_clients;
 mod troubles;
 mod untrusted;
+mod upgrades;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use lab::Generation;
-use libtest_mimic::{Arguments, Trial};
-use support::{Bench, Scene, Test};
+use libtest_mimic::Trial;
+use support::{Bench, Mark, Run, Test};
 
 /// Without these, the suite has not shown what it should.
-const REQUIRED: [&str; 2] = ["4.1", "5.0"];
+const REQUIRED: [&str; 3] = ["4.1", "5.0", "5.3"];
 
-/// Tests that run side by side.
-const THREADS: usize = 3;
+/// Areas that are about connections, the configuration, the log and HTTP, and not about PoWA: the newest generation shows
+/// them.
+const OF_ANY_POWA: [&str; 15] = [
+    "configuration",
+    "connection_errors",
+    "connections",
+    "deadlines",
+    "hosts",
+    "http",
+    "log",
+    "password_files",
+    "repository_ways",
+    "service",
+    "spool",
+    "status",
+    "strangers_with_tls",
+    "tls",
+    "tls_clients",
+];
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    // They wait most of the time: for a snapshot to be due, a time-out to pass, a server to come up.
-    arguments.test_threads.get_or_insert(THREADS);
+    let run = Run::from_arguments();
     let generations = Generation::available().expect("the folders of PostgreSQL's packages can be read");
     let benches: Vec<_> = generations.into_iter().map(|generation| Arc::new(Bench::of(generation))).collect();
-    let trials = benches.iter().flat_map(trials_on).chain(once()).chain(missing(&benches)).collect();
-    let conclusion = libtest_mimic::run(&arguments, trials);
+    let of_one = |(number, bench)| trials_on(&run, bench, number + 1 == benches.len());
+    let trials = benches.iter().enumerate().flat_map(of_one).chain(once(&run)).chain(missing(&benches)).collect();
+    // The servers of a generation end with its last test, or here.
     drop(benches);
-    conclusion.exit_code()
+    run.conclude(trials)
 }
 
-fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
+fn trials_on<'a>(run: &'a Arc<Run>, bench: &'a Arc<Bench>, is_newest: bool) -> impl Iterator<Item = Trial> + use<'a> {
     const AREAS: &[(&str, &[Test])] = &[
+        ("administrative_rights", administrative_rights::TESTS),
         ("bloat", bloat::TESTS),
         ("check", check::TESTS),
         ("check_cures", check_cures::TESTS),
+        ("check_surroundings", check_surroundings::TESTS),
         ("commands", commands::TESTS),
+        ("compose", compose::TESTS),
         ("configuration", configuration::TESTS),
         ("connection_errors", connection_errors::TESTS),
+        ("connection_limits", connection_limits::TESTS),
         ("connections", connections::TESTS),
         ("deadlines", deadlines::TESTS),
+        ("empty_place", empty_place::TESTS),
+        ("failed_lists", failed_lists::TESTS),
         ("failures", failures::TESTS),
         ("hostile", hostile::channel::TESTS),
         ("hostile", hostile::names::TESTS),
@@ -95,7 +133,11 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("http", http::probes::TESTS),
         ("http", http::strangers::TESTS),
         ("inherited", inherited::TESTS),
+        ("leftovers", leftovers::TESTS),
+        ("left_out", left_out::TESTS),
         ("log", log::TESTS),
+        ("lost_commits", lost_commits::TESTS),
+        ("memory", memory::TESTS),
         ("password_files", password_files::TESTS),
         ("permissions", permissions::TESTS),
         ("powa_4_0", powa_4_0::TESTS),
@@ -104,6 +146,8 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("reload", reload::TESTS),
         ("remote_faults", remote_faults::TESTS),
         ("removal", removal::TESTS),
+        ("removed_servers", removed_servers::TESTS),
+        ("repository_contents", repository_contents::TESTS),
         ("repository_faults", repository_faults::TESTS),
         ("repository_ways", repository_ways::TESTS),
         ("round_trips", round_trips::TESTS),
@@ -111,11 +155,13 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("secrets", secrets::TESTS),
         ("servers", servers::TESTS),
         ("service", service::TESTS),
+        ("session_settings", session_settings::TESTS),
         ("sessions", sessions::TESTS),
         ("shutdown", shutdown::TESTS),
         ("snapshot", snapshot::TESTS),
         ("snapshot_command", snapshot_command::TESTS),
         ("spool", spool::TESTS),
+        ("statement_texts", statement_texts::TESTS),
         ("status", status::TESTS),
         ("strangers_with_tls", strangers_with_tls::TESTS),
         ("switching", switching::TESTS),
@@ -123,27 +169,38 @@ fn trials_on(bench: &Arc<Bench>) -> impl Iterator<Item = Trial> + use<'_> {
         ("tls_clients", tls_clients::TESTS),
         ("troubles", troubles::TESTS),
         ("untrusted", untrusted::TESTS),
+        ("upgrades", upgrades::TESTS),
     ];
     let tests = AREAS.iter().flat_map(|(area, tests)| tests.iter().map(move |test| (area, test)));
-    tests.filter(|(_, test)| test.is_for(bench.generation())).map(|(area, test)| {
-        let (name, bench, run) = (test.name, Arc::clone(bench), test.run);
-        Trial::test(format!("{}::{area}::{name}", bench.generation().label()), move || {
-            run(&Scene::on(&bench));
-            Ok(())
-        })
+    let is_of_any_powa = |area, test: &Test| OF_ANY_POWA.contains(area) || test.is(Mark::OfAnyPowa);
+    let tests = tests.filter(move |(area, test)| is_newest || !is_of_any_powa(area, test));
+    let tests = tests.filter(|(_, test)| test.is_for(bench.generation())).collect();
+    let mut tests = spread(tests, |(_, test)| test.is(Mark::Timed));
+    tests.sort_by_key(|(_, test)| !test.is(Mark::Long));
+    tests.into_iter().map(|(area, test)| {
+        let bench = Arc::clone(bench);
+        let name = format!("{}::{area}::{}", bench.generation().label(), test.name);
+        run.trial(name, test.marks, move || test.run_on(&bench))
     })
 }
 
+/// Those of a kind evenly among the others, for tests of which few run at the same time.
+fn spread<T>(tests: Vec<T>, is_of_kind: impl Fn(&T) -> bool) -> Vec<T> {
+    let (kind, others): (Vec<_>, Vec<_>) = tests.into_iter().partition(is_of_kind);
+    let placed = [kind, others].into_iter().flat_map(|tests| {
+        let number = tests.len();
+        tests.into_iter().enumerate().map(move |(n, test)| ((2 * n + 1) as f64 / (2 * number) as f64, test))
+    });
+    let mut placed: Vec<_> = placed.collect();
+    placed.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    placed.into_iter().map(|(_, test)| test).collect()
+}
+
 /// The tests that are about no server.
-fn once() -> impl Iterator<Item = Trial> {
-    let areas = [("libpq", libpq::TESTS), ("shells", shells::TESTS)];
+fn once(run: &Arc<Run>) -> impl Iterator<Item = Trial> {
+    let areas = [("documents", documents::TESTS), ("libpq", libpq::TESTS), ("shells", shells::TESTS)];
     let tests = areas.into_iter().flat_map(|(area, tests)| tests.iter().map(move |test| (area, test)));
-    tests.map(|(area, (name, run))| {
-        Trial::test(format!("once::{area}::{name}"), move || {
-            run();
-            Ok(())
-        })
-    })
+    tests.map(|(area, (name, test))| run.trial(format!("once::{area}::{name}"), &[], *test))
 }
 
 /// A generation that should be here and is not, is a test that fails.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use lab::Registration;
 use serde_json::json;
 
-use crate::support::{Case, Gate, Papers, Round, SECRET, Scene, tests, text};
+use crate::support::{Case, Certificates, Gate, Round, SECRET, Scene, tests, text};
 
 tests![
     a_password_file_says_what_it_says_to_psql,
@@ -61,7 +61,7 @@ impl<'a> Files<'a> {
 }
 
 fn a_password_file_says_what_it_says_to_psql(scene: &Scene) {
-    let gate = Papers::of(scene).gate(scene);
+    let gate = Certificates::of(scene).gate(scene);
     let mut files = Files::of(scene, &gate);
     for (lines, expected) in [
         ("127.0.0.1:PORT:powa:USER:RIGHT\n", "plain"),
@@ -108,7 +108,7 @@ fn a_password_file_says_what_it_says_to_psql(scene: &Scene) {
 }
 
 fn a_password_file_that_others_can_read_is_left_alone(scene: &Scene) {
-    let gate = Papers::of(scene).gate(scene);
+    let gate = Certificates::of(scene).gate(scene);
     let mut files = Files::of(scene, &gate);
     for (mode, expected) in [
         (0o600, "plain"),
@@ -130,7 +130,7 @@ fn a_password_file_that_others_can_read_is_left_alone(scene: &Scene) {
 }
 
 fn the_password_file_of_the_home_folder_is_taken_where_none_is_named(scene: &Scene) {
-    let gate = Papers::of(scene).gate(scene);
+    let gate = Certificates::of(scene).gate(scene);
     let mut files = Files::of(scene, &gate);
     write(&gate.home().join(".pgpass"), &format!("*:*:*:*:{SECRET}-right\n"), 0o600);
     files.cases.push(Case::new("scram", &[], "plain").password(None));
@@ -144,7 +144,7 @@ fn the_password_file_of_the_home_folder_is_taken_where_none_is_named(scene: &Sce
 }
 
 fn a_password_that_was_changed_in_the_file_needs_no_restart(scene: &Scene) {
-    let gate = Papers::of(scene).gate(scene);
+    let gate = Certificates::of(scene).gate(scene);
     let role = "create role rotated login superuser password 's3cret-old' in role scram";
     gate.cluster.connect("postgres").unwrap().batch_execute(role).unwrap();
     let file = scene.folder().join(".pgpass");
@@ -159,18 +159,18 @@ fn a_password_that_was_changed_in_the_file_needs_no_restart(scene: &Scene) {
 }
 
 fn what_is_given_comes_before_the_service_and_that_before_the_environment(scene: &Scene) {
-    let papers = Papers::of(scene);
+    let certificates = Certificates::of(scene);
     let services = scene.folder().join("services.conf");
     let text_of_services = format!(
         "# comment\n\n[plain]\nsslmode=disable\n\n[right]\npassword={SECRET}-right\nsslmode=require\n\n\
          [elsewhere]\nhost=nowhere.invalid\nport=1\nuser=nobody\ndbname=nothing\npassword={SECRET}-wrong\n"
     );
     write(&services, &text_of_services, 0o644);
-    let gate = papers.gate(scene).env("PGSERVICEFILE", text(&services)).env("PGSSLMODE", "require");
+    let gate = certificates.gate(scene).env("PGSERVICEFILE", text(&services)).env("PGSSLMODE", "require");
     let with = |given, expected| Case::new("scram", given, expected);
     gate.play(&[Round {
         name: "services",
-        certificate: Some(&papers.server(&["127.0.0.1"])),
+        certificate: Some(&certificates.server(&["127.0.0.1"])),
         cases: vec![
             Case::new("only_plain", &[], "pg_hba.conf rejects connection"),
             Case::new("only_plain", &[("service", "plain")], "plain"),
@@ -188,7 +188,7 @@ fn what_is_given_comes_before_the_service_and_that_before_the_environment(scene:
 }
 
 fn a_password_of_the_environment_comes_before_the_file(scene: &Scene) {
-    let gate = Papers::of(scene).gate(scene).env("PGPASSWORD", &format!("{SECRET}-right"));
+    let gate = Certificates::of(scene).gate(scene).env("PGPASSWORD", &format!("{SECRET}-right"));
     let mut files = Files::of(scene, &gate);
     files.cases.push(Case::new("scram", &[], "plain").password(None));
     files.cases.push(Case::new("scram", &[], WRONG).password(Some("wrong")));

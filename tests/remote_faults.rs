@@ -9,12 +9,21 @@ use serde_json::json;
 use crate::support::{Collector, Listening, Marked, Scene, Stopwatch, replacing, tests, wait_until};
 
 tests![
+    #[hurried]
     one_that_freezes_in_the_middle_of_a_row_costs_itself_only,
+    #[hurried]
     one_that_is_cut_off_after_half_a_row_leaves_nothing_of_it,
+    #[timed]
     each_way_to_be_unreachable_is_told_and_heals,
+    #[hurried]
     one_whose_sessions_are_terminated_is_connected_to_again,
+    #[hurried]
     a_standby_is_a_server_like_any_other_before_and_after_its_promotion,
+    #[timed]
     a_row_that_is_locked_by_somebody_delays_nobody_else,
+    #[timed]
+    #[long]
+    #[of_any_powa]
     half_of_a_hundred_may_freeze_and_the_others_are_on_time,
 ];
 

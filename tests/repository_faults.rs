@@ -7,13 +7,21 @@ use lab::{Act, Proxy, Registration};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Collector, Marked, Scene, Stopwatch, replacing, tests, wait_until};
+use crate::support::{COMMITTED, Collector, Marked, Scene, Stopwatch, replacing, tests, wait_until};
 
 tests![
+    #[timed]
     a_restarted_repository_is_served_again_within_seconds,
+    #[timed]
+    #[hurried]
     an_outage_costs_nothing_that_was_read,
+    #[of_any_powa]
     a_repository_that_froze_is_noticed_and_left,
+    #[timed]
+    #[of_any_powa]
     a_repository_that_froze_for_good_is_left_for_the_next_host,
+    #[timed]
+    #[of_any_powa]
     a_reload_that_waits_for_a_repository_that_froze_is_begun_anew,
     a_load_whose_session_is_terminated_is_made_again,
     a_commit_whose_answer_was_lost_is_not_made_twice,
@@ -22,9 +30,16 @@ tests![
     a_load_that_takes_too_long_is_given_up_and_no_outage,
     what_pg_qualstats_saw_outlives_a_load_that_failed,
     what_was_read_outlives_a_table_that_was_locked,
+    #[timed]
+    #[of_any_powa]
     a_repository_that_is_not_there_yet_is_waited_for,
+    #[timed]
+    #[of_any_powa]
     a_collector_that_waits_for_its_repository_can_be_stopped_and_told_of_another,
+    #[of_any_powa]
     a_collector_that_waits_for_its_repository_can_be_told_to_say_more,
+    #[timed]
+    #[of_any_powa]
     what_waiting_cannot_mend_is_said_at_once,
 ];
 
@@ -71,7 +86,7 @@ fn an_outage_costs_nothing_that_was_read(scene: &Scene) {
     collector.wait_to_say("waits to be loaded");
     let read = databases.times();
     // Three more would have been due.
-    std::thread::sleep(Duration::from_secs(16));
+    std::thread::sleep(Duration::from_secs(4));
     assert_eq!(databases.times(), read, "nothing is read that could not be loaded");
     let before = scene.snapshots(server);
     proxy.accept().unwrap();
@@ -178,9 +193,6 @@ fn a_load_whose_session_is_terminated_is_made_again(scene: &Scene) {
     assert_eq!(scene.snapshots(server), 1);
 }
 
-/// The beginning of what the server says when it has committed.
-const COMMITTED: &[u8] = b"C\0\0\0\x0bCOMM";
-
 fn a_commit_whose_answer_was_lost_is_not_made_twice(scene: &Scene) {
     let proxy = Proxy::to(scene.repository_server()).unwrap();
     let server = scene.register_as(Registration { frequency: 3600, ..of_remote(scene) });
@@ -225,18 +237,18 @@ fn what_is_refused_ten_times_is_given_up_and_said_to_be_lost(scene: &Scene) {
     scene.wait_for_error(server, refused);
     // A reload is for anybody to ask, and does not use up the tries.
     (0..3).for_each(|_| assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK"));
-    assert_eq!(collector.said("given up"), [""; 0]);
+    assert_eq!(collector.said("gave up"), [""; 0]);
     // Who changes a server wants it now, and no pause has to be waited for.
     let mut names = 0..;
     wait_until("it to be given up", || {
         let name = format!("name {}", names.next().unwrap());
         scene.repository().execute("update powa_servers set alias = $1 where id > 0", &[&name]).unwrap();
         assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
-        !collector.said("given up").is_empty()
+        !collector.said("gave up").is_empty()
     });
-    let error = scene.wait_for_error(server, "given up after 10 tries");
+    let error = scene.wait_for_error(server, "gave up after 10 attempts");
     assert!(error.contains(refused) && error.contains("not today") && error.contains("are lost"), "{error}");
-    let rows = error.split("the ").find_map(|text| text.split_once(" rows of ")).unwrap().0;
+    let rows = error.split_once(" collected rows of ").unwrap().0.rsplit(' ').next().unwrap();
     assert!(rows.parse::<u32>().unwrap() > 1, "{error}");
     assert_eq!(databases.times(), 1);
     assert_eq!(scene.snapshots(server), 0);
@@ -295,7 +307,7 @@ fn what_pg_qualstats_saw_outlives_a_load_that_failed(scene: &Scene) {
         std::thread::sleep(Duration::from_millis(500));
         scene.ask("FORCE_SNAPSHOT", &server.to_string()).starts_with("FORCE_SNAPSHOT OK")
     });
-    collector.wait_to_say("could not run powa_take_snapshot()");
+    collector.wait_to_say("waits to be loaded");
     assert_eq!(on_remote(), 0, "it is reset");
     lock.rollback().unwrap();
     scene.wait_for_snapshots(server, 2);
@@ -325,7 +337,11 @@ fn a_collector_that_waits_for_its_repository_can_be_stopped_and_told_of_another(
     collector.wait_to_say("waiting for it");
     scene.config_file("{ not json");
     collector.signal(Signal::HUP);
-    collector.wait_to_say("what was there before stays");
+    collector.wait_to_say("keeping the previous configuration");
+    assert_eq!(collector.said("reloaded"), [""; 0]);
+    scene.config(nowhere(1));
+    collector.signal(Signal::HUP);
+    collector.wait_to_say("reloaded; the configuration is unchanged");
     scene.config(nowhere(2));
     collector.signal(Signal::HUP);
     collector.wait_to_say("127.0.0.1:2");

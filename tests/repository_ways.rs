@@ -8,7 +8,7 @@ use lab::{Algorithm, Encryption, Proxy, Registration};
 use serde_json::{Value, json};
 
 use crate::support::{
-    CLIENT, Collector, Gate, Listening, Papers, SECRET, Scene, program, tests, text, wait_until, with_powa,
+    CLIENT, Certificates, Collector, Gate, Listening, SECRET, Scene, program, tests, text, wait_until, with_powa,
 };
 
 tests![
@@ -62,18 +62,18 @@ fn snapshots(gate: &Gate, server: i32) -> i64 {
 }
 
 fn every_session_of_a_collector_is_over_tls_where_that_is_asked_for(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let server = papers.server(LOCAL);
-    let gate = papers.gate(scene);
+    let certificates = Certificates::of(scene);
+    let server = certificates.server(LOCAL);
+    let gate = certificates.gate(scene);
     gate.show(Some(&server));
     create_role(&gate, "secure", "scram");
     let password = format!("{SECRET}-right");
-    let file = papers.folder.join("password");
+    let file = certificates.folder.join("password");
     write_secret(&file, &format!("{password}\n"));
     let registration =
         Registration { username: "secure", password: Some(&password), ..Registration::of(&gate.cluster) };
     let id = registration.register(&gate.cluster, "powa").unwrap();
-    let root = papers.root.file();
+    let root = certificates.root.file();
     let dsn = format!(
         "host=localhost port={} user=secure dbname=powa sslmode=verify-full sslrootcert={} channel_binding=require \
          require_auth=scram-sha-256",
@@ -85,27 +85,32 @@ fn every_session_of_a_collector_is_over_tls_where_that_is_asked_for(scene: &Scen
     let collector = start(scene, &gate, &config, &[]);
     wait_until("a snapshot", || snapshots(&gate, id) > 0);
     assert_eq!(ask(&gate, "WORKERS_STATUS"), format!("WORKERS_STATUS OK {{\"{id}\": \"running\"}}"));
+    let look = || sessions(&gate, "secure");
+    let are_all_there = |sessions: &[(String, bool)]| {
+        let has = |role: &&str| sessions.iter().any(|(name, _)| name.contains(*role));
+        ["- main thread", "- repo_conn", "- worker"].iter().all(has)
+    };
+    wait_until("all kinds of sessions", || are_all_there(&look()));
+    assert!(look().iter().all(|(_, is_over_tls)| *is_over_tls), "{:?}", look());
+    // A reload opens them anew.
     assert_eq!(ask(&gate, "RELOAD"), "RELOAD OK OK");
-    let sessions = sessions(&gate, "secure");
-    for role in ["- main thread", "- repo_conn", "- worker"] {
-        assert!(sessions.iter().any(|(name, _)| name.contains(role)), "{role}: {sessions:?}");
-    }
-    assert!(sessions.iter().all(|(_, is_over_tls)| *is_over_tls), "{sessions:?}");
+    wait_until("all kinds of sessions again", || are_all_there(&look()));
+    assert!(look().iter().all(|(_, is_over_tls)| *is_over_tls), "{:?}", look());
     collector.stop();
 }
 
 fn a_repository_is_found_by_variables_services_and_files(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let (server, client) = (papers.server(LOCAL), papers.client(Algorithm::Rsa));
-    let gate = papers.gate(scene);
+    let certificates = Certificates::of(scene);
+    let (server, client) = (certificates.server(LOCAL), certificates.client(Algorithm::Rsa));
+    let gate = certificates.gate(scene);
     gate.show(Some(&server));
     create_role(&gate, "secure", "scram");
     create_role(&gate, "shown", "certificate");
     gate.cluster.map_users(&[&format!("clients {CLIENT} shown")]).unwrap();
-    let (port, root) = (gate.cluster.port().to_string(), papers.root.file());
+    let (port, root) = (gate.cluster.port().to_string(), certificates.root.file());
     let (password, sesame) = (format!("{SECRET}-right"), format!("{SECRET} '\\ sesame"));
     let key = client.encrypted_key(Encryption::Pkcs8, &sesame).unwrap();
-    let [services, passwords, file] = ["services", "passwords", "password"].map(|name| papers.folder.join(name));
+    let [services, passwords, file] = ["services", "passwords", "password"].map(|name| certificates.folder.join(name));
     std::fs::write(
         &services,
         format!(
@@ -140,7 +145,7 @@ fn a_repository_is_found_by_variables_services_and_files(scene: &Scene) {
         (
             "secure",
             json!({"dsn": format!("{place} user=secure"), "password_file": "${CREDENTIALS_DIRECTORY}/password"}),
-            &[("CREDENTIALS_DIRECTORY", text(&papers.folder))],
+            &[("CREDENTIALS_DIRECTORY", text(&certificates.folder))],
         ),
         ("secure", json!({"dsn": format!("{place} user=secure")}), &[("PGPASSFILE", text(&passwords))]),
         ("secure", json!({"dsn": "service=secure"}), &[("PGSERVICEFILE", text(&services))]),
@@ -189,14 +194,14 @@ fn a_service_that_moves_takes_the_collector_along(scene: &Scene) {
 }
 
 fn what_was_renewed_counts_from_the_next_connection_on(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let first = papers.server(LOCAL);
-    let second = papers.stranger.issue(&lab::Subject { names: LOCAL, ..lab::Subject::default() }).unwrap();
-    let gate = papers.gate(scene);
+    let certificates = Certificates::of(scene);
+    let first = certificates.server(LOCAL);
+    let second = certificates.stranger.issue(&lab::Subject { names: LOCAL, ..lab::Subject::default() }).unwrap();
+    let gate = certificates.gate(scene);
     gate.show(Some(&first));
     create_role(&gate, "secure", "scram");
-    let [roots, file] = ["roots", "password"].map(|name| papers.folder.join(name));
-    std::fs::copy(papers.root.file(), &roots).unwrap();
+    let [roots, file] = ["roots", "password"].map(|name| certificates.folder.join(name));
+    std::fs::copy(certificates.root.file(), &roots).unwrap();
     write_secret(&file, &format!("{SECRET}-right"));
     let dsn = format!(
         "host=127.0.0.1 port={} user=secure dbname=powa sslmode=verify-full sslrootcert={}",
@@ -210,18 +215,18 @@ fn what_was_renewed_counts_from_the_next_connection_on(scene: &Scene) {
         assert_eq!(ask(&gate, "WORKERS_STATUS"), "WORKERS_STATUS OK {}");
     };
     // Of the same authority.
-    gate.show(Some(&papers.server(LOCAL)));
+    gate.show(Some(&certificates.server(LOCAL)));
     is_back(1);
     // Of another one, which becomes known only after it was met.
     gate.show(Some(&second));
     gate.hang_up();
     collector.wait_to_say("was issued by an unknown authority: CN=stranger of the laboratory");
-    std::fs::copy(papers.stranger.file(), &roots).unwrap();
+    std::fs::copy(certificates.stranger.file(), &roots).unwrap();
     wait_until("it to listen again", || collector.said("listening for commands again").len() == 2);
     let changed = format!("alter role secure password '{SECRET}-new'");
     gate.cluster.connect("postgres").unwrap().batch_execute(&changed).unwrap();
     gate.hang_up();
-    collector.wait_to_say(&format!("the password is the one in \"{}\"", file.display()));
+    collector.wait_to_say(&format!("the password was read from \"{}\"", file.display()));
     write_secret(&file, &format!("{SECRET}-new\n"));
     wait_until("it to listen again", || collector.said("listening for commands again").len() == 3);
     is_back(4);

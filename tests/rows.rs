@@ -1,12 +1,14 @@
 //! What becomes of rows on the way: all of them arrive as they were, and none where it does not belong.
 
 use lab::{Cluster, Registration};
+use serde_json::{Value, json};
 
-use crate::support::{Liar, OwnRemote, Scene, Statements, tests, with_powa};
+use crate::support::{FakeServer, OwnRemote, Scene, Statements, tests, with_powa};
 
 tests![
     texts_arrive_byte_for_byte,
     texts_of_10_mb_arrive,
+    texts_are_cut_at_a_character_where_they_are_limited,
     bytes_that_are_not_utf8_arrive_as_replacements,
     no_row_arrives_under_another_server_whatever_is_sent,
 ];
@@ -18,8 +20,12 @@ fn statements_only(remote: &OwnRemote, scene: &Scene) -> i32 {
 
 /// Has texts collected, and compares them to what they should have become.
 fn arrive(scene: &Scene, remote: &OwnRemote, texts: &[String]) {
+    arrive_with(scene, remote, json!({}), texts);
+}
+
+fn arrive_with(scene: &Scene, remote: &OwnRemote, config: Value, texts: &[String]) {
     let server = statements_only(remote, scene);
-    let _collector = scene.collector();
+    let _collector = scene.collector_with(config);
     scene.wait_for_snapshots(server, 1);
     assert_eq!(scene.errors(server), [""; 0]);
     let sql = "select query from powa_statements where srvid = $1 order by queryid";
@@ -76,6 +82,32 @@ fn texts_of_10_mb_arrive(scene: &Scene) {
     arrive(scene, &remote, &texts);
 }
 
+fn texts_are_cut_at_a_character_where_they_are_limited(scene: &Scene) {
+    const MOST: usize = 11;
+    let remote = scene.own_remote();
+    let mut statements = Statements::of(remote.connect());
+    let texts = [
+        "select 1",
+        "select 2 +3",
+        "select 2 + 3",
+        "\\\n\t\r\\\n\t\r\\\n\t\r",
+        "\\N is no NULL",
+        "ééééé€",
+        "éééééé",
+        "😀😀😀",
+        "select 12 \u{fffd}",
+        "",
+    ]
+    .map(ToOwned::to_owned);
+    let long = "😀\\\n".repeat(1_000_000);
+    let texts: Vec<_> = texts.into_iter().chain([long]).collect();
+    for (n, text) in (1..).zip(&texts) {
+        statements.say(n, text);
+    }
+    let cut: Vec<_> = texts.iter().map(|text| text[..text.floor_char_boundary(MOST)].to_owned()).collect();
+    arrive_with(scene, &remote, json!({"limits": {"query_text": MOST}}), &cut);
+}
+
 fn bytes_that_are_not_utf8_arrive_as_replacements(scene: &Scene) {
     let remote = scene.own_remote_in("SQL_ASCII");
     let mut statements = Statements::of(remote.connect());
@@ -117,21 +149,21 @@ fn no_row_arrives_under_another_server_whatever_is_sent(scene: &Scene) {
         |honest, forged| vec![format!("{honest}\0\n{forged}\n")],
     ];
     let liars = lies.map(|lie| {
-        Liar::before(&remote, move |row| {
+        FakeServer::before(&remote, move |row| {
             let honest = std::str::from_utf8(row).ok()?.trim_end();
             let forged = format!("{victim}\t{}", honest.replace("\thonest\t", "\tforged\t"));
             honest.contains("\thonest\t").then(|| lie(honest, &forged).into_iter().map(String::into_bytes).collect())
         })
     });
-    let servers = liars
-        .each_ref()
-        .map(|liar| scene.register_as(Registration { port: liar.port, extensions: &[], ..Registration::of(&remote) }));
+    let servers = liars.each_ref().map(|fake_server| {
+        scene.register_as(Registration { port: fake_server.port, extensions: &[], ..Registration::of(&remote) })
+    });
     let collector = scene.collector();
     for server in servers {
         scene.wait_for_snapshots(server, 1);
     }
     collector.stop();
-    assert!(liars.iter().all(|liar| liar.lies() > 0));
+    assert!(liars.iter().all(|fake_server| fake_server.lies() > 0));
     for table in ["powa_statements", "powa_statements_src_tmp", "powa_statements_history_current"] {
         assert_eq!(scene.count(&format!("select count(*) from {table} where srvid = {victim}")), 0, "{table}");
     }

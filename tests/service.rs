@@ -14,6 +14,7 @@ use crate::support::{Collector, Listening, Scene, ServiceManager, output, progra
 tests![
     a_start_a_reload_and_a_stop_are_told,
     a_reload_by_a_command_is_told_and_one_that_fails_is_over_too,
+    what_the_unit_runs_to_reload_reloads,
     it_is_told_how_many_servers_are_running,
     a_repository_that_is_away_is_said_to_be_waited_for,
     a_repository_that_keeps_silent_does_not_keep_the_start_from_being_done,
@@ -85,6 +86,23 @@ fn a_reload_by_a_command_is_told_and_one_that_fails_is_over_too(scene: &Scene) {
     let before = now();
     let answer = scene.ask("RELOAD", "");
     assert!(answer.starts_with("RELOAD KO "), "{answer}");
+    assert_reload_since(before, &manager.hear());
+    assert_eq!(manager.hear(), "READY=1\n");
+}
+
+/// With any systemd: those before 253 do not know the type "notify-reload", and without `ExecReload=` refuse to reload.
+fn what_the_unit_runs_to_reload_reloads(scene: &Scene) {
+    let unit = include_str!("../dist/powa-collector.service");
+    let of = |key| unit.lines().filter_map(move |line| line.strip_prefix(key)).collect::<Vec<_>>();
+    assert_eq!(of("Type="), ["notify"]);
+    let [reload] = of("ExecReload=")[..] else { panic!("{unit}") };
+    let command = reload.strip_prefix("/bin/sh -c '").and_then(|rest| rest.strip_suffix('\'')).unwrap();
+    let manager = ServiceManager::new();
+    let collector = collector(scene, &manager, NO_WATCHDOG, json!({}));
+    manager.wait_for("STATUS=0 servers");
+    let before = now();
+    let pid = collector.pid().to_string();
+    assert!(output(Command::new("/bin/sh").args(["-c", command]).env("MAINPID", pid)).status.success());
     assert_reload_since(before, &manager.hear());
     assert_eq!(manager.hear(), "READY=1\n");
 }
@@ -192,10 +210,10 @@ fn a_file_that_hangs_holds_up_nobody_while_the_repository_is_waited_for(scene: &
     manager.wait_for("READY=1\n");
     manager.wait_for("RELOADING=1\n");
     manager.wait_for("READY=1\n");
-    collector.wait_to_say("was not read within 5 s");
+    collector.wait_to_say("could not read the configuration, or a file that it names, within 5 s");
     proxy.accept().unwrap();
     manager.wait_for("STATUS=0 servers");
-    assert_eq!(collector.said("what was there before stays").len(), 1);
+    assert_eq!(collector.said("keeping the previous configuration").len(), 1);
     collector.signal(Signal::TERM);
     manager.wait_for("STOPPING=1\n");
     assert!(collector.wait().0.success(), "the thread that hangs is not waited for");
@@ -208,23 +226,23 @@ fn a_file_that_hangs_ends_the_start_with_a_word(scene: &Scene) {
     let output = output(command.arg("-c").arg(&file));
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(said, "powa-collector: the configuration, or a file that it names, was not read within 10 s\n");
+    assert_eq!(said, "powa-collector: could not read the configuration, or a file that it names, within 10 s\n");
 }
 
 fn a_manager_that_does_not_listen_is_not_waited_for(scene: &Scene) {
     let manager = ServiceManager::new();
     // There is only so much room for what it does not take.
     let collector = collector(scene, &manager, Duration::from_micros(200), json!({}));
-    collector.wait_to_say("the service manager could not be told");
+    collector.wait_to_say("could not notify the service manager");
     scene.wait_until_listening(&collector);
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
     assert_eq!(Listening::on(scene.repository(), "me").ask("WORKERS_STATUS", ""), "WORKERS_STATUS OK {}");
-    assert_eq!(collector.said("could not be told").len(), 1, "and it is said once");
+    assert_eq!(collector.said("could not notify the service manager").len(), 1, "and it is said once");
     // What it has to know is told when it listens again.
     manager.wait_for("RELOADING=1\n");
     manager.wait_for("READY=1\n");
-    let filled = collector.said("could not be told").len();
-    wait_until("no more room", || collector.said("could not be told").len() > filled);
+    // And then it does not, once more.
+    wait_until("no more room", || collector.said("could not notify the service manager").len() > 1);
     collector.stop();
 }
 

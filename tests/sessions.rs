@@ -1,6 +1,6 @@
 //! What the collector's sessions are called, how many there are, and what they look like from the servers.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use lab::{Cluster, Registration};
@@ -79,18 +79,20 @@ fn a_server_with_many_databases_keeps_its_connections_for_others(scene: &Scene) 
     }
     let server = scene.register_as(Registration::of(&remote));
     let collector = scene.collector();
-    let is_over = AtomicBool::new(false);
+    // Dropped when the test fails, too: the thread would count for ever otherwise, and the test never end.
+    let (counted_enough, is_over) = mpsc::channel::<()>();
     let most = std::thread::scope(|scope| {
-        let counting = scope.spawn(|| {
+        let counted = &mut watching;
+        let counting = scope.spawn(move || {
             let mut most = 0;
-            while !is_over.load(Ordering::Relaxed) {
-                most = most.max(watching.query_one(SESSIONS, &[]).unwrap().get::<_, i64>(0));
-                std::thread::sleep(Duration::from_millis(2));
+            while is_over.recv_timeout(Duration::from_millis(2)) == Err(RecvTimeoutError::Timeout) {
+                most = most.max(counted.query_one(SESSIONS, &[]).unwrap().get::<_, i64>(0));
             }
             most
         });
+        let counted_enough = counted_enough;
         wait_until("two snapshots", || scene.snapshots(server) >= 2);
-        is_over.store(true, Ordering::Relaxed);
+        drop(counted_enough);
         counting.join().unwrap()
     });
     assert!(most <= BOUND + LEAVING, "{most} sessions");

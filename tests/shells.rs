@@ -132,7 +132,7 @@ fn man_shows_a_page_for_each_command() {
     assert!(add.contains(" [--port PORT] ") && add.contains(" [--extension NAME]... "), "{add}");
     assert!(add.ends_with(" --host HOST"), "{add}");
     assert!(page("powa-collector-servers-add.1").contains("powa-collector-servers-set(1)"));
-    assert!(page("powa-collector-snapshot.1").contains("with --wait, all of it was stored"));
+    assert!(page("powa-collector-snapshot.1").contains("with --wait, it was stored completely"));
     let alone = folder.path().join("alone");
     std::fs::write(&alone, said(program().arg("man"))).unwrap();
     assert_eq!(std::fs::read(alone).unwrap(), std::fs::read(folder.path().join("powa-collector.1")).unwrap());

@@ -10,16 +10,32 @@ use serde_json::json;
 use crate::support::{Collector, Listening, Scene, delaying, replacing, tests, wait_until};
 
 tests![
+    #[timed]
+    #[of_any_powa]
     sigterm_ends_an_idle_collector_at_once,
+    #[of_any_powa]
     sigint_does_what_sigterm_does,
+    #[timed]
+    #[of_any_powa]
     a_server_that_accepts_and_stays_silent_does_not_hold_it_up,
+    #[timed]
     a_query_that_is_under_way_is_cancelled_on_the_remote_server,
     a_load_that_has_begun_is_finished,
+    #[timed]
     a_load_that_cannot_be_finished_in_time_is_cancelled,
+    #[timed]
+    #[of_any_powa]
     a_remote_server_that_froze_does_not_hold_it_up,
+    #[timed]
+    #[of_any_powa]
     a_repository_that_froze_does_not_hold_it_up,
+    #[timed]
+    #[of_any_powa]
     a_command_whose_sender_cannot_be_looked_up_does_not_hold_it_up,
+    #[timed]
+    #[of_any_powa]
     a_repository_that_is_away_does_not_hold_it_up,
+    #[timed]
     a_stop_at_any_moment_leaves_all_of_a_snapshot_or_nothing,
 ];
 

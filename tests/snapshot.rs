@@ -8,12 +8,12 @@ use crate::support::{Scene, tests, wait_until};
 tests![
     a_statement_of_the_remote_server_arrives_in_the_history,
     extensions_in_schemas_of_their_own_are_found_on_both_sides,
-    what_pg_qualstats_saw_arrives,
-    nothing_is_added_to_the_remote_servers_statements_once_warm,
+    #[hurried] what_pg_qualstats_saw_arrives,
+    #[hurried] nothing_is_added_to_the_remote_servers_statements_once_warm,
     versions_of_the_server_and_its_extensions_are_saved,
     rows_beyond_the_bound_of_memory_arrive_by_way_of_a_file;
     since 5:
-    database_modules_and_catalogs_of_every_database_arrive,
+    #[hurried] database_modules_and_catalogs_of_every_database_arrive,
     a_database_module_goes_only_where_it_is_for,
     a_database_module_that_is_disabled_is_left_out;
     only 4:

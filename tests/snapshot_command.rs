@@ -41,7 +41,11 @@ fn a_reload_that_fails_says_why(scene: &Scene) {
     scene.config(json!({"limits": {"loads": "many"}}));
     let printed = operate(&own, &["reload"]);
     assert_eq!(printed.code, 1);
-    assert!(printed.errors.contains("\"limits.loads\" is \"many\""), "{}", printed.errors);
+    assert!(
+        printed.errors.contains("\"limits.loads\" must be an integer from 1 to 1000, got \"many\""),
+        "{}",
+        printed.errors
+    );
 }
 
 fn a_snapshot_is_asked_for_or_waited_for(scene: &Scene) {
@@ -57,13 +61,17 @@ fn a_snapshot_is_asked_for_or_waited_for(scene: &Scene) {
     collector.wait_to_say("snapshot taken");
     let again = operate(&config, &["snapshot", "rare"]);
     assert_eq!(again.code, 1);
-    let reason = "the collector refuses: the last snapshot was less than 10 s ago; --wait asks for it as soon as that is possible";
+    let reason =
+        "the collector refused: the last snapshot was less than 10 s ago; use --wait to wait until it is possible";
     assert!(again.errors.contains(reason), "{}", again.errors);
     let printed = operate(&config, &["snapshot", "rare", "--wait"]);
     assert_eq!((printed.code, printed.errors.as_str()), (0, ""));
     assert!(printed.text.starts_with("rare (") && printed.text.contains(" datasources ("), "{}", printed.text);
-    assert!(printed.text.contains(" stored; read in "), "{}", printed.text);
+    assert!(printed.text.contains("; collected in "), "{}", printed.text);
     assert_eq!(scene.snapshots(server), 2);
+    // Of the two that were too soon, the second one has waited by itself.
+    let refused = collector.said("command refused");
+    assert!(refused.len() == 1 && refused[0].contains(" INFO "), "{refused:?}");
 }
 
 fn one_that_begins_while_its_time_is_waited_for_is_as_good(scene: &Scene) {
@@ -77,7 +85,7 @@ fn one_that_begins_while_its_time_is_waited_for_is_as_good(scene: &Scene) {
     let mut terminal = Terminal::run(&waiting, 100);
     terminal.wait_to_show(" s: snapshots are 10 s apart");
     let (status, screen) = terminal.end();
-    assert!(status.success() && screen.contains(" stored; read in "), "{screen}");
+    assert!(status.success() && screen.contains("; collected in "), "{screen}");
 }
 
 fn one_that_is_in_progress_already_is_not_the_one_that_is_waited_for(scene: &Scene) {
@@ -160,7 +168,7 @@ fn a_snapshot_that_cannot_be_taken_says_why(scene: &Scene) {
         assert_eq!((printed.code, printed.text.contains("shortly")), (1, false), "{arguments:?}");
         let reason = "the collector has no connection to 127.0.0.1:1: could not connect to";
         assert!(printed.errors.contains(reason), "{}", printed.errors);
-        assert!(printed.errors.contains("takes the snapshot when it has one"), "{}", printed.errors);
+        assert!(printed.errors.contains("takes the snapshot once it is connected"), "{}", printed.errors);
     }
     let collector = operate(&config, &["snapshot", &away.to_string(), "--json"]);
     let told: Value = serde_json::from_str(&collector.text).unwrap();
@@ -180,13 +188,17 @@ fn of_two_collectors_one_is_listened_to(scene: &Scene) {
     let second = Collector::start(&config);
     second.wait_to_say("ready");
     let printed = operate(&config, &["snapshot", &server.to_string(), "--wait"]);
-    assert!(printed.text.contains(" stored; read in "), "{printed:?}");
+    assert!(printed.text.contains("; collected in "), "{printed:?}");
     assert!(printed.errors.contains("more than one collector is connected to the repository"), "{}", printed.errors);
     let printed = operate(&config, &["reload"]);
     assert_eq!((printed.code, printed.text.as_str()), (0, "reloaded: 2 collectors\n"), "{}", printed.errors);
     assert_eq!([&first, &second].map(|collector| collector.said("reloaded").len()), [1, 1]);
     let printed = operate(&config, &["status"]);
-    assert!(printed.text.contains("More than one collector takes snapshots for this repository; one of them tells"));
+    assert!(
+        printed
+            .text
+            .contains("More than one collector takes snapshots for this repository; this is the state of one of them")
+    );
     assert!(printed.code == 0 && printed.text.contains("running"), "{printed:?}");
 }
 
@@ -243,12 +255,12 @@ fn a_database_that_is_not_there_is_refused_once_it_is_known(scene: &Scene) {
     }
     let unknown = operate(&config, &["refresh-catalogs", &away.to_string(), "shop"]);
     assert_eq!((unknown.code, unknown.errors.as_str()), (0, ""));
-    assert!(unknown.text.contains("it is not known yet which databases there are"), "{}", unknown.text);
+    assert!(unknown.text.contains("the databases of the server are not known yet"), "{}", unknown.text);
     assert!(unknown.text.contains("shop: Catalogs will be refreshed during the next snapshot"), "{}", unknown.text);
     scene.repository().execute("select powa_deactivate_server($1)", &[&away]).unwrap();
     let disabled = operate(&config, &["refresh-catalogs", &away.to_string()]);
     assert_eq!((disabled.code, disabled.text.as_str()), (1, ""));
-    let reason = format!("127.0.0.1:1 is disabled: \"powa-collector servers enable {away}\"");
+    let reason = format!("127.0.0.1:1 is disabled; enable it with \"powa-collector servers enable {away}\"");
     assert!(disabled.errors.contains(&reason), "{}", disabled.errors);
 }
 

@@ -39,7 +39,7 @@ fn fails_until_mended(scene: &Scene, collector: &Collector, folder: &Path, reaso
     // It makes some ten datasources, or forty with those of its databases.
     let server = scene.register();
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
-    let error = scene.wait_for_error(server, "could not keep what was read (collector)");
+    let error = scene.wait_for_error(server, "could not spool the collected rows (collector)");
     for part in [folder.to_str().unwrap(), reason, "spool.directory"] {
         assert!(error.contains(part), "{part} is missing in: {error}");
     }
@@ -49,7 +49,7 @@ fn fails_until_mended(scene: &Scene, collector: &Collector, folder: &Path, reaso
     mend();
     scene.wait_for_snapshots(server, 1);
     wait_until("the error to be gone", || scene.errors(server).is_empty());
-    assert_eq!(collector.said("could not keep what was read").len(), 1, "once, not at every try");
+    assert_eq!(collector.said("could not spool the collected rows").len(), 1, "once, not at every try");
     let statements = format!("select count(*) from powa_statements where srvid = {server}");
     assert!(scene.count(&statements) > 0);
     collector.stop();
@@ -116,8 +116,8 @@ fn a_snapshot_beyond_the_limit_is_one_error_that_heals(scene: &Scene) {
     let verbose = scene.register_as(Registration { extensions: &[], ..remote.registration() });
     let brief = scene.register_as(Registration { hostname: "localhost", ..Registration::of(scene.remote_server()) });
     let collector = scene.collector_with(json!({"spool": {"limit": 16}}));
-    let error = scene.wait_for_error(verbose, "could not keep what was read (collector)");
-    assert!(error.contains("it is more than 16 MB; spool.limit"), "{error}");
+    let error = scene.wait_for_error(verbose, "could not spool the collected rows (collector)");
+    assert!(error.contains("larger than spool.limit (16 MB)"), "{error}");
     scene.wait_for_status(verbose, "running");
     let before = scene.snapshots(brief);
     scene.wait_for_snapshots(brief, before + 2);
@@ -125,7 +125,7 @@ fn a_snapshot_beyond_the_limit_is_one_error_that_heals(scene: &Scene) {
     statements.say_nothing();
     scene.wait_for_snapshots(verbose, 1);
     wait_until("the error to be gone", || scene.errors(verbose).is_empty());
-    assert_eq!(collector.said("could not keep what was read").len(), 1, "once, not at every try");
+    assert_eq!(collector.said("could not spool the collected rows").len(), 1, "once, not at every try");
 }
 
 fn a_large_datasource_is_collected_and_loaded_in_little_memory(scene: &Scene) {

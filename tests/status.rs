@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use lab::Registration;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::support::{Printed, Scene, Stopwatch, Terminal, operate, program, tests, wait_for, wait_until};
@@ -13,6 +13,7 @@ use crate::support::{Printed, Scene, Stopwatch, Terminal, operate, program, test
 tests![
     every_server_is_there_with_what_is_wrong,
     servers_can_be_named_in_any_way,
+    #[timed]
     without_a_collector_it_says_so_at_once_and_shows_what_the_repository_knows,
     a_collector_that_does_not_answer_is_told_from_none,
     a_role_that_may_not_ask_learns_what_it_needs,
@@ -125,7 +126,7 @@ fn a_collector_that_does_not_answer_is_told_from_none(scene: &Scene) {
     let printed = operate(&config, &["status"]);
     collector.signal(Signal::CONT);
     assert_eq!(printed.code, 1);
-    assert!(printed.errors.contains("is connected to the repository, and does not answer"), "{}", printed.errors);
+    assert!(printed.errors.contains("is connected to the repository but did not answer"), "{}", printed.errors);
     collector.stop();
 }
 
@@ -218,7 +219,7 @@ fn a_repository_that_is_away_for_a_while_does_not_end_it(scene: &Scene) {
     postgres.batch_execute(&format!("{open} false")).unwrap();
     let end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
     postgres.execute(end, &[&scene.database]).unwrap();
-    let looked_in_vain = |terminal: &Terminal| terminal.screen().matches("This is what there was to see ").count();
+    let looked_in_vain = |terminal: &Terminal| terminal.screen().matches("The state ").count();
     wait_until("several looks in vain", || looked_in_vain(&terminal) >= 3);
     let last_screen = |terminal: &Terminal| terminal.screen().rsplit("\u{1b}[2J").next().unwrap().to_owned();
     let screen = last_screen(&terminal);
@@ -231,11 +232,12 @@ fn a_repository_that_is_away_for_a_while_does_not_end_it(scene: &Scene) {
     postgres.batch_execute(&format!("{open} true")).unwrap();
     wait_until("the table to come back", || {
         let screen = last_screen(&terminal);
-        screen.contains("blue") && !screen.contains("This is what there was to see")
+        screen.contains("blue") && !screen.contains("The state ")
     });
     // What was on its way before it was closed is older than the last one.
     let looks = [next(), next(), next()];
-    piped.kill().unwrap();
+    // Which ends the program that it has started, too.
+    kill_process(Pid::from_child(&piped), Signal::TERM).unwrap();
     piped.wait().unwrap();
     assert!(looks.iter().all(|look| shown(look, server)["alias"] == "blue"), "{looks:?}");
     terminal.press("\u{3}");

@@ -10,10 +10,12 @@ use lab::{Cluster, Registration};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Papers, SECRET, Scene, replacing, tests, wait_until};
+use crate::support::{Certificates, SECRET, Scene, replacing, tests, wait_until};
 
 tests![
+    #[timed]
     a_query_is_cancelled_over_tls_where_the_session_was,
+    #[long]
     whatever_is_answered_to_the_request_for_tls_is_an_error_and_no_more,
 ];
 
@@ -62,9 +64,9 @@ fn pass_on(client: TcpStream, server: TcpStream) {
 }
 
 fn a_query_is_cancelled_over_tls_where_the_session_was(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let server = papers.server(&["127.0.0.1"]);
-    let gate = papers.gate(scene);
+    let certificates = Certificates::of(scene);
+    let server = certificates.server(&["127.0.0.1"]);
+    let gate = certificates.gate(scene);
     gate.show(Some(&server));
     let role =
         "create role secure login superuser in role only_tls; create role plain login superuser in role only_plain";
@@ -74,7 +76,7 @@ fn a_query_is_cancelled_over_tls_where_the_session_was(scene: &Scene) {
     let sleepers = "select count(*) from pg_stat_activity
         where datname = current_database() and wait_event = 'PgSleep' and state = 'active'";
     let mut sleeps = |count: i64| client.query_one(sleepers, &[]).unwrap().get::<_, i64>(0) == count;
-    let root = papers.root.file();
+    let root = certificates.root.file();
     let secure = json!({"sslmode": "verify-full", "sslrootcert": root});
     // In plain too, by which can be seen that it would be.
     for (username, remote) in [("secure", secure), ("plain", json!({"sslmode": "disable"}))] {
@@ -150,19 +152,19 @@ fn say(client: &mut TcpStream, beginning: &[u8], more: usize) {
 const LET_IN: &[u8] = b"SR\0\0\0\x08\0\0\0\0K\0\0\0\x0c\0\0\0\x01\0\0\0\x02Z\0\0\0\x05I";
 
 fn whatever_is_answered_to_the_request_for_tls_is_an_error_and_no_more(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let server = papers.server(&["127.0.0.1"]);
-    let gate = papers.gate(scene);
+    let certificates = Certificates::of(scene);
+    let server = certificates.server(&["127.0.0.1"]);
+    let gate = certificates.gate(scene);
     gate.show(Some(&server));
     let role = format!("create role secure login superuser password '{SECRET}' in role only_tls");
     gate.cluster.connect("postgres").unwrap().batch_execute(&role).unwrap();
     let answers: [(&str, Answer); 7] = [
-        ("the server answered with an error when it was asked for TLS", |client| say(client, b"E\x40\0\0\0", 1024)),
+        ("the server answered the TLS request with an error", |client| say(client, b"E\x40\0\0\0", 1024)),
         ("no answer within 2 s", |client| say(client, b"", 0)),
-        ("the server's answer makes no sense when it is asked for TLS", |client| say(client, b"HTTP/1.1 400", 1024)),
-        ("the server closed the connection when it was asked for TLS", |_| {}),
-        ("over TLS: what the server speaks is not TLS", |client| say(client, b"SHTTP/1.1 400", 1024)),
-        ("over TLS: what the server speaks is not TLS", |client| say(client, LET_IN, 0)),
+        ("the server's answer to the TLS request is invalid", |client| say(client, b"HTTP/1.1 400", 1024)),
+        ("the server closed the connection in answer to the TLS request", |_| {}),
+        ("over TLS: the server's answer is not TLS", |client| say(client, b"SHTTP/1.1 400", 1024)),
+        ("over TLS: the server's answer is not TLS", |client| say(client, LET_IN, 0)),
         // The beginning of a handshake that never comes to an end.
         ("over TLS: no answer within 2 s", |client| say(client, b"S\x16\x03\x03\x40\0\x02\0\xff\xff", 0)),
     ];
@@ -175,7 +177,7 @@ fn whatever_is_answered_to_the_request_for_tls_is_an_error_and_no_more(scene: &S
             (told, scene.register_as(registration), impostor)
         })
         .collect();
-    let root = papers.root.file();
+    let root = certificates.root.file();
     let remote = json!({"sslmode": "verify-full", "sslrootcert": root, "connect_timeout": 2});
     let collector = scene.collector_with(json!({"remote": remote}));
     for (told, server, impostor) in &impostors {

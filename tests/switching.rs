@@ -30,7 +30,7 @@ fn what_was_so_already_is_said_to_be(scene: &Scene) {
         change(&["--deactivate", "pg_wait_sampling,pg_qualstats", "--activate", "pg_stat_statements,pg_stat_kcache"]);
     for part in [
         "db1:5432: pg_stat_kcache activated",
-        "db1:5432: pg_stat_statements was active already",
+        "db1:5432: pg_stat_statements was already active",
         "db1:5432: pg_qualstats deactivated",
         "db1:5432: pg_wait_sampling was not active",
         "no collector is connected",
@@ -61,7 +61,7 @@ fn what_powa_does_not_know_is_refused_with_what_it_knows(scene: &Scene) {
             let refused = operate(&config, &["servers", "extensions", "1", option, &both]);
             assert_eq!((refused.code, refused.text.as_str()), (1, ""), "{option} {name}");
             let said = &refused.errors;
-            assert!(said.contains(&format!("PoWA knows no \"{name}\" that could be collected; it knows ")), "{said}");
+            assert!(said.contains(&format!("PoWA does not know \"{name}\"; it knows ")), "{said}");
             for known in
                 ["pg_qualstats", "pg_stat_kcache", "pg_stat_statements", "pg_track_settings", "pg_wait_sampling"]
             {
@@ -78,13 +78,13 @@ fn what_cannot_be_meant_is_refused(scene: &Scene) {
         ["servers", "extensions", "1", "--activate", "pg_qualstats,pg_stat_kcache", "--deactivate", "pg_qualstats"];
     let refused = operate(&config, &both);
     assert_eq!((refused.code, refused.text.as_str()), (2, ""));
-    assert!(refused.errors.contains("\"pg_qualstats\" is to be activated and deactivated"), "{}", refused.errors);
+    assert!(refused.errors.contains("\"pg_qualstats\" cannot be both activated and deactivated"), "{}", refused.errors);
     assert!(refused.errors.contains("Usage: powa-collector servers extensions"), "{}", refused.errors);
     if scene.generation().powa_major() > 4 {
         for option in ["--activate", "--deactivate"] {
             let refused = operate(&config, &["servers", "extensions", "1", option, "powa"]);
             assert_eq!((refused.code, refused.text.as_str()), (1, ""));
-            let said = "\"powa\" stands for all modules: name those that are meant, of ";
+            let said = "\"powa\" stands for all modules; name the modules instead: ";
             let (_, known) = refused.errors.split_once(said).unwrap_or_else(|| panic!("{}", refused.errors));
             assert!(known.contains("pg_database") && !known.contains(" powa,"), "{known}");
         }
@@ -97,7 +97,7 @@ fn without_statements_little_is_left(scene: &Scene) {
     assert_eq!(printed.code, 0);
     assert!(printed.text.contains("pg_stat_statements deactivated"), "{}", printed.text);
     assert!(
-        printed.errors.contains("without pg_stat_statements, PoWA has no statements of db1:5432"),
+        printed.errors.contains("without pg_stat_statements, PoWA shows no statements of db1:5432"),
         "{}",
         printed.errors
     );

@@ -6,10 +6,12 @@ use std::process::Command;
 use lab::{Registration, Subject};
 use serde_json::json;
 
-use crate::support::{Case, Papers, Round, Scene, tests, text};
+use crate::support::{Case, Certificates, Round, Scene, tests, text};
 
 tests![
+    #[long]
     each_mode_is_what_it_is_to_psql,
+    #[long]
     names_in_certificates_are_believed_as_psql_believes_them,
     lists_of_revoked_certificates_are_looked_at,
     certificates_between_a_server_and_the_root_are_followed,
@@ -31,7 +33,7 @@ const HANGS_UP: &str = "SSL SYSCALL error";
 
 /// Why a certificate cannot be verified, in the collector's words.
 const EXPIRED: &str = "(CN=server) has expired: it was valid until";
-const NOT_YET: &str = "(CN=server) is not yet valid: it will be from";
+const NOT_YET: &str = "(CN=server) is not yet valid: it is valid from";
 const UNKNOWN: &str = "was issued by an unknown authority";
 const REVOKED: &str = "(CN=server) has been revoked by CN=root of the laboratory";
 
@@ -53,14 +55,14 @@ fn modes_with(way: &'static str, given: &[(&'static str, &str)], expected: [&'st
 }
 
 fn each_mode_is_what_it_is_to_psql(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let (right, wrong) = (papers.root.file(), papers.stranger.file());
+    let certificates = Certificates::of(scene);
+    let (right, wrong) = (certificates.root.file(), certificates.stranger.file());
     let (right, wrong, nowhere) = (Some(&*right), Some(&*wrong), Some(Path::new("/nowhere/root.crt")));
     let here = "127.0.0.1";
-    let good = papers.server(LOCAL);
-    let expired = papers.server_valid(Subject::EXPIRED);
-    let future = papers.server_valid(Subject::NOT_YET);
-    let foreign = papers.stranger.issue(&Subject { names: LOCAL, ..Subject::default() }).unwrap();
+    let good = certificates.server(LOCAL);
+    let expired = certificates.server_valid(Subject::EXPIRED);
+    let future = certificates.server_valid(Subject::NOT_YET);
+    let foreign = certificates.stranger.issue(&Subject { names: LOCAL, ..Subject::default() }).unwrap();
 
     let without = [
         modes("anyhow", here, None, ["plain", "plain", "plain", NO_TLS, NO_TLS, NO_TLS]),
@@ -90,7 +92,7 @@ fn each_mode_is_what_it_is_to_psql(scene: &Scene) {
         ];
         Round { name, certificate: Some(certificate), cases: because(words, cases.concat()) }
     };
-    let gate = papers.gate(scene);
+    let gate = certificates.gate(scene);
     // Through a socket nothing is encrypted, whatever is asked for.
     let socket = text(gate.cluster.folder());
     let through_a_socket = [
@@ -113,10 +115,11 @@ fn each_mode_is_what_it_is_to_psql(scene: &Scene) {
 }
 
 fn names_in_certificates_are_believed_as_psql_believes_them(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let root = papers.root.file();
+    let certificates = Certificates::of(scene);
+    let root = certificates.root.file();
     let right = Some(&*root);
-    let named = |common_name, names| papers.root.issue(&Subject { common_name, names, ..Subject::default() }).unwrap();
+    let named =
+        |common_name, names| certificates.root.issue(&Subject { common_name, names, ..Subject::default() }).unwrap();
     let full = |host: &str, expected| {
         Case::new("anyhow", &[("sslmode", "verify-full"), ("sslrootcert", text(&root))], expected).at(host)
     };
@@ -133,8 +136,8 @@ fn names_in_certificates_are_believed_as_psql_believes_them(scene: &Scene) {
     let only_an_address = named("localhost", &["127.0.0.1"]);
     let wildcard = named("server", &["*.powa.test", "LocalHost"]);
     let wildcard_in_common_name = named("*.powa.test", &[]);
-    let all = papers.server(LOCAL);
-    papers.gate(scene).play(&[
+    let all = certificates.server(LOCAL);
+    certificates.gate(scene).play(&[
         Round {
             name: "another name",
             certificate: Some(&elsewhere),
@@ -198,22 +201,22 @@ fn names_in_certificates_are_believed_as_psql_believes_them(scene: &Scene) {
 }
 
 fn lists_of_revoked_certificates_are_looked_at(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let (good, revoked) = (papers.server(LOCAL), papers.server(LOCAL));
-    let list = papers.root.revoke("servers", &[&revoked]).unwrap();
-    let of_stranger = papers.stranger.revoke("strangers", &[]).unwrap();
-    let folder = papers.folder.join("lists");
+    let certificates = Certificates::of(scene);
+    let (good, revoked) = (certificates.server(LOCAL), certificates.server(LOCAL));
+    let list = certificates.root.revoke("servers", &[&revoked]).unwrap();
+    let of_stranger = certificates.stranger.revoke("strangers", &[]).unwrap();
+    let folder = certificates.folder.join("lists");
     std::fs::create_dir(&folder).unwrap();
     std::fs::copy(&list, folder.join("servers.crl")).unwrap();
     assert!(Command::new("openssl").arg("rehash").arg(&folder).status().unwrap().success());
 
-    let root = papers.root.file();
+    let root = certificates.root.file();
     let root = ("sslrootcert", text(&root));
     let with = |given: &[(&'static str, &str)], expected| {
         let mode = ("sslmode", "verify-ca");
         Case::new("anyhow", &[&[root, mode], given].concat(), expected)
     };
-    papers.gate(scene).play(&[
+    certificates.gate(scene).play(&[
         Round {
             name: "a certificate that is in no list",
             certificate: Some(&good),
@@ -226,7 +229,7 @@ fn lists_of_revoked_certificates_are_looked_at(scene: &Scene) {
                 ),
                 // Nobody says whether it is revoked.
                 with(&[("sslcrl", text(&of_stranger))], UNVERIFIED)
-                    .because("cannot be verified: there is no list of what"),
+                    .because("cannot be verified: there is no certificate revocation list of"),
             ],
         },
         Round {
@@ -251,18 +254,18 @@ fn lists_of_revoked_certificates_are_looked_at(scene: &Scene) {
 }
 
 fn certificates_between_a_server_and_the_root_are_followed(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let between = papers.root.intermediate("between").unwrap();
+    let certificates = Certificates::of(scene);
+    let between = certificates.root.intermediate("between").unwrap();
     let sent = between.issue(&Subject { names: LOCAL, ..Subject::default() }).unwrap();
-    let (root, middle) = (papers.root.file(), between.file());
-    let both = papers.folder.join("both.crt");
+    let (root, middle) = (certificates.root.file(), between.file());
+    let both = certificates.folder.join("both.crt");
     let texts = [&root, &middle].map(|file| std::fs::read_to_string(file).unwrap());
     std::fs::write(&both, texts.concat()).unwrap();
     // Of the file with the chain, the first is the server's own.
     let whole = std::fs::read_to_string(sent.file()).unwrap();
     let alone = whole.split_inclusive("-----END CERTIFICATE-----\n").next().unwrap().to_owned();
 
-    let gate = papers.gate(scene);
+    let gate = certificates.gate(scene);
     let trusting = |file: &Path, expected| {
         Case::new("anyhow", &[("sslmode", "verify-full"), ("sslrootcert", text(file))], expected)
     };
@@ -281,9 +284,9 @@ fn certificates_between_a_server_and_the_root_are_followed(scene: &Scene) {
 }
 
 fn versions_of_the_protocol_are_kept_to(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let good = papers.server(LOCAL);
-    let gate = papers.gate(scene);
+    let certificates = Certificates::of(scene);
+    let good = certificates.server(LOCAL);
+    let gate = certificates.gate(scene);
     let least = |version, mode, expected| {
         Case::new("anyhow", &[("ssl_min_protocol_version", version), ("sslmode", mode)], expected)
     };
@@ -328,11 +331,11 @@ fn versions_of_the_protocol_are_kept_to(scene: &Scene) {
 }
 
 fn the_root_certificates_of_the_system_are_taken_where_they_are_asked_for(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let (good, elsewhere) = (papers.server(LOCAL), papers.server(&["elsewhere.test"]));
-    let foreign = papers.stranger.issue(&Subject { names: LOCAL, ..Subject::default() }).unwrap();
+    let certificates = Certificates::of(scene);
+    let (good, elsewhere) = (certificates.server(LOCAL), certificates.server(&["elsewhere.test"]));
+    let foreign = certificates.stranger.issue(&Subject { names: LOCAL, ..Subject::default() }).unwrap();
     // What OpenSSL takes for the system's.
-    let gate = papers.gate(scene).env("SSL_CERT_FILE", text(&papers.root.file()));
+    let gate = certificates.gate(scene).env("SSL_CERT_FILE", text(&certificates.root.file()));
     let cases = |expected| {
         let system = ("sslrootcert", "system");
         vec![
@@ -353,17 +356,17 @@ fn the_root_certificates_of_the_system_are_taken_where_they_are_asked_for(scene:
 }
 
 fn certificates_are_read_again_at_each_connection(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let (good, expired) = (papers.server(LOCAL), papers.server_valid(Subject::EXPIRED));
-    let gate = papers.gate(scene);
+    let certificates = Certificates::of(scene);
+    let (good, expired) = (certificates.server(LOCAL), certificates.server_valid(Subject::EXPIRED));
+    let gate = certificates.gate(scene);
     gate.show(Some(&good));
-    let roots = papers.folder.join("roots.crt");
-    std::fs::copy(papers.stranger.file(), &roots).unwrap();
+    let roots = certificates.folder.join("roots.crt");
+    std::fs::copy(certificates.stranger.file(), &roots).unwrap();
     let server = scene.register_as(Registration::of(&gate.cluster));
     let _collector = scene.collector_with(json!({"remote": {"sslmode": "verify-full", "sslrootcert": roots}}));
     scene.wait_for_error(server, "certificate");
     assert_eq!(scene.snapshots(server), 0);
-    std::fs::copy(papers.root.file(), &roots).unwrap();
+    std::fs::copy(certificates.root.file(), &roots).unwrap();
     scene.wait_for_snapshots(server, 1);
     // What is open stays open: only who connects sees another certificate.
     gate.show(Some(&expired));

@@ -5,11 +5,13 @@ use std::path::Path;
 
 use lab::{Algorithm, Authority, Certificate, Encryption, Subject};
 
-use crate::support::{CLIENT, Case, Papers, Round, SECRET, Scene, tests, text};
+use crate::support::{CLIENT, Case, Certificates, Round, SECRET, Scene, tests, text};
 
 tests![
+    #[long]
     certificates_are_shown_with_keys_of_all_kinds,
     a_password_is_given_only_in_ways_that_are_allowed,
+    #[long]
     passwords_are_bound_to_the_connection_where_that_is_possible,
     files_in_the_home_folder_are_taken_where_none_are_named,
 ];
@@ -19,15 +21,16 @@ const UNHASHED: &str = "A server's certificate that is signed with Ed25519";
 const NO_CERTIFICATE: &str = "requires a valid client certificate";
 
 fn certificates_are_shown_with_keys_of_all_kinds(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let server = papers.server(LOCAL);
-    let [rsa, ecdsa, ed25519] = [Algorithm::Rsa, Algorithm::Ecdsa, Algorithm::Ed25519].map(|kind| papers.client(kind));
-    let (revoked, sesame) = (papers.client(Algorithm::Ecdsa), format!("{SECRET}-sesame"));
+    let certificates = Certificates::of(scene);
+    let server = certificates.server(LOCAL);
+    let [rsa, ecdsa, ed25519] =
+        [Algorithm::Rsa, Algorithm::Ecdsa, Algorithm::Ed25519].map(|kind| certificates.client(kind));
+    let (revoked, sesame) = (certificates.client(Algorithm::Ecdsa), format!("{SECRET}-sesame"));
     let client = Subject { common_name: CLIENT, ..Subject::default() };
-    let stranger = papers.stranger.issue(&client).unwrap();
-    let expired = papers.root.issue(&Subject { valid: Subject::EXPIRED, ..client.clone() }).unwrap();
-    let other = papers.root.issue(&Subject { common_name: "bob", ..client.clone() }).unwrap();
-    let between = papers.root.intermediate("between").unwrap();
+    let stranger = certificates.stranger.issue(&client).unwrap();
+    let expired = certificates.root.issue(&Subject { valid: Subject::EXPIRED, ..client.clone() }).unwrap();
+    let other = certificates.root.issue(&Subject { common_name: "bob", ..client.clone() }).unwrap();
+    let between = certificates.root.intermediate("between").unwrap();
     let below = between.issue(&client).unwrap();
     let nowhere = Path::new("/nowhere/file");
 
@@ -71,7 +74,7 @@ fn certificates_are_shown_with_keys_of_all_kinds(scene: &Scene) {
             with(certificate, &key, &[("sslpassword", "simsim")], "could not load private key file")
                 .because("cannot be decrypted with the sslpassword: "),
             with(certificate, &key, &[], "could not load private key file")
-                .because("is encrypted, and there is no sslpassword"),
+                .because("is encrypted, but sslpassword is not set"),
         ]);
     }
     // Only of root's files may a group read one.
@@ -85,21 +88,21 @@ fn certificates_are_shown_with_keys_of_all_kinds(scene: &Scene) {
     ] {
         cases.push(with(&rsa, &rsa.key_with_mode(mode).unwrap(), &[], expected));
     }
-    let link = papers.folder.join("link.key");
+    let link = certificates.folder.join("link.key");
     symlink(rsa.key(), &link).unwrap();
     cases.push(with(&rsa, &link, &[], "TLS"));
-    cases.push(with(&rsa, &papers.folder, &[], "is not a regular file"));
-    let gate = papers.gate_but_for(scene, &[&revoked]);
+    cases.push(with(&rsa, &certificates.folder, &[], "is not a regular file"));
+    let gate = certificates.gate_but_for(scene, &[&revoked]);
     // A server that has a list wants one of every authority.
-    let lists = [papers.folder.join("clients.crl"), between.revoke("between", &[]).unwrap()];
+    let lists = [certificates.folder.join("clients.crl"), between.revoke("between", &[]).unwrap()];
     let texts = lists.each_ref().map(|list| std::fs::read_to_string(list).unwrap());
     std::fs::write(&lists[0], texts.concat()).unwrap();
     gate.play(&[Round { name: "clients", certificate: Some(&server), cases }]);
 }
 
 fn a_password_is_given_only_in_ways_that_are_allowed(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let server = papers.server(LOCAL);
+    let certificates = Certificates::of(scene);
+    let server = certificates.server(LOCAL);
     let mut cases = vec![];
     for way in ["scram", "md5", "clear"] {
         cases.extend([
@@ -132,14 +135,14 @@ fn a_password_is_given_only_in_ways_that_are_allowed(scene: &Scene) {
     ] {
         cases.push(Case::new(way, &[("require_auth", allowed)], expected).since(16));
     }
-    papers.gate(scene).play(&[Round { name: "passwords", certificate: Some(&server), cases }]);
+    certificates.gate(scene).play(&[Round { name: "passwords", certificate: Some(&server), cases }]);
 }
 
 fn passwords_are_bound_to_the_connection_where_that_is_possible(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let of = |algorithm| papers.root.issue(&Subject { names: LOCAL, algorithm, ..Subject::default() }).unwrap();
+    let certificates = Certificates::of(scene);
+    let of = |algorithm| certificates.root.issue(&Subject { names: LOCAL, algorithm, ..Subject::default() }).unwrap();
     let [rsa, ecdsa, ed25519] = [Algorithm::Rsa, Algorithm::Ecdsa, Algorithm::Ed25519].map(of);
-    let unhashed = Authority::with_key(&papers.folder, "unhashed", Algorithm::Ed25519).unwrap();
+    let unhashed = Authority::with_key(&certificates.folder, "unhashed", Algorithm::Ed25519).unwrap();
     let unhashed = unhashed.issue(&Subject { names: LOCAL, ..Subject::default() }).unwrap();
     let with = |way, binding, mode, expected| {
         Case::new(way, &[("channel_binding", binding), ("sslmode", mode)], expected).because("channel binding")
@@ -156,7 +159,7 @@ fn passwords_are_bound_to_the_connection_where_that_is_possible(scene: &Scene) {
             with("md5", "prefer", "require", "TLS"),
         ]
     };
-    papers.gate(scene).play(&[
+    certificates.gate(scene).play(&[
         Round { name: "RSA", certificate: Some(&rsa), cases: bound() },
         Round { name: "ECDSA", certificate: Some(&ecdsa), cases: bound() },
         Round {
@@ -173,8 +176,7 @@ fn passwords_are_bound_to_the_connection_where_that_is_possible(scene: &Scene) {
             name: "a signature without a hash",
             certificate: Some(&unhashed),
             cases: vec![
-                with("scram", "require", "require", "could not find digest")
-                    .because("is signed in a way that has no hash to bind to"),
+                with("scram", "require", "require", "could not find digest").because("defines no hash to bind to"),
                 with("scram", "prefer", "require", "could not find digest").but_ours_is("TLS", UNHASHED),
                 with("scram", "disable", "require", "TLS"),
                 with("md5", "prefer", "require", "TLS"),
@@ -184,16 +186,16 @@ fn passwords_are_bound_to_the_connection_where_that_is_possible(scene: &Scene) {
 }
 
 fn files_in_the_home_folder_are_taken_where_none_are_named(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let (good, revoked) = (papers.server(LOCAL), papers.server(LOCAL));
-    let foreign = papers.stranger.issue(&Subject { names: LOCAL, ..Subject::default() }).unwrap();
-    let client = papers.client(Algorithm::Ecdsa);
-    let gate = papers.gate(scene);
+    let certificates = Certificates::of(scene);
+    let (good, revoked) = (certificates.server(LOCAL), certificates.server(LOCAL));
+    let foreign = certificates.stranger.issue(&Subject { names: LOCAL, ..Subject::default() }).unwrap();
+    let client = certificates.client(Algorithm::Ecdsa);
+    let gate = certificates.gate(scene);
     let folder = gate.home().join(".postgresql");
     std::fs::create_dir(&folder).unwrap();
-    let list = papers.root.revoke("servers", &[&revoked]).unwrap();
+    let list = certificates.root.revoke("servers", &[&revoked]).unwrap();
     for (file, name) in [
-        (&*papers.root.file(), "root.crt"),
+        (&*certificates.root.file(), "root.crt"),
         (&*list, "root.crl"),
         (client.file(), "postgresql.crt"),
         (client.key(), "postgresql.key"),
@@ -201,7 +203,7 @@ fn files_in_the_home_folder_are_taken_where_none_are_named(scene: &Scene) {
         std::fs::copy(file, folder.join(name)).unwrap();
     }
     let mode = |mode, expected| Case::new("anyhow", &[("sslmode", mode)], expected);
-    let stranger = papers.stranger.file();
+    let stranger = certificates.stranger.file();
     let unverified = |words| {
         vec![
             mode("prefer", "plain"),

@@ -8,7 +8,9 @@ RUN apt-get update \
     && useradd --system --home-dir /var/lib/powa-collector --create-home powa-collector
 
 COPY powa-collector.conf-dist /etc/powa-collector.conf
-COPY target/release/powa-collector /usr/bin/
+# Built outside: "cargo build --release", or what a package has.
+ARG PROGRAM=target/release/powa-collector
+COPY ${PROGRAM} /usr/bin/powa-collector
 # A program that was built for a newer system than this fails here, not later.
 RUN powa-collector --version
 

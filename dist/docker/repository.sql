@@ -11,6 +11,8 @@ create extension powa cascade;
 create extension pg_track_settings;
 
 create role powa_collector login password :'collector_password' in role powa_snapshot;
+-- For status, reload, snapshot and the like, typed in the collector's container.
+grant pg_signal_backend to powa_collector;
 -- The collector keeps the versions of PostgreSQL and of the extensions up to date, hypopg's also where nobody added it.
 grant update (version) on powa_servers, powa_extension_config to powa_collector;
 grant insert, delete on powa_extension_config to powa_collector;
@@ -21,6 +23,9 @@ grant select, insert on
 grant select, insert, delete on
     pg_track_settings_list, pg_track_db_role_settings_list, pg_track_settings_settings_src_tmp,
     pg_track_settings_rds_src_tmp, pg_track_settings_reboot_src_tmp
+    to powa_collector;
+grant truncate on
+    pg_track_settings_settings_src_tmp, pg_track_settings_rds_src_tmp, pg_track_settings_reboot_src_tmp
     to powa_collector;
 
 -- Whoever logs in to powa-web: reads the history, commands the collector, and sees whether it is there.

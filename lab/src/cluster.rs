@@ -28,8 +28,6 @@ pub struct Cluster {
     folder: PathBuf,
     port: u16,
     server: Mutex<Server>,
-    /// Whether the template of PoWA databases is there; locked while it is being made.
-    pub(crate) template: Mutex<bool>,
 }
 
 struct Server {
@@ -57,17 +55,34 @@ impl Cluster {
     /// # Errors
     /// As for [`start`](Cluster::start).
     pub fn start_with(generation: &Generation, name: &str, own: &[(&str, &str)]) -> Result<Cluster> {
-        Cluster::create(generation, name, own)
+        let copy = |_: &Launcher, data: &Path| {
+            generation.seed()?.copy_to(data)?;
+            configure(data, &settings::lines(own))
+        };
+        Cluster::make(generation, name, copy)
             .with_context(|| format!("starting the {} cluster {name:?}", generation.label()))
     }
 
-    fn create(generation: &Generation, name: &str, own: &[(&str, &str)]) -> Result<Cluster> {
-        let cluster = Cluster::make(generation, name, |launcher, data| initialize(launcher, data, own))?;
-        cluster
-            .connect("postgres")?
-            .batch_execute("create role password_required")
-            .context("creating the role password_required")?;
-        Ok(cluster)
+    /// Makes a cluster that has never had PoWA, which takes longer: PoWA makes its roles, and grants to them, where it is
+    /// created for the first time.
+    ///
+    /// # Errors
+    /// As for [`start`](Cluster::start).
+    pub fn start_bare(generation: &Generation, name: &str) -> Result<Cluster> {
+        let create = || -> Result<Cluster> {
+            let initialize = |launcher: &Launcher, data: &Path| initialize(launcher, data, generation);
+            let cluster = Cluster::make(generation, name, initialize)?;
+            let role = "create role password_required";
+            cluster.connect("postgres")?.batch_execute(role).context("creating the role password_required")?;
+            Ok(cluster)
+        };
+        create().with_context(|| format!("starting the bare {} cluster {name:?}", generation.label()))
+    }
+
+    /// Its data, and what removes them.
+    pub(crate) fn into_data(self) -> (PathBuf, Guard) {
+        let data = self.data();
+        (data, self.server.into_inner().unwrap_or_else(PoisonError::into_inner).guard)
     }
 
     /// Makes a cluster of what `fill` puts into its data folder, and waits until it takes connections.
@@ -98,7 +113,6 @@ impl Cluster {
             folder,
             port: 0,
             server: Mutex::new(Server { guard, pid: None }),
-            template: Mutex::new(false),
         };
         cluster.start_on_a_free_port()?;
         Ok(cluster)
@@ -271,18 +285,24 @@ fn has_ended(pid: u32) -> bool {
     status.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('Z'))
 }
 
-fn initialize(launcher: &Launcher, data: &Path, own: &[(&str, &str)]) -> Result<()> {
+fn initialize(launcher: &Launcher, data: &Path, generation: &Generation) -> Result<()> {
     let mut initdb = launcher.command("initdb");
     initdb
         .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"])
+        // Small ones are copied soon.
+        .arg("--wal-segsize=1")
         .args(["--username", SUPERUSER, "--pgdata"])
         .arg(launcher.inside(data));
     launcher::run(initdb, "initdb")?;
-    // Existing files are written, so that they stay PostgreSQL's own.
+    configure(data, &settings::of_laboratory(generation.postgres_major()))?;
+    fs::write(data.join("pg_hba.conf"), settings::HOST_BASED_AUTHENTICATION).context("writing pg_hba.conf")
+}
+
+/// Adds lines to `postgresql.conf`. The file is there and written to, so that it stays PostgreSQL's own.
+fn configure(data: &Path, lines: &str) -> Result<()> {
     fs::OpenOptions::new()
         .append(true)
         .open(data.join("postgresql.conf"))
-        .and_then(|mut file| file.write_all(settings::configuration(own).as_bytes()))
-        .context("writing postgresql.conf")?;
-    fs::write(data.join("pg_hba.conf"), settings::HOST_BASED_AUTHENTICATION).context("writing pg_hba.conf")
+        .and_then(|mut file| file.write_all(lines.as_bytes()))
+        .context("writing postgresql.conf")
 }

@@ -1,9 +1,11 @@
 //! Which pairs of PostgreSQL and PoWA can this machine run?
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
+use crate::seed::Seed;
 use crate::suite::Suite;
 use crate::version::Version;
 
@@ -17,6 +19,8 @@ pub struct Generation {
     powa: Version,
     postgres_major: u32,
     root: Option<PathBuf>,
+    /// Shared by all clones; made for the first cluster.
+    seed: Arc<Mutex<Option<Arc<Seed>>>>,
 }
 
 impl Generation {
@@ -81,10 +85,21 @@ impl Generation {
                     powa: Version::from_control_file(&control("powa"))?,
                     postgres_major,
                     root: root.map(Path::to_owned),
+                    seed: Arc::default(),
                 });
             }
         }
         Ok(found)
+    }
+
+    /// What its clusters are copied from.
+    pub(crate) fn seed(&self) -> Result<Arc<Seed>> {
+        // Whoever panicked meanwhile has left none, and the next one makes it.
+        let mut seed = self.seed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = &*seed {
+            return Ok(Arc::clone(made));
+        }
+        Ok(Arc::clone(seed.insert(Arc::new(Seed::of(self)?))))
     }
 
     /// The full version of PoWA: `5.0.2`.

@@ -11,6 +11,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 /// The owner of one server process and of the folder with its data. Dropping it ends both.
+#[derive(Debug)]
 pub(crate) struct Guard {
     process: Child,
     /// The only write end: Rust opens its pipes so that no other child inherits them.

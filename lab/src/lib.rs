@@ -17,6 +17,7 @@ mod proxy;
 mod psql;
 mod registration;
 mod reload;
+mod seed;
 mod settings;
 mod standby;
 mod suite;

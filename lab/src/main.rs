@@ -54,7 +54,7 @@ enum Command {
         /// The Python collector's program
         #[arg(long, value_name = "PATH")]
         python: PathBuf,
-        /// Which PoWA, such as 5.0; 4.1 and 5.0 if not given
+        /// Which PoWA, such as 5.0; 4.1, 5.0 and 5.3 if not given
         #[arg(long, value_name = "VERSION")]
         powa: Vec<String>,
         /// How often to measure what varies, for the median of it
@@ -132,7 +132,7 @@ fn carry_out(command: Command) -> Result<ExitCode> {
             return command::demo::demo(&generation, &collector, seconds.map(Duration::from_secs));
         }
         Command::Bench { collector, python, powa, rounds, json, record, picture, cases } => {
-            let powa = if powa.is_empty() { vec!["4.1".to_owned(), "5.0".to_owned()] } else { powa };
+            let powa = if powa.is_empty() { ["4.1", "5.0", "5.3"].map(str::to_owned).to_vec() } else { powa };
             let generations: Vec<_> =
                 powa.iter().map(|version| Generation::find(Some(version))).collect::<Result<_>>()?;
             Bench {

@@ -9,7 +9,7 @@ host all all 127.0.0.0/8 trust
 host replication all 127.0.0.1/32 trust
 ";
 
-const SETTINGS: [(&str, &str); 22] = [
+const SETTINGS: [(&str, &str); 26] = [
     ("listen_addresses", "127.0.0.1"),
     // A socket's path may have 107 bytes: not sure in a deep temporary folder, and not needed.
     ("unix_socket_directories", ""),
@@ -23,6 +23,9 @@ const SETTINGS: [(&str, &str); 22] = [
     // Not powa: its background worker would take snapshots of its own.
     ("shared_preload_libraries", "pg_stat_statements,pg_stat_kcache,pg_qualstats,pg_wait_sampling"),
     ("pg_qualstats.sample_rate", "1"),
+    // Every 10 ms, as it comes, is a third of what an idle server costs.
+    ("pg_wait_sampling.history_period", "50"),
+    ("pg_wait_sampling.profile_period", "50"),
     ("compute_query_id", "on"),
     ("track_functions", "all"),
     ("track_io_timing", "on"),
@@ -34,14 +37,20 @@ const SETTINGS: [(&str, &str); 22] = [
     ("wal_level", "minimal"),
     ("max_wal_senders", "0"),
     ("checkpoint_timeout", "1h"),
+    // The data may be in memory.
+    ("min_wal_size", "8MB"),
+    ("max_wal_size", "64MB"),
     // How soon a standby looks again for a primary that was restarted.
     ("wal_retrieve_retry_interval", "200ms"),
     ("autovacuum_naptime", "10s"),
 ];
 
-/// The text to append to `postgresql.conf`; of a setting that is there twice, the last one counts.
-pub(crate) fn configuration(own: &[(&str, &str)]) -> String {
-    format!("\n{}{}", lines(&SETTINGS), lines(own))
+/// The text to append to the `postgresql.conf` of a major version of PostgreSQL; of a setting that is there twice, the last
+/// one counts.
+pub(crate) fn of_laboratory(postgres_major: u32) -> String {
+    // Processes that read for others have nothing to do where all is in memory.
+    let io: &[_] = if postgres_major >= 18 { &[("io_method", "sync")] } else { &[] };
+    format!("\n{}{}", lines(&SETTINGS), lines(io))
 }
 
 /// Settings as lines of `postgresql.conf`.
@@ -59,9 +68,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn own_settings_come_last_and_are_quoted() {
-        let text = configuration(&[("fsync", "on"), ("log_line_prefix", "it's ")]);
-        assert!(text.find("fsync = 'off'").unwrap() < text.find("fsync = 'on'").unwrap());
-        assert!(text.ends_with("log_line_prefix = 'it''s '\n"));
+    fn a_setting_is_quoted() {
+        assert_eq!(
+            lines(&[("fsync", "on"), ("log_line_prefix", "it's ")]),
+            "fsync = 'on'\nlog_line_prefix = 'it''s '\n"
+        );
+    }
+
+    #[test]
+    fn what_an_old_version_does_not_know_is_left_out() {
+        assert!(!of_laboratory(17).contains("io_method"));
+        assert!(of_laboratory(18).ends_with("io_method = 'sync'\n"));
     }
 }

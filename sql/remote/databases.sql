@@ -1,1 +1,1 @@
-select datname::text, datistemplate from pg_catalog.pg_database where datallowconn order by datname
+select datname::text, datistemplate, oid, datallowconn from pg_catalog.pg_database order by datname

@@ -1,4 +1,4 @@
--- What is not there is no matter here. Names in schemas that may not be used are an error.
+-- Ignores missing objects. Names in schemas that the role may not use raise an error.
 select 'execute on function ' || signature
 from pg_catalog.unnest($1::text[]) as signature
 where not coalesce(pg_catalog.has_function_privilege(pg_catalog.to_regprocedure(signature)::oid, 'execute'), true)

@@ -1,4 +1,4 @@
--- A database module that was for some databases is for these again.
+-- A database module that was limited to some databases is enabled for these again.
 select case
     when exists (select from {powa}.powa_extensions where extname = $2)
     then {powa}.powa_activate_extension($1, $2)

@@ -1,4 +1,4 @@
--- Both are kept with each snapshot, by modules that may be off. Both have template0, which takes no connections.
+-- Two modules store the databases, and each may be disabled. Without template0, which accepts no connections.
 select known.name
 from (
     select datname::pg_catalog.text as name from {powa}.powa_catalog_databases where srvid = $1

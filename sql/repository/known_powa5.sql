@@ -1,4 +1,4 @@
--- "powa" is but another name for all modules.
+-- "powa" is an alias for all modules.
 select extname as name from {powa}.powa_extensions where extname operator(pg_catalog.<>) 'powa'
 union
 select module from {powa}.powa_modules

@@ -1,4 +1,4 @@
--- The age is of the repository's clock, as snapts is; one that is not finite has no age.
+-- The age is by the clock of the repository, like snapts; an infinite snapts has no age.
 select srvid, case when pg_catalog.isfinite(snapts)
     then extract(epoch from pg_catalog.clock_timestamp() - snapts)::float8 end as age,
     coalesce(errors, array[]::text[]) as errors

@@ -1,5 +1,5 @@
--- What is logged of statements leaves out their values in this transaction, and what is logged of errors the rows they are
--- about, if this role may say so: there may be a password in either.
+-- Keeps values of statements and quoted rows of errors out of the log in this transaction, if the role may set that:
+-- either may contain a password.
 select case when pg_catalog.current_setting('is_superuser') = 'on' then
     pg_catalog.concat(
         pg_catalog.set_config('log_error_verbosity', 'terse', true),

@@ -1,8 +1,7 @@
--- What the role may not do, of what a snapshot needs: for which purpose, on what, which privileges are missing, and whether
--- another role ($2, which may be null) has them, or would have them if PoWA's roles were set up ($3). Of tables, those of PoWA
--- count, and those of extensions that are collected ($1), or, where that is null, that rows can pass through. What PoWA keeps
--- its own settings in is only read, but for the versions that are kept there. Its functions read its views, as whoever calls
--- them.
+-- The privileges for snapshots that the role lacks, by purpose and object, and whether another role ($2, may be null)
+-- has them, or would have them if PoWA's roles were set up ($3). Tables are those of PoWA and of collected extensions
+-- ($1); if that is null, the *_src_tmp tables. PoWA's settings are only read, except for stored versions. PoWA's
+-- functions read its views with the privileges of the caller.
 with member as (
     select d.classid, d.objid, e.extname, e.extnamespace
     from pg_catalog.pg_depend d
@@ -29,7 +28,7 @@ with member as (
                 then array['select']
             when c.relname like '%\_src\_tmp' then array['select', 'insert', 'delete']
             when o.extname = 'powa' then array['select', 'insert', 'update', 'delete']
-            -- Of pg_track_settings: how settings are just now, as opposed to their history.
+            -- In pg_track_settings, the current settings, as opposed to their history.
             when c.relname like '%\_list' then array['select', 'insert', 'delete']
             else array['select', 'insert']
         end as wanted
@@ -83,6 +82,6 @@ from (
     select purpose, name, coalesce(by_other, false) as by_other,
         pg_catalog.array_agg(privilege order by place) as privileges
     from missing
-    -- What is done with columns is said apart from what is done with all of a table.
-    group by purpose, name, coalesce(by_other, false), privilege like '%(%') as told
+    -- Column privileges are listed separately from table privileges.
+    group by purpose, name, coalesce(by_other, false), privilege like '%(%') as is_column
 order by purpose, privileges, name

@@ -1,6 +1,6 @@
 select id, hostname, port, alias, username, password is not null as has_password, dbname, frequency, powa_coalesce,
     retention::pg_catalog.text as retention, allow_ui_connection,
-    -- PoWA 4.0 has no such column.
+    -- Null in PoWA 4.0, which lacks the column.
     pg_catalog.to_jsonb(s) ->> 'version' as version
 from {powa}.powa_servers s
 where id > 0

@@ -1,6 +1,6 @@
--- The names of PoWA 5's own roles that are no roles yet, if PoWA has none set up, and can have these: which is so if a database
--- beside it, or before it, has or had them. powa_roles tells, and cannot be read by everybody: so it is asked for what an
--- administrator's role is granted. One who does not inherit would have nothing of being a member.
+-- Those of PoWA 5's own roles that do not exist, if PoWA has no roles set up and can use these names: some may exist
+-- because another database has or had them. Not everybody may read powa_roles, so the privileges of the administrator's
+-- role show whether they are set up. A role without INHERIT would gain nothing from membership.
 select array(
     select name
     from pg_catalog.unnest(names) as name
@@ -14,7 +14,7 @@ where not exists (
     join pg_catalog.pg_class c on c.relnamespace = e.extnamespace
     cross join pg_catalog.aclexplode(c.relacl) acl
     where e.extname = 'powa' and c.relname = 'powa_roles' and acl.privilege_type = 'INSERT' and acl.grantee <> c.relowner)
--- PoWA takes no others, so that nobody gets more than that by it.
+-- PoWA refuses existing roles with more attributes, which would give members more than the privileges of PoWA.
 and not exists (
     select
     from pg_catalog.pg_roles r

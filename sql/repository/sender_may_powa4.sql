@@ -1,4 +1,4 @@
--- No row: the sender has left. Before PostgreSQL 14 there is no role to ask for, so who may write may command.
+-- No row: the sender has disconnected. PostgreSQL before 14 has no suitable role, so the privilege to write decides.
 select case when pg_catalog.current_setting('server_version_num')::integer >= 140000
     then pg_catalog.pg_has_role(a.usesysid, 'pg_signal_backend', 'USAGE')
     else pg_catalog.has_table_privilege(a.usesysid, c.oid, 'INSERT') end as may, a.usename as role

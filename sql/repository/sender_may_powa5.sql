@@ -1,4 +1,4 @@
--- No row: the sender has left.
+-- No row: the sender has disconnected.
 select coalesce(pg_catalog.bool_or(pg_catalog.pg_has_role(a.usesysid, r.oid, 'USAGE')), false) as may, a.usename as role
 from pg_catalog.pg_stat_activity a
 cross join pg_catalog.pg_roles r

@@ -1,2 +1,2 @@
--- The last one, where somebody has lifted the constraint that there is one only.
+-- The newest, in case the unique constraint was dropped.
 select pg_catalog.max(id) from {powa}.powa_servers where hostname = $1 and port = $2

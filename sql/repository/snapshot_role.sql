@@ -1,6 +1,6 @@
--- The role that PoWA 5 grants what a snapshot needs, if it is there and the one who asks can become a member of it, and
--- would have its privileges then. powa_roles has its name, but who is no member may not read that: so it is known by what
--- it was granted, which is to write what is collected, and not to register servers.
+-- The role that PoWA 5 grants the privileges for snapshots, if it exists and the current role can become a member that
+-- inherits them. powa_roles has its name, but only members may read that, so it is recognized by its privileges: it may
+-- write what is collected, and may not register servers.
 with granted as (
     select c.relname, acl.grantee
     from pg_catalog.pg_extension e

@@ -1,1 +1,1 @@
-select pg_catalog.current_setting('server_version'), current_user::text
+select pg_catalog.current_setting('server_version'), current_user::text, pg_catalog.getdatabaseencoding()::text

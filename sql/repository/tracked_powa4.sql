@@ -1,4 +1,4 @@
--- What PoWA 4 calls a module is an extension, or one of its own.
+-- A module of PoWA 4 is an extension, or one of PoWA's own.
 select f.srvid, case when f.module = f.extname then 'extension' else 'module' end as kind, f.module as name,
     pg_catalog.max(e.version) as version, pg_catalog.bool_or(f.enabled) as enabled,
     pg_catalog.bool_or(f.operation = 'snapshot') as has_snapshots

@@ -1,5 +1,5 @@
--- PoWA 4.0 does not say which of its modules are extensions, and keeps no versions of them. Its own are called after it,
--- and one after the view of PostgreSQL that it reads.
+-- PoWA 4.0 does not record which of its modules are extensions, nor their versions. Its own modules have names that
+-- begin with powa; one is named after the PostgreSQL view that it reads.
 select srvid,
     case when module like 'powa\_%' or module = 'pg_stat_bgwriter' then 'module' else 'extension' end as kind,
     module as name, null::pg_catalog.text as version, pg_catalog.bool_or(enabled) as enabled,

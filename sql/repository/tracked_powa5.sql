@@ -1,5 +1,5 @@
--- All that PoWA knows, for each server. "powa" is but another name for all modules. Of an extension that has no snapshots,
--- as hypopg, only the version is kept, for powa-web.
+-- All that PoWA knows, for each server. "powa" is an alias for all modules. For extensions without snapshots, such as
+-- hypopg, only the version is stored, for powa-web.
 select s.id as srvid, known.kind, known.name, e.version,
     coalesce(e.enabled, m.enabled, d.enabled, false) as enabled,
     known.kind <> 'extension' or exists (

@@ -1,2 +1,2 @@
--- In this transaction a lock is waited for as long as a statement may take: a snapshot that is being loaded has it.
+-- No lock_timeout in this transaction: a running load may hold the lock. statement_timeout still applies.
 select pg_catalog.set_config('lock_timeout', '0', true)

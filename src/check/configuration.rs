@@ -1,60 +1,77 @@
-//! What can be said of a configuration that is valid?
+//! Checks a valid configuration for settings without effect and for a spool that cannot be used.
 
 use std::io;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::finding::{Finding, Findings, Mark, Place, What};
+use super::finding::{CheckItem, CureKind, Finding, Findings, Verdict};
 use crate::config::{self, Config};
-use crate::postgres::RegisteredServer;
-use crate::spool::Spool;
+use crate::repository::RegisteredServer;
+use crate::spool::{Spool, Spools};
 
-/// Looks at it. `servers` are those that are registered, if that is known; also those that nobody could connect to.
+/// `servers` are all registered servers, with invalid ones; `None` if they could not be read.
 pub async fn check_configuration(config: &Config, servers: Option<&[RegisteredServer]>) -> Findings {
     let mut findings = Findings::default();
+    findings.extend(environment(config));
     if let Some(servers) = servers {
-        findings.push(overrides(config, servers));
+        findings.extend(overrides(config, servers));
     }
     findings.push(spool(&config.spool, config.timeouts.connect).await);
     findings
 }
 
-/// A slip in a name leaves its server without what was meant for it.
-fn overrides(config: &Config, servers: &[RegisteredServer]) -> Finding {
-    let servers: Vec<_> = servers.iter().map(|server| (server.id, server.alias.as_deref())).collect();
-    let names = config.remote.names_of_nobody(&servers);
-    if names.is_empty() {
-        return Finding::new(What::Overrides, Mark::Well, "");
+/// A misspelt variable has no effect.
+fn environment(config: &Config) -> Vec<Finding> {
+    if config.ignored_variables.is_empty() {
+        return vec![Finding::new(CheckItem::Environment, Verdict::Well, "")];
     }
-    let said = format!("\"remote.servers\" has names that are no server's id or alias: {names:?}");
-    Finding::new(What::Overrides, Mark::Warning, said).cured_by(
-        Place::Configuration,
-        "remote.servers: the id or the alias of a server that is registered, in their place",
-    )
+    let findings = config.ignored_variables.iter().map(|warning| {
+        Finding::new(CheckItem::Environment, Verdict::Warning, warning)
+            .cured_by(CureKind::Advice, "rename the variable, or unset it where the collector is started")
+    });
+    findings.collect()
 }
 
-/// Whether something can be kept in the folder, by whoever looks: the daemon may be somebody else.
+/// A misspelt override silently drops settings such as certificate verification.
+fn overrides(config: &Config, servers: &[RegisteredServer]) -> Vec<Finding> {
+    let servers: Vec<_> = servers.iter().map(|server| (server.id, server.alias.as_deref())).collect();
+    let unknown = config.unmatched_names(&servers);
+    if unknown.is_empty() {
+        return vec![Finding::new(CheckItem::Overrides, Verdict::Well, "")];
+    }
+    let warning = |(section, names): (&str, Vec<&str>)| {
+        let message = format!("{section} has sections for servers that are not registered: {names:?}");
+        let cure = format!("{section}: use the id or the alias of a registered server");
+        Finding::new(CheckItem::Overrides, Verdict::Warning, message).cured_by(CureKind::Configuration, cure)
+    };
+    unknown.into_iter().map(warning).collect()
+}
+
+/// Whether this user can write to the spool. The daemon can run as another user.
 async fn spool(config: &config::Spool, limit: Duration) -> Finding {
-    let spool = Spool::new(&config::Spool { memory: 0, ..config.clone() });
+    let in_file = config::Spool { memory: 0, ..config.clone() };
+    let spool = Spool::new(&Spools::new(&in_file), &in_file);
     let mut writer = spool.writer();
     writer.block().push(b'\n');
-    of_writing(limit, writer.finish(String::new(), String::new(), 1)).await
+    check_write(limit, writer.finish(String::new(), String::new(), 1)).await
 }
 
-/// A disk that hangs is not waited for.
-async fn of_writing<T>(limit: Duration, writing: impl Future<Output = io::Result<T>>) -> Finding {
+/// Gives up on a disk that hangs after `limit`.
+async fn check_write<T>(limit: Duration, writing: impl Future<Output = io::Result<T>>) -> Finding {
     match timeout(limit, writing).await {
-        Ok(Ok(_)) => Finding::new(What::Spool, Mark::Well, ""),
+        Ok(Ok(_)) => Finding::new(CheckItem::Spool, Verdict::Well, ""),
         Ok(Err(error)) => {
-            let said = format!("a snapshot that does not fit into spool.memory is lost: {error}");
-            Finding::new(What::Spool, Mark::Wrong, said)
-                .cured_by(Place::Configuration, "spool.directory: a folder that the collector may write to, with room")
+            let message = format!("snapshots that do not fit into spool.memory are lost: {error}");
+            Finding::new(CheckItem::Spool, Verdict::Wrong, message).cured_by(
+                CureKind::Configuration,
+                "spool.directory: a directory with free space that the collector may write to",
+            )
         }
         Err(_) => {
-            let said = format!("the disk did not answer within {} s", limit.as_secs());
-            Finding::new(What::Spool, Mark::Wrong, said)
-                .cured_by(Place::Configuration, "spool.directory: a folder on a disk that answers")
+            let message = format!("writing to the disk took more than {} s", limit.as_secs());
+            Finding::new(CheckItem::Spool, Verdict::Wrong, message)
+                .cured_by(CureKind::Configuration, "spool.directory: a directory on another disk")
         }
     }
 }
@@ -65,11 +82,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_disk_that_hangs_is_not_waited_for() {
-        let found = of_writing(Duration::from_secs(7), std::future::pending::<io::Result<()>>()).await;
-        assert_eq!((found.mark, found.said.as_str()), (Mark::Wrong, "the disk did not answer within 7 s"));
-        let found = of_writing(Duration::from_secs(7), async { Err::<(), _>(io::Error::other("full")) }).await;
-        let said = "a snapshot that does not fit into spool.memory is lost: full";
-        assert_eq!((found.mark, found.said.as_str()), (Mark::Wrong, said));
-        assert_eq!(found.cures[0].place, Place::Configuration);
+        let found = check_write(Duration::from_secs(7), std::future::pending::<io::Result<()>>()).await;
+        assert_eq!((found.verdict, found.message.as_str()), (Verdict::Wrong, "writing to the disk took more than 7 s"));
+        let found = check_write(Duration::from_secs(7), async { Err::<(), _>(io::Error::other("full")) }).await;
+        let message = "snapshots that do not fit into spool.memory are lost: full";
+        assert_eq!((found.verdict, found.message.as_str()), (Verdict::Wrong, message));
+        assert_eq!(found.cures[0].kind, CureKind::Configuration);
     }
 }

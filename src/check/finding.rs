@@ -1,20 +1,20 @@
-//! What was looked at, what was found, and what cures it. Pure.
+//! The result of a check: findings, each with a verdict and cures. Pure.
 
-use crate::one_line::on_one_line;
+use session::on_one_line;
 
-/// How it is.
+/// The result of one check, from the best to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mark {
-    /// Something before it has failed.
+pub enum Verdict {
+    /// An earlier step failed.
     NotTried,
     Well,
-    /// It works, and somebody should look at it.
+    /// It works, but needs attention.
     Warning,
     Wrong,
 }
 
-impl Mark {
-    /// In a word that does not change.
+impl Verdict {
+    /// In the output. Stable.
     pub fn word(self) -> &'static str {
         match self {
             Self::NotTried => "not tried",
@@ -25,13 +25,15 @@ impl Mark {
     }
 }
 
-/// What is looked at, in this order.
+/// What is checked. In the order of the output, which for a server is the order of the steps of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum What {
-    /// Overrides that are nobody's.
+pub enum CheckItem {
+    /// Environment variables that look like settings, but are not.
+    Environment,
+    /// Sections of the configuration for servers that do not exist.
     Overrides,
     Spool,
-    /// The files for those who watch the collector.
+    /// The address and the files of the HTTP listener.
     Http,
     Registration,
     Parameters,
@@ -48,12 +50,14 @@ pub enum What {
     Databases,
     Clock,
     RoundTrip,
-    /// Those that take snapshots for the repository.
+    /// The collectors that are connected to the repository.
     Collectors,
+    /// In the `*_src_tmp` tables.
+    LeftoverRows,
 }
 
-impl What {
-    /// All that is looked at on a remote server.
+impl CheckItem {
+    /// The items of a remote server.
     pub(super) const OF_A_SERVER: [Self; 15] = [
         Self::Registration,
         Self::Parameters,
@@ -72,9 +76,10 @@ impl What {
         Self::RoundTrip,
     ];
 
-    /// In a word that does not change.
+    /// In the output. Stable.
     pub fn word(self) -> &'static str {
         match self {
+            Self::Environment => "environment",
             Self::Overrides => "overrides",
             Self::Spool => "spool",
             Self::Http => "http",
@@ -94,106 +99,106 @@ impl What {
             Self::Clock => "clock",
             Self::RoundTrip => "round trip",
             Self::Collectors => "collectors",
+            Self::LeftoverRows => "left-over rows",
         }
     }
 }
 
-/// Where something is to be done.
+/// Where a cure applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// SQL, in the database with PoWA of the remote server.
-    Remote,
-    /// SQL, in the repository.
-    Repository,
-    /// A line of `postgresql.conf` on the remote server.
-    ServerSettings,
-    /// A line of `pg_hba.conf` on the side that refuses.
-    HostBasedAccess,
-    /// A key of the collector's configuration, and what about it.
+pub enum CureKind {
+    /// SQL to run in the database with PoWA on the remote server.
+    RemoteSql,
+    /// SQL to run in the repository.
+    RepositorySql,
+    /// A line for `postgresql.conf` on the server that the finding is about.
+    PostgresqlConf,
+    /// A line for `pg_hba.conf` on the server that refused the connection.
+    PgHbaConf,
+    /// A key of the collector's configuration, and its value in words.
     Configuration,
-    /// Somewhere else, in words.
-    Elsewhere,
+    /// Anything else, in words.
+    Advice,
 }
 
-impl Place {
-    /// What is to be done there is said in SQL.
-    fn takes_sql(self) -> bool {
-        matches!(self, Self::Remote | Self::Repository)
+impl CureKind {
+    fn is_sql(self) -> bool {
+        matches!(self, Self::RemoteSql | Self::RepositorySql)
     }
 
-    /// In a word that does not change.
+    /// In the output. Stable.
     pub fn word(self) -> &'static str {
         match self {
-            Self::Remote => "remote server",
-            Self::Repository => "repository",
-            Self::ServerSettings => "postgresql.conf",
-            Self::HostBasedAccess => "pg_hba.conf",
+            Self::RemoteSql => "remote server",
+            Self::RepositorySql => "repository",
+            Self::PostgresqlConf => "postgresql.conf",
+            Self::PgHbaConf => "pg_hba.conf",
             Self::Configuration => "configuration",
-            Self::Elsewhere => "advice",
+            Self::Advice => "advice",
         }
     }
 }
 
-/// What to do: one of several that are told is enough.
+/// A way to solve a problem. If a finding has several, one is enough.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cure {
-    pub place: Place,
+    pub kind: CureKind,
     pub text: String,
 }
 
 impl Cure {
-    /// Names in it may be anybody's. SQL needs no semicolon: it gets one, so that several can be given to psql.
-    pub fn new(place: Place, text: impl AsRef<str>) -> Self {
+    /// Escapes control characters, as `text` can contain names from a server, and ends SQL with a semicolon for psql.
+    pub fn new(kind: CureKind, text: impl AsRef<str>) -> Self {
         let mut text = on_one_line(text.as_ref()).into_owned();
-        if place.takes_sql() {
+        if kind.is_sql() {
             text.push(';');
         }
-        Self { place, text }
+        Self { kind, text }
     }
 }
 
-/// One thing that was found.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    pub what: What,
-    pub mark: Mark,
-    /// Which datasource, database or extension, if there are several.
+    pub item: CheckItem,
+    pub verdict: Verdict,
+    /// The datasource, database or extension, for an item that has several.
     pub about: Option<String>,
-    /// What there is, or what is wrong, on one line.
-    pub said: String,
+    /// The state or the problem, on one line.
+    pub message: String,
     pub cures: Vec<Cure>,
 }
 
 impl Finding {
-    /// What is said may be what a server has said.
-    pub fn new(what: What, mark: Mark, said: impl AsRef<str>) -> Self {
-        Self { what, mark, about: None, said: bounded(said.as_ref()), cures: vec![] }
+    /// `message` can contain text from a server: it is escaped and shortened.
+    pub fn new(item: CheckItem, verdict: Verdict, message: impl AsRef<str>) -> Self {
+        Self { item, verdict, about: None, message: bounded(message.as_ref()), cures: vec![] }
     }
 
     #[must_use]
-    pub fn about(self, subject: impl AsRef<str>) -> Self {
-        Self { about: Some(bounded(subject.as_ref())), ..self }
+    pub fn about(self, name: impl AsRef<str>) -> Self {
+        Self { about: Some(bounded(name.as_ref())), ..self }
     }
 
     #[must_use]
-    pub fn cured_by(mut self, place: Place, text: impl AsRef<str>) -> Self {
-        self.cures.push(Cure::new(place, text));
+    pub fn cured_by(mut self, kind: CureKind, text: impl AsRef<str>) -> Self {
+        self.cures.push(Cure::new(kind, text));
         self
     }
 }
 
-/// On one line, and of a length that somebody may want to read.
+/// On one line, and not too long to read.
 fn bounded(text: &str) -> String {
-    const LONGEST: usize = 2000;
-    let end = text.char_indices().nth(LONGEST).map_or(text.len(), |(end, _)| end);
-    let more = if end < text.len() { "..." } else { "" };
-    format!("{}{more}", on_one_line(&text[..end]))
+    const MAX_CHARACTERS: usize = 2000;
+    let end = text.char_indices().nth(MAX_CHARACTERS).map_or(text.len(), |(end, _)| end);
+    let ellipsis = if end < text.len() { "..." } else { "" };
+    format!("{}{ellipsis}", on_one_line(&text[..end]))
 }
 
-/// As many findings are told of one thing that is looked at: a server can have as many databases as it likes.
-const MOST: usize = 50;
+/// Findings per item. A server can have any number of databases.
+const MAX_PER_ITEM: usize = 50;
 
-/// All that was found, in the order in which it is looked at.
+/// All findings about one server, the repository or the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     all: Vec<Finding>,
@@ -208,44 +213,45 @@ impl Findings {
         self.all.extend(findings);
     }
 
-    /// All is well with something.
-    pub fn well(&mut self, what: What, said: impl AsRef<str>) {
-        self.push(Finding::new(what, Mark::Well, said));
+    /// Adds that all is well with an item.
+    pub fn well(&mut self, item: CheckItem, message: impl AsRef<str>) {
+        self.push(Finding::new(item, Verdict::Well, message));
     }
 
-    /// In order; of what was not looked at, it is said that it was not, and of many the first.
+    /// Sorts the findings about a server, marks items without a finding as not tried, and limits the findings per item.
     #[must_use]
     pub fn complete(mut self) -> Self {
-        for what in What::OF_A_SERVER {
-            let (mut of_it, others): (Vec<_>, Vec<_>) = self.all.into_iter().partition(|finding| finding.what == what);
+        for item in CheckItem::OF_A_SERVER {
+            let (mut of_item, others): (Vec<_>, Vec<_>) =
+                self.all.into_iter().partition(|finding| finding.item == item);
             self.all = others;
-            if of_it.is_empty() {
-                of_it.push(Finding::new(what, Mark::NotTried, "something before it failed"));
+            if of_item.is_empty() {
+                of_item.push(Finding::new(item, Verdict::NotTried, "an earlier step failed"));
             }
-            if of_it.len() > MOST {
-                let rest = of_it.split_off(MOST - 1);
-                let mark = rest.iter().map(|finding| finding.mark).max().unwrap_or(Mark::NotTried);
-                of_it.push(Finding::new(what, mark, format!("and {} like these", rest.len())));
+            if of_item.len() > MAX_PER_ITEM {
+                let rest = of_item.split_off(MAX_PER_ITEM - 1);
+                let verdict = rest.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::NotTried);
+                of_item.push(Finding::new(item, verdict, format!("and {} more", rest.len())));
             }
-            self.all.extend(of_it);
+            self.all.extend(of_item);
         }
-        self.all.sort_by_key(|finding| finding.what);
+        self.all.sort_by_key(|finding| finding.item);
         self
     }
 
-    /// How it is altogether: as the worst of it.
-    pub fn mark(&self) -> Mark {
-        self.all.iter().map(|finding| finding.mark).max().unwrap_or(Mark::Well)
+    /// The worst of all verdicts.
+    pub fn verdict(&self) -> Verdict {
+        self.all.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Well)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Finding> {
         self.all.iter()
     }
 
-    /// The first that is worst, if not all is well.
+    /// The first finding with the worst verdict; `None` if all is well.
     pub fn worst(&self) -> Option<&Finding> {
-        let mark = self.mark();
-        self.all.iter().find(|finding| finding.mark == mark).filter(|_| mark > Mark::Well)
+        let verdict = self.verdict();
+        self.all.iter().find(|finding| finding.verdict == verdict).filter(|_| verdict > Verdict::Well)
     }
 }
 
@@ -254,38 +260,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_as_bad_as_the_worst_of_it() {
+    fn the_verdict_is_that_of_the_worst_finding() {
         let mut findings = Findings::default();
-        assert_eq!((findings.mark(), findings.worst()), (Mark::Well, None));
-        findings.push(Finding::new(What::Clock, Mark::Warning, "slow"));
-        findings.push(Finding::new(What::Name, Mark::NotTried, ""));
-        assert_eq!(findings.mark(), Mark::Warning);
-        findings.push(Finding::new(What::Login, Mark::Wrong, "a\nb"));
-        assert_eq!(findings.worst().map(|worst| worst.said.as_str()), Some("a\\nb"));
+        assert_eq!((findings.verdict(), findings.worst()), (Verdict::Well, None));
+        findings.push(Finding::new(CheckItem::Clock, Verdict::Warning, "slow"));
+        findings.push(Finding::new(CheckItem::Name, Verdict::NotTried, ""));
+        assert_eq!(findings.verdict(), Verdict::Warning);
+        findings.push(Finding::new(CheckItem::Login, Verdict::Wrong, "a\nb"));
+        assert_eq!(findings.worst().map(|worst| worst.message.as_str()), Some("a\\nb"));
     }
 
     #[test]
-    fn what_is_sql_ends_like_a_statement() {
-        let text = |place| Cure::new(place, "a").text;
-        assert_eq!([text(Place::Remote), text(Place::Repository), text(Place::Elsewhere)], ["a;", "a;", "a"]);
+    fn sql_ends_like_a_statement() {
+        let text = |kind| Cure::new(kind, "a").text;
+        assert_eq!(
+            [text(CureKind::RemoteSql), text(CureKind::RepositorySql), text(CureKind::Advice)],
+            ["a;", "a;", "a"]
+        );
     }
 
     #[test]
-    fn what_is_said_is_one_line_of_bounded_length() {
-        let said = Finding::new(What::Powa, Mark::Wrong, format!("\n{}", "é".repeat(100_000))).said;
-        assert!(said.starts_with("\\né") && said.ends_with("...") && said.chars().count() < 2010);
+    fn a_message_is_one_line_of_bounded_length() {
+        let message = Finding::new(CheckItem::Powa, Verdict::Wrong, format!("\n{}", "é".repeat(100_000))).message;
+        assert!(message.starts_with("\\né") && message.ends_with("...") && message.chars().count() < 2010);
     }
 
     #[test]
-    fn all_is_told_in_order_and_of_many_the_first() {
+    fn findings_are_sorted_and_their_number_is_limited() {
         let mut findings = Findings::default();
-        findings.extend((0..1000).map(|n| Finding::new(What::Databases, Mark::Wrong, n.to_string())));
-        findings.well(What::Registration, "");
+        findings.extend((0..1000).map(|n| Finding::new(CheckItem::Databases, Verdict::Wrong, n.to_string())));
+        findings.well(CheckItem::Registration, "");
         let findings = findings.complete();
-        let of = |what| findings.iter().filter(move |finding| finding.what == what).collect::<Vec<_>>();
-        assert_eq!(findings.iter().next().unwrap().what, What::Registration);
-        assert_eq!(of(What::Databases).len(), MOST);
-        assert_eq!(of(What::Databases)[MOST - 1].said, "and 951 like these");
-        assert_eq!(of(What::Login)[0].mark, Mark::NotTried);
+        let of = |item| findings.iter().filter(move |finding| finding.item == item).collect::<Vec<_>>();
+        assert_eq!(findings.iter().next().unwrap().item, CheckItem::Registration);
+        assert_eq!(of(CheckItem::Databases).len(), MAX_PER_ITEM);
+        assert_eq!(of(CheckItem::Databases)[MAX_PER_ITEM - 1].message, "and 951 more");
+        assert_eq!(of(CheckItem::Login)[0].verdict, Verdict::NotTried);
     }
 }

@@ -1,21 +1,23 @@
-//! Why does a server not work? Everything that a snapshot needs is looked at, one thing after the other, by the code that
-//! takes snapshots, and nothing is kept of it.
+//! Checks whether a server can be collected: each step of a snapshot, by the code that takes snapshots. Nothing is stored.
 //!
-//! Reading order: `finding` is what is found and what cures it; `configuration`, `repository` and `server` look, at a
-//! `subject`; `access`, `inside`, `trial` and `clocks` say what that means, which is pure.
+//! Reading order: `finding` is the result of a check; `configuration`, `repository` and `server` run the checks; `connection`,
+//! `extensions`, `versions`, `leftovers`, `dry_run` and `clocks` turn what these read into findings, which is pure; `target`
+//! words the cures for a server that is registered, or that is to be registered.
 
-mod access;
 mod clocks;
 mod configuration;
+mod connection;
+mod dry_run;
+mod extensions;
 mod finding;
-mod inside;
+mod leftovers;
 mod repository;
 mod server;
-mod subject;
-mod trial;
+mod target;
+mod versions;
 
 pub use configuration::check_configuration;
-pub use finding::{Cure, Finding, Findings, Mark, Place, What};
+pub use finding::{CheckItem, Cure, CureKind, Finding, Findings, Verdict};
 pub use repository::{CheckedRepository, of_unreachable_repository};
-pub use server::{CheckedServer, Figures, Ground};
-pub use subject::Subject;
+pub use server::{CheckedServer, Checker, ServerFacts};
+pub use target::CheckTarget;

@@ -1,11 +1,13 @@
-//! What is there in the repository, what may the collector do in it, and is there one?
+//! Checks the repository: its connection, encoding, PoWA, privileges, clock and collectors.
 
-use super::access::refused_by_repository;
 use super::clocks::{clock_of_repository, round_trip};
-use super::finding::{Finding, Findings, Mark, Place, What};
-use crate::postgres::{Collector, Error, MissingPrivileges, Purpose, QuotedIdent, RepositoryState};
+use super::connection::repository_finding;
+use super::finding::{CheckItem, Cure, CureKind, Finding, Findings, Verdict};
+use super::leftovers::leftover_rows;
+use crate::repository::{Collector, FoundFault, Leftovers, MissingPrivileges, Purpose, RepositoryState};
+use session::{Error, QuotedIdent};
 
-/// The repository, looked at.
+/// The repository with its findings.
 #[derive(Debug)]
 pub struct CheckedRepository {
     pub findings: Findings,
@@ -13,119 +15,200 @@ pub struct CheckedRepository {
 }
 
 impl CheckedRepository {
-    /// What the state means.
+    /// The findings about a repository that was read.
     pub fn of(state: RepositoryState) -> Self {
         let mut findings = Findings::default();
-        let said = format!("PostgreSQL {}, as the role \"{}\"", state.version, state.role);
-        findings.well(What::Connection, said);
-        findings.well(What::Powa, state.powa.to_string());
+        let message = format!("PostgreSQL {}, as the role \"{}\"", state.version, state.role);
+        findings.well(CheckItem::Connection, message);
+        findings.extend(encoding(&state));
+        findings.well(CheckItem::Powa, state.powa.to_string());
+        findings.extend(state.faults.iter().map(fault));
         findings.extend(privileges(&state));
         findings.push(clock_of_repository(&state.clock));
         findings.push(round_trip(&state.clock));
         findings.push(collectors(state.collectors.as_deref()));
         Self { findings, state }
     }
+
+    /// Adds the findings about left-over rows.
+    #[must_use]
+    pub fn with_leftovers(mut self, found: &Result<Leftovers, Error>) -> Self {
+        self.findings.extend(leftover_rows(found));
+        self
+    }
 }
 
-/// What it means that there is no repository to be had.
+/// Whether every text from a server can be stored.
+fn encoding(state: &RepositoryState) -> Option<Finding> {
+    let encoding = state.encoding.as_str();
+    let consequence = match encoding {
+        "UTF8" => return None,
+        "SQL_ASCII" => "it does not check characters, so powa-web may be unable to show the stored texts".to_owned(),
+        _ => format!(
+            "a text with a character that {encoding} lacks cannot be stored, and the snapshot loses all rows of that datasource"
+        ),
+    };
+    let message = format!("the repository's database has the encoding {encoding}, not UTF8: {consequence}");
+    let create = "create database powa_utf8 template template0 encoding 'UTF8' locale 'C'";
+    let then = "make the new database the repository: create extension powa cascade in it, set repository.dsn to it, and \
+                register the servers in it; the history stays in the old database, whose encoding cannot be changed";
+    Some(
+        Finding::new(CheckItem::Database, Verdict::Warning, message)
+            .cured_by(CureKind::RepositorySql, create)
+            .cured_by(CureKind::Advice, then),
+    )
+}
+
+/// A known bug of this version of PoWA.
+fn fault(found: &FoundFault) -> Finding {
+    Finding::new(CheckItem::Powa, Verdict::Warning, &found.message)
+        .cured_by(CureKind::RepositorySql, &found.cure)
+        .cured_by(CureKind::Advice, found.update)
+}
+
+/// The finding about a repository that cannot be connected to.
 pub fn of_unreachable_repository(error: &Error) -> Findings {
     let mut findings = Findings::default();
-    findings.push(refused_by_repository(error));
+    findings.push(repository_finding(error));
     findings
 }
 
-/// Whether somebody collects. That nobody does is no fault: whoever looks may be about to start the first one.
+/// The connected collectors. None is well: the check can run before the first start.
 fn collectors(connected: Option<&[Collector]>) -> Finding {
-    let (mark, said) = match connected {
-        None => (Mark::NotTried, "the role may not read pg_stat_activity".into()),
+    let (verdict, message) = match connected {
+        None => (Verdict::NotTried, "the role may not read pg_stat_activity".into()),
         Some([]) => {
-            let said = "no collector is connected to the repository: \"systemctl start powa-collector\" starts one";
-            (Mark::Well, said.into())
+            let message =
+                "no collector is connected to the repository; start it with \"systemctl start powa-collector\"";
+            (Verdict::Well, message.into())
         }
-        Some([one]) => (Mark::Well, one.to_string()),
+        Some([one]) => (Verdict::Well, one.to_string()),
         Some(several) => {
             let each: Vec<_> = several.iter().map(ToString::to_string).collect();
             let number = several.len();
-            let said =
+            let message =
                 format!("{number} collectors are connected, and each collects from every server: {}", each.join("; "));
-            let cure = "stop all of them but one";
-            return Finding::new(What::Collectors, Mark::Warning, said).cured_by(Place::Elsewhere, cure);
+            let cure = "stop all but one";
+            return Finding::new(CheckItem::Collectors, Verdict::Warning, message).cured_by(CureKind::Advice, cure);
         }
     };
-    Finding::new(What::Collectors, mark, said)
+    Finding::new(CheckItem::Collectors, verdict, message)
 }
 
 impl Purpose {
-    /// How bad it is that something is missing for it, and why.
-    fn missed(self) -> (Mark, &'static str) {
+    /// The verdict on missing privileges, and their consequence.
+    fn if_missing(self) -> (Verdict, &'static str) {
         match self {
-            Self::Loads => (Mark::Wrong, "snapshots cannot be loaded"),
-            Self::Versions => (Mark::Warning, "versions are not saved"),
-            Self::Emptying => (Mark::Warning, "tables that have bloated are not emptied"),
+            Self::Loads => (Verdict::Wrong, "snapshots cannot be loaded"),
+            Self::Versions => (Verdict::Warning, "versions are not saved"),
+            Self::Emptying => (Verdict::Warning, "bloated tables are not emptied"),
         }
     }
 }
 
-/// One finding for what membership in the role that PoWA has for snapshots would give, one for each set of privileges beyond,
-/// with the `GRANT` that has all of it, and one for the right to command a collector.
+const CHECK_AS_COLLECTOR: &str =
+    "run the check as the collector's role: POWA_COLLECTOR__REPOSITORY__DSN='...' powa-collector check";
+
+/// The privileges that the role needs to collect, and to send commands to the collector.
 fn privileges(state: &RepositoryState) -> Vec<Finding> {
     let role = QuotedIdent::new(&state.role);
-    let (given, beyond): (Vec<_>, Vec<_>) = state.missing.iter().partition(|one| one.are_of_snapshot_role);
+    let collecting = collecting_role(state);
+    let mut findings = match &collecting {
+        // This role does not need to collect.
+        Some(collecting) if !state.missing.is_empty() => vec![other_role(&role, collecting)],
+        _ => collecting_privileges(state, &role),
+    };
+    // With PoWA 4 before PostgreSQL 14, a role that may write may send commands too.
+    let needs_role = state.powa.has_modules() || major(&state.version).is_none_or(|version| version >= 14);
+    if !state.may_command && needs_role {
+        let message = format!(
+            "the role {role} may not send commands to the collector: status, reload, snapshot and refresh-catalogs are refused"
+        );
+        let grant = format!("grant pg_signal_backend to {role}");
+        findings.push(
+            Finding::new(CheckItem::Privileges, Verdict::Warning, message).cured_by(CureKind::RepositorySql, grant),
+        );
+    }
+    if findings.is_empty() {
+        let message = match &collecting {
+            Some(collecting) => format!("of the role {role}; the collector is connected as {collecting}"),
+            None => format!("of the role {role}"),
+        };
+        findings.push(Finding::new(CheckItem::Privileges, Verdict::Well, message));
+    }
+    findings
+}
+
+/// Findings about a role that lacks privileges to collect: one for what membership in PoWA's role for snapshots would grant, and
+/// one for each further set of privileges.
+fn collecting_privileges(state: &RepositoryState, role: &QuotedIdent) -> Vec<Finding> {
+    let (of_role, others): (Vec<_>, Vec<_>) = state.missing.iter().partition(|one| one.are_of_snapshot_role);
     let mut findings = Vec::new();
-    findings.extend(of_snapshot_role(&given, &role, state));
-    findings.extend(sets(&beyond).iter().map(|set| {
-        let (mark, purpose) = set.purpose.missed();
-        let things = match &set.names[..] {
+    findings.extend(of_snapshot_role(&of_role, role, state));
+    findings.extend(sets(&others).iter().map(|set| {
+        let (verdict, purpose) = set.purpose.if_missing();
+        let objects = match &set.names[..] {
             [one] => (*one).to_owned(),
             several => format!("{} {}s", several.len(), set.kind),
         };
         let privileges = set.privileges.join(", ");
-        let said = format!("the role {role} has not been granted {privileges} on {things}: {purpose}");
-        Finding::new(What::Privileges, mark, said).cured_by(Place::Repository, set.grant(&role))
+        let message = format!("the role {role} lacks {privileges} on {objects}: {purpose}");
+        Finding::new(CheckItem::Privileges, verdict, message).cured_by(CureKind::RepositorySql, set.grant(role))
     }));
-    // With PoWA 4 before that version, whoever may write may command, and what that takes has been told.
-    let is_asked_for_a_role = state.powa.has_modules() || major(&state.version).is_none_or(|version| version >= 14);
-    if !state.may_command && is_asked_for_a_role {
-        let said = format!(
-            "the role {role} may not command the collector: status, reload, snapshot and refresh-catalogs are refused"
-        );
-        let grant = format!("grant pg_signal_backend to {role}");
-        findings.push(Finding::new(What::Privileges, Mark::Warning, said).cured_by(Place::Repository, grant));
-    }
-    if findings.is_empty() {
-        findings.push(Finding::new(What::Privileges, Mark::Well, format!("of the role {role}")));
+    // A collector that is not running yet can have another role.
+    let is_without_collector = state.collectors.as_ref().is_none_or(Vec::is_empty);
+    if let Some(first) = findings.first_mut().filter(|_| is_without_collector) {
+        let cure = format!("if the collector connects as another role than {role}, {CHECK_AS_COLLECTOR}");
+        first.cures.push(Cure::new(CureKind::Advice, cure));
     }
     findings
 }
 
-/// The first number of PostgreSQL's version.
+/// The role of the check lacks privileges that only the collector needs, and the collector has another role.
+fn other_role(role: &QuotedIdent, collecting: &QuotedIdent) -> Finding {
+    let message = format!(
+        "the role {role} lacks privileges to collect; the collector is connected as {collecting}, whose privileges were not \
+         checked"
+    );
+    Finding::new(CheckItem::Privileges, Verdict::Warning, message).cured_by(CureKind::Advice, CHECK_AS_COLLECTOR)
+}
+
+/// The role of the connected collector, if it is not that of the check.
+fn collecting_role(state: &RepositoryState) -> Option<QuotedIdent> {
+    let roles = || state.collectors.iter().flatten().filter_map(|collector| collector.role.as_deref());
+    let is_own = roles().any(|role| role == state.role);
+    roles().next().filter(|_| !is_own).map(QuotedIdent::new)
+}
+
+/// PostgreSQL's major version.
 fn major(version: &str) -> Option<u32> {
     version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// What is missing of that which PoWA grants its role for snapshots, or would grant it.
+/// The finding about privileges that PoWA's role for snapshots has or, if it is not set up, would have.
 fn of_snapshot_role(missing: &[&MissingPrivileges], role: &QuotedIdent, state: &RepositoryState) -> Option<Finding> {
-    let (mark, purpose) = missing.iter().map(|one| one.purpose.missed()).max_by_key(|(mark, _)| *mark)?;
-    let finding = |said: String| Finding::new(What::Privileges, mark, said);
-    if let Some(given_role) = &state.snapshot_role {
-        let given_role = QuotedIdent::new(given_role);
-        let said = format!("the role {role} is no member of {given_role}, and may not do what that one may: {purpose}");
-        return Some(finding(said).cured_by(Place::Repository, format!("grant {given_role} to {role}")));
+    let (verdict, purpose) = missing.iter().map(|one| one.purpose.if_missing()).max_by_key(|(verdict, _)| *verdict)?;
+    let finding = |message: String| Finding::new(CheckItem::Privileges, verdict, message);
+    if let Some(snapshot_role) = &state.snapshot_role {
+        let snapshot_role = QuotedIdent::new(snapshot_role);
+        let message =
+            format!("the role {role} is not a member of {snapshot_role} and lacks some of its privileges: {purpose}");
+        return Some(finding(message).cured_by(CureKind::RepositorySql, format!("grant {snapshot_role} to {role}")));
     }
-    let said = format!(
-        "the role {role} may not do what PoWA's role for snapshots may, and PoWA has its roles not set up: {purpose}"
+    let message = format!(
+        "the role {role} lacks privileges of PoWA's role for snapshots, and PoWA's roles are not set up: {purpose}"
     );
     let single = sets(missing).iter().map(|set| set.grant(role)).collect::<Vec<_>>().join("; ");
     Some(
-        finding(said)
-            .cured_by(Place::Repository, set_up(state, role))
-            // For who wants no such roles.
-            .cured_by(Place::Repository, single),
+        finding(message)
+            .cured_by(CureKind::RepositorySql, set_up(state, role))
+            // Without PoWA's roles.
+            .cured_by(CureKind::RepositorySql, single),
     )
 }
 
-/// What sets up PoWA's own roles, by their own names, and makes the role a member of the one for snapshots. PoWA creates all
-/// of them, or none.
+/// SQL that sets up PoWA's roles under their default names, and makes the role a member of the one for snapshots. PoWA's function
+/// creates all of its roles, or none.
 fn set_up(state: &RepositoryState, role: &QuotedIdent) -> String {
     const ALL: usize = 6;
     let schema = &state.schema;
@@ -138,7 +221,7 @@ fn set_up(state: &RepositoryState, role: &QuotedIdent) -> String {
     format!("{create}select {schema}.setup_powa_roles({reuses}); grant powa_snapshot to {role}")
 }
 
-/// The same privileges, for the same purpose, on things of one kind.
+/// The same privileges, for the same purpose, on objects of one kind.
 struct Set<'a> {
     purpose: Purpose,
     privileges: &'a [String],
@@ -169,7 +252,7 @@ fn sets<'a>(missing: &[&'a MissingPrivileges]) -> Vec<Set<'a>> {
     sets
 }
 
-/// What kind of thing it is, and its name.
+/// Splits an object into its kind and its name.
 fn object(on: &str) -> (&str, &str) {
     let kinds = ["function", "schema"];
     let named = |kind: &&'static str| Some((*kind, on.strip_prefix(kind)?.strip_prefix(' ')?));
@@ -179,7 +262,7 @@ fn object(on: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::postgres::Extensions;
+    use session::Extensions;
 
     fn missing(purpose: Purpose, privileges: &[&str], on: &str) -> MissingPrivileges {
         let privileges = privileges.iter().map(ToString::to_string).collect();
@@ -190,8 +273,46 @@ mod tests {
         RepositoryState { role: role.into(), missing, ..RepositoryState::example() }
     }
 
-    fn told(findings: &[Finding]) -> Vec<(Mark, &str)> {
-        findings.iter().map(|finding| (finding.mark, finding.cures[0].text.as_str())).collect()
+    fn collector(name: &str, role: Option<&str>) -> Collector {
+        let address = Some("10.0.0.7".into());
+        Collector { process: 1, name: name.into(), address, connected_for: None, role: role.map(Into::into) }
+    }
+
+    #[test]
+    fn the_privileges_of_an_operator_are_not_those_of_the_collector() {
+        let lacking = || vec![missing(Purpose::Loads, &["insert"], "powa.a")];
+        let check = |missing, roles: &[Option<&str>]| {
+            let collectors = Some(roles.iter().map(|role| collector("one", *role)).collect());
+            privileges(&RepositoryState { collectors, ..state("operator", missing) })
+        };
+        let found = check(lacking(), &[Some("col\"lector")]);
+        assert_eq!((found.len(), found[0].verdict, found[0].cures[0].kind), (1, Verdict::Warning, CureKind::Advice));
+        let message = "the role \"operator\" lacks privileges to collect; the collector is connected as \"col\"\"lector\", whose \
+                       privileges were not checked";
+        assert_eq!(found[0].message, message);
+        // Whether it may send commands is checked all the same.
+        let found = privileges(&RepositoryState {
+            collectors: Some(vec![collector("one", Some("other"))]),
+            may_command: false,
+            ..state("operator", lacking())
+        });
+        assert_eq!(first_cures(&found)[1].1, "grant pg_signal_backend to \"operator\";");
+        let well = &check(vec![], &[Some("other")])[0];
+        assert_eq!(well.message, "of the role \"operator\"; the collector is connected as \"other\"");
+        // If one of several collectors has this role, or none is connected, its privileges are checked.
+        for roles in [&[Some("other"), Some("operator")][..], &[None], &[]] {
+            let found = check(lacking(), roles);
+            assert_eq!(
+                first_cures(&found),
+                [(Verdict::Wrong, "grant insert on table powa.a to \"operator\";")],
+                "{roles:?}"
+            );
+            assert_eq!(found[0].cures.len(), if roles.is_empty() { 2 } else { 1 }, "{roles:?}");
+        }
+    }
+
+    fn first_cures(findings: &[Finding]) -> Vec<(Verdict, &str)> {
+        findings.iter().map(|finding| (finding.verdict, finding.cures[0].text.as_str())).collect()
     }
 
     #[test]
@@ -205,16 +326,16 @@ mod tests {
         ];
         let found = privileges(&state("c\"c", all));
         let expected = [
-            (Mark::Wrong, "grant usage on schema powa to \"c\"\"c\";"),
-            (Mark::Wrong, "grant insert, delete on table powa.a, powa.b to \"c\"\"c\";"),
-            (Mark::Warning, "grant truncate on table powa.b to \"c\"\"c\";"),
-            (Mark::Wrong, "grant execute on function powa.f(integer) to \"c\"\"c\";"),
+            (Verdict::Wrong, "grant usage on schema powa to \"c\"\"c\";"),
+            (Verdict::Wrong, "grant insert, delete on table powa.a, powa.b to \"c\"\"c\";"),
+            (Verdict::Warning, "grant truncate on table powa.b to \"c\"\"c\";"),
+            (Verdict::Wrong, "grant execute on function powa.f(integer) to \"c\"\"c\";"),
         ];
-        assert_eq!(told(&found), expected);
-        assert_eq!(privileges(&state("c", vec![]))[0].mark, Mark::Well);
+        assert_eq!(first_cures(&found), expected);
+        assert_eq!(privileges(&state("c", vec![]))[0].verdict, Verdict::Well);
     }
 
-    /// Privileges of which PoWA's role for snapshots has all but one.
+    /// Privileges that PoWA's role for snapshots has, except one.
     fn half_of_it() -> Vec<MissingPrivileges> {
         let of_role = |one| MissingPrivileges { are_of_snapshot_role: true, ..one };
         vec![
@@ -230,13 +351,13 @@ mod tests {
             |missing| RepositoryState { snapshot_role: Some("Powa_Snapshot".into()), ..state("c", missing) };
         let found = privileges(&with_role(half_of_it()));
         let expected = [
-            (Mark::Wrong, "grant \"Powa_Snapshot\" to \"c\";"),
-            (Mark::Warning, "grant update (version) on table powa.b to \"c\";"),
+            (Verdict::Wrong, "grant \"Powa_Snapshot\" to \"c\";"),
+            (Verdict::Warning, "grant update (version) on table powa.b to \"c\";"),
         ];
-        assert_eq!(told(&found), expected);
-        assert!(found[0].said.ends_with("snapshots cannot be loaded"), "{}", found[0].said);
-        // Without what matters most, it is no more than a warning.
-        assert_eq!(privileges(&with_role(half_of_it()[..1].to_vec()))[0].mark, Mark::Warning);
+        assert_eq!(first_cures(&found), expected);
+        assert!(found[0].message.ends_with("snapshots cannot be loaded"), "{}", found[0].message);
+        // Only a warning, if it can still load.
+        assert_eq!(privileges(&with_role(half_of_it()[..1].to_vec()))[0].verdict, Verdict::Warning);
     }
 
     #[test]
@@ -247,7 +368,7 @@ mod tests {
         };
         let cures = |absent: &[&str]| {
             let found = privileges(&without(absent));
-            assert_eq!((found.len(), found[0].mark, found[0].cures.len()), (2, Mark::Wrong, 2));
+            assert_eq!((found.len(), found[0].verdict, found[0].cures.len()), (2, Verdict::Wrong, 3));
             [0, 1].map(|cure: usize| found[0].cures[cure].text.clone())
         };
         let single = "grant truncate on table powa.a to \"c\"; grant insert on table powa.a to \"c\";";
@@ -259,27 +380,37 @@ mod tests {
     }
 
     #[test]
-    fn who_may_not_command_is_told_if_it_takes_a_role() {
+    fn a_role_that_may_not_send_commands_is_a_warning() {
         let of = |version: &str, powa: &str| {
             let powa = Extensions::from_rows([("powa".into(), powa.into(), "powa".into())]).usable_powa().unwrap();
             privileges(&RepositoryState { version: version.into(), powa, may_command: false, ..state("c", vec![]) })
         };
         for (version, powa) in [("17.2 (Debian 17.2-1)", "4.1.4"), ("13.20", "5.0.2")] {
             let grant = "grant pg_signal_backend to \"c\";";
-            assert_eq!(told(&of(version, powa)), [(Mark::Warning, grant)], "{version}");
+            assert_eq!(first_cures(&of(version, powa)), [(Verdict::Warning, grant)], "{version}");
         }
-        assert_eq!(of("13.20", "4.1.4")[0].mark, Mark::Well);
+        assert_eq!(of("13.20", "4.1.4")[0].verdict, Verdict::Well);
+    }
+
+    #[test]
+    fn an_encoding_that_lacks_characters_is_a_warning() {
+        let of = |name: &str| encoding(&RepositoryState { encoding: name.into(), ..RepositoryState::example() });
+        assert_eq!(of("UTF8"), None);
+        let found = of("LATIN1").unwrap();
+        assert_eq!((found.item, found.verdict), (CheckItem::Database, Verdict::Warning));
+        assert!(found.message.contains("a character that LATIN1 lacks cannot be stored"), "{}", found.message);
+        assert!(of("SQL_ASCII").unwrap().message.contains("does not check characters"));
     }
 
     #[test]
     fn more_than_one_collector_is_too_many() {
-        let one = Collector { name: "first".into(), address: Some("10.0.0.7".into()), connected_for: None };
+        let one = collector("first", None);
         let other = Collector { name: "second".into(), ..one.clone() };
-        assert_eq!(collectors(None).mark, Mark::NotTried);
-        assert_eq!(collectors(Some(&[])).mark, Mark::Well);
-        assert_eq!(collectors(Some(std::slice::from_ref(&one))).said, "first from 10.0.0.7");
+        assert_eq!(collectors(None).verdict, Verdict::NotTried);
+        assert_eq!(collectors(Some(&[])).verdict, Verdict::Well);
+        assert_eq!(collectors(Some(std::slice::from_ref(&one))).message, "first from 10.0.0.7");
         let found = collectors(Some(&[one, other]));
-        assert_eq!(found.mark, Mark::Warning);
-        assert!(found.said.ends_with(": first from 10.0.0.7; second from 10.0.0.7"), "{}", found.said);
+        assert_eq!(found.verdict, Verdict::Warning);
+        assert!(found.message.ends_with(": first from 10.0.0.7; second from 10.0.0.7"), "{}", found.message);
     }
 }

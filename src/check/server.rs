@@ -1,116 +1,114 @@
-//! One remote server, from its name to the last of its datasources. The steps are those of a snapshot.
+//! Checks a remote server in the steps of a snapshot, from the host name to the last datasource.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::time::timeout;
 
-use super::access::{refused, set_column};
-use super::finding::{Finding, Findings, Mark, Place, What};
-use super::subject::Subject;
-use super::trial::Known;
-use super::{clocks, inside, trial};
-use crate::config::Config;
-use crate::postgres::{
-    self, ClockReading, Connectors, Endpoint, Inspection, QuotedIdent, RegisteredServer, Registration, RemoteSession,
-    Repository, RepositoryState, Side,
-};
-use crate::server::{InvalidServer, Server};
-use crate::snapshot::{self, Begun, Sessions, Snapshot, Trial};
+use super::connection::{connection_findings, set_column};
+use super::dry_run::{Known, RoleLimit, raise_limit};
+use super::finding::{CheckItem, Cure, CureKind, Finding, Findings, Verdict};
+use super::target::CheckTarget;
+use super::{clocks, dry_run, extensions, versions};
+use crate::config::{Config, endpoints};
+use crate::remote::RemoteSession;
+use crate::repository::{RegisteredServer, Registration, Repository, RepositoryState};
+use crate::server::{ClockReading, InvalidServer, Server};
+use crate::snapshot::{self, DryRun, Sessions, Snapshot, StartedSnapshot, max_sessions};
+use session::{ConnectionLimit, Connectors, PowaVersion, QuotedIdent, Side};
 
-/// What all servers are looked at with.
-pub struct Ground {
+/// Checks the servers of a repository.
+pub struct Checker {
     config: Arc<Config>,
     repository: Repository,
     schema: QuotedIdent,
-    /// Of the repository.
+    /// The repository's.
     clock: ClockReading,
     connectors: Connectors,
 }
 
-/// A server, looked at.
+/// A server with its findings.
 #[derive(Debug)]
 pub struct CheckedServer {
     pub server: RegisteredServer,
     pub findings: Findings,
-    pub figures: Figures,
+    pub facts: ServerFacts,
 }
 
-/// What there is to tell of a server, as far as it was found out.
+/// Facts about a server, as far as the check got.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Figures {
-    /// Of PostgreSQL.
+pub struct ServerFacts {
+    /// PostgreSQL's.
     pub version: Option<String>,
     pub powa: Option<String>,
     pub is_encrypted: Option<bool>,
     pub clock: Option<ClockReading>,
-    /// How many could be read, and their rows.
+    /// Those that could be read, and their rows.
     pub datasources: Option<(usize, u64)>,
     pub databases: Option<usize>,
-    /// Milliseconds that all of it took.
+    /// The duration of the check, in milliseconds.
     pub took: u64,
 }
 
-/// The rest cannot be tried.
+/// A finding prevents further steps.
 struct Stop;
 
-impl Ground {
-    /// With a repository that was looked at.
+impl Checker {
+    /// `state` is that of the repository.
     pub fn new(config: Config, repository: Repository, state: &RepositoryState) -> Self {
         let (schema, clock) = (state.schema.clone(), state.clock);
         Self { config: Arc::new(config), repository, schema, clock, connectors: Connectors::default() }
     }
 
-    /// Looks at a server. `row` is how it is to be connected to. It takes no longer than the configuration's time-outs let a
-    /// snapshot take.
+    /// Checks a registered server. `row` is its row in `powa_servers`. Takes no longer than the time-outs let a snapshot take.
     pub async fn check(&self, server: RegisteredServer, row: Result<&Server, &InvalidServer>) -> CheckedServer {
         let mut findings = Findings::default();
-        let figures = match row {
+        let facts = match row {
             Ok(row) => {
-                self.registration(&server, &mut findings).await;
-                self.figures(row, Subject::Registered, &mut findings).await
+                self.check_registration(&server, &mut findings).await;
+                self.check_server(row, CheckTarget::Registered, &mut findings).await
             }
             Err(invalid) => {
                 findings.push(invalid_row(&server, invalid));
-                Figures::default()
+                ServerFacts::default()
             }
         };
-        CheckedServer { server, findings: findings.complete(), figures }
+        CheckedServer { server, findings: findings.complete(), facts }
     }
 
-    /// Looks at what a server would be, if it were registered like this. It takes as long as [`Self::check`].
-    pub async fn check_before(&self, row: &Server, subject: Subject<'_>) -> (Findings, Figures) {
+    /// Checks a server with values that are not registered, or not yet. Takes as long as [`Self::check`].
+    pub async fn check_unregistered(&self, row: &Server, target: CheckTarget<'_>) -> (Findings, ServerFacts) {
         let mut findings = Findings::default();
-        findings.well(What::Registration, "it is to be registered like this");
-        let figures = self.figures(row, subject, &mut findings).await;
-        (findings.complete(), figures)
+        findings.well(CheckItem::Registration, "these values are not registered yet");
+        let facts = self.check_server(row, target, &mut findings).await;
+        (findings.complete(), facts)
     }
 
-    async fn figures(&self, row: &Server, subject: Subject<'_>, findings: &mut Findings) -> Figures {
+    async fn check_server(&self, row: &Server, target: CheckTarget<'_>, findings: &mut Findings) -> ServerFacts {
         let begun = Instant::now();
-        let mut figures = Figures::default();
-        // How far it came is what the findings tell.
-        let _ = self.look(row, subject, findings, &mut figures).await;
-        figures.took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        figures
+        let mut facts = ServerFacts::default();
+        // The findings contain the reason for an early end.
+        let _ = self.check_connection(row, target, findings, &mut facts).await;
+        facts.took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        facts
     }
 
-    async fn look(
+    async fn check_connection(
         &self,
         row: &Server,
-        subject: Subject<'_>,
+        target: CheckTarget<'_>,
         findings: &mut Findings,
-        figures: &mut Figures,
+        facts: &mut ServerFacts,
     ) -> Result<(), Stop> {
         let name = row.name(self.config.use_server_alias);
-        let endpoint = Endpoint::remote(row, &name, &self.config, &self.connectors).for_command("check");
+        let endpoint = endpoints::for_command(endpoints::remote(row, &name, &self.config, &self.connectors), "check");
         match endpoint.addresses().await {
             Ok(addresses) => {
-                findings.well(What::Parameters, "");
-                findings.well(What::Name, addresses.join(", "));
+                findings.well(CheckItem::Parameters, "");
+                findings.well(CheckItem::Name, addresses.join(", "));
             }
             Err(error) => {
-                findings.extend(refused(&error, row, subject));
+                findings.extend(connection_findings(&error, row, target));
                 return Err(Stop);
             }
         }
@@ -118,66 +116,73 @@ impl Ground {
         let session = match sessions.main().await {
             Ok(session) => session,
             Err(error) => {
-                let is_new = |finding: &Finding| finding.what > What::Name || finding.mark == Mark::Wrong;
-                findings.extend(refused(&error, row, subject).into_iter().filter(is_new));
+                let is_new = |finding: &Finding| finding.item > CheckItem::Name || finding.verdict == Verdict::Wrong;
+                let mut found = connection_findings(&error, row, target);
+                if let (Some(ConnectionLimit::Role), Some(last)) = (error.connection_limit(), found.last_mut()) {
+                    let needed = max_sessions(1, self.config.limits.databases);
+                    last.cures = vec![raise_limit(&row.user, needed)];
+                }
+                findings.extend(found.into_iter().filter(is_new));
                 return Err(Stop);
             }
         };
-        figures.is_encrypted = Some(session.is_encrypted());
-        findings.well(What::Connection, "");
-        findings.well(What::Tls, if session.is_encrypted() { "over TLS" } else { "without TLS" });
-        findings.well(What::Login, format!("as the role \"{}\"", row.user));
-        findings.well(What::Database, format!("\"{}\"", row.dbname));
-        let looked = self.look_inside((row, subject), &session, &mut sessions, (findings, figures)).await;
-        if looked.is_err() {
+        facts.is_encrypted = Some(session.is_encrypted());
+        findings.well(CheckItem::Connection, "");
+        findings.well(CheckItem::Tls, if session.is_encrypted() { "over TLS" } else { "without TLS" });
+        findings.well(CheckItem::Login, format!("as the role \"{}\"", row.user));
+        findings.well(CheckItem::Database, format!("\"{}\"", row.dbname));
+        let result = self.check_session((row, target), &session, &mut sessions, (findings, facts)).await;
+        if result.is_err() {
             sessions.cancel().await;
         }
-        looked
+        result
     }
 
-    async fn registration(&self, server: &RegisteredServer, findings: &mut Findings) {
-        let said = if server.is_active() { "" } else { "it is not active: nothing is collected from it" };
+    async fn check_registration(&self, server: &RegisteredServer, findings: &mut Findings) {
+        let message = if server.is_active() { "" } else { "the server is disabled: no snapshots are taken" };
         findings.push(match self.repository.registration(server.id).await {
-            Ok(Registration::Present(_)) => Finding::new(What::Registration, Mark::Well, said),
+            Ok(Registration::Present(_)) => Finding::new(CheckItem::Registration, Verdict::Well, message),
             Ok(Registration::Missing) => {
-                let said = "it has no row in powa_snapshot_metas";
+                let message = "the server has no row in powa_snapshot_metas";
                 let schema = &self.schema;
                 let insert = format!("insert into {schema}.powa_snapshot_metas (srvid) values ({})", server.id);
-                Finding::new(What::Registration, Mark::Wrong, said).cured_by(Place::Repository, insert)
+                Finding::new(CheckItem::Registration, Verdict::Wrong, message).cured_by(CureKind::RepositorySql, insert)
             }
-            Err(error) => Finding::new(What::Registration, Mark::Wrong, error.in_full()),
+            Err(error) => Finding::new(CheckItem::Registration, Verdict::Wrong, error.to_string()),
         });
     }
 
-    async fn look_inside(
+    async fn check_session(
         &self,
-        (row, subject): (&Server, Subject<'_>),
+        (row, target): (&Server, CheckTarget<'_>),
         session: &RemoteSession,
         sessions: &mut Sessions,
-        (findings, figures): (&mut Findings, &mut Figures),
+        (findings, facts): (&mut Findings, &mut ServerFacts),
     ) -> Result<(), Stop> {
         match session.clock().await {
             Ok(clock) => {
                 findings.push(clocks::clock(&clock, &self.clock));
                 findings.push(clocks::round_trip(&clock));
-                figures.clock = Some(clock);
+                facts.clock = Some(clock);
             }
-            Err(error) => return stop(findings, What::Clock, &error),
+            Err(error) => return stop(findings, CheckItem::Clock, &error),
         }
         let inspection = match session.inspect().await {
             Ok(inspection) => inspection,
-            Err(error) => return stop(findings, What::Privileges, &error),
+            Err(error) => return stop(findings, CheckItem::Privileges, &error),
         };
-        figures.version = Some(inspection.version.clone());
+        facts.version = Some(inspection.version.clone());
+        let selection = self.config.collect.of(row.id, row.alias.as_deref());
         let snapshot = Snapshot {
             server: row.id,
             name: &row.name(self.config.use_server_alias),
             config: &self.config,
+            selection: &selection,
             repository: &self.repository,
         };
-        let wanted = match subject {
-            Subject::Registered => self.repository.sources(row.id, session.version_num()).await,
-            Subject::New(extensions) => {
+        let wanted = match target {
+            CheckTarget::Registered => self.repository.sources(row.id, session.version_num()).await,
+            CheckTarget::New(extensions) => {
                 self.repository.sources_if_registered(row, extensions, session.version_num()).await
             }
         };
@@ -189,62 +194,102 @@ impl Ground {
             Ok(begun) => begun,
             Err(error) => {
                 let mut finding = unusable(&error);
+                if let snapshot::Error::Incompatible { repository, remote } = &error {
+                    finding.cures.extend(self.version_cures(session, repository, remote).await);
+                }
                 if error.is_of_repository() && error.sqlstate() == Some("42501") {
-                    finding.cures.extend(subject.another_role());
+                    finding.cures.extend(target.use_admin_role());
                 }
                 if error.is_of_repository() {
-                    finding.cures.extend(subject.without_unknown(&error.to_string()));
+                    finding.cures.extend(target.remove_unknown(&error.to_string()));
                 }
                 findings.push(finding);
                 return Err(Stop);
             }
         };
-        figures.powa = begun.extensions().version("powa").map(Into::into);
-        findings.well(What::Powa, figures.powa.clone().unwrap_or_default());
-        let missing = inside::missing_extensions(begun.sources(), begun.extensions());
+        facts.powa = begun.extensions().version("powa").map(Into::into);
+        let mut powa = facts.powa.clone().unwrap_or_default();
+        if begun.is_standby() && !selection.standby {
+            powa += "; the server is a standby, and is excluded while it is one (collect.standby)";
+        }
+        findings.well(CheckItem::Powa, powa);
+        let missing = extensions::missing_extensions(begun.sources(), begun.extensions());
         let (sources, extensions) = (begun.sources().clone(), begun.extensions().clone());
-        findings.push(inside::libraries(&sources, &inspection));
+        findings.push(extensions::libraries(&sources, &inspection));
 
         let needed = begun.needed();
-        let tried = self.try_out(&snapshot, begun, sessions, findings).await;
-        // In the transaction, whatever is refused would be the end of it.
+        let most = max_sessions(begun.other_databases(), self.config.limits.databases);
+        let role_limit = RoleLimit { inspection: &inspection, needed: most };
+        let begun = if role_limit.leaves_one_session() { begun.without_other_databases() } else { begun };
+        let dry_run_result = self.dry_run(&snapshot, begun, sessions, findings).await;
+        // Outside of the transaction of the dry run, which an error would abort.
         let session = match sessions.main().await {
             Ok(session) => session,
-            Err(error) if tried.is_some() => return stop(findings, What::Connection, &error),
-            // It is what the trial has ended with, and that is said.
+            Err(error) if dry_run_result.is_some() => return stop(findings, CheckItem::Connection, &error),
+            // The finding of the dry run has the error.
             Err(_) => return Err(Stop),
         };
         let available = if missing.is_empty() { vec![] } else { session.available(&missing).await.unwrap_or_default() };
-        let without = |name: &str| subject.without(row, name);
-        findings.extend(inside::extensions(&sources, &extensions, &available, without));
+        let removal = |name: &str| target.remove_extension(row, name);
+        findings.extend(extensions::extensions(&sources, &extensions, &available, removal));
+        for mismatch in extensions::version_mismatches(&sources, &extensions) {
+            let targets = match mismatch.older {
+                Side::Remote => session.update_targets(mismatch.name).await,
+                Side::Repository => self.repository.update_targets(mismatch.name).await,
+            };
+            findings.push(mismatch.finding(&targets.unwrap_or_default()));
+        }
         let grants = match session.missing_grants(&needed).await {
             Ok(grants) => grants,
-            Err(error) => return stop(findings, What::Privileges, &error),
+            Err(error) => return stop(findings, CheckItem::Privileges, &error),
         };
-        findings.extend(inside::privileges(&inspection, &grants));
-        if let Some(tried) = tried {
-            figures.datasources = Some((tried.read.len(), tried.read.iter().map(|tried| tried.rows).sum()));
-            figures.databases = Some(tried.databases);
-            findings.extend(trial_findings(&tried, &inspection, (&missing, &grants)));
+        findings.extend(extensions::privileges(&inspection, &grants));
+        if let Some(result) = dry_run_result {
+            facts.datasources = Some((result.read.len(), result.read.iter().map(|read| read.rows).sum()));
+            facts.databases = Some(result.databases);
+            let in_repository: Vec<_> =
+                sources.missing_extensions().map(|name| (name.to_owned(), removal(name))).collect();
+            let known =
+                Known { role: &inspection.role, missing_extensions: &missing, missing_in_repository: &in_repository };
+            findings.extend(dry_run::datasources(&result, &known));
+            findings.extend(dry_run::databases(&result, &role_limit));
         }
         Ok(())
     }
 
-    async fn try_out(
+    /// How to update the side with the older PoWA. If its available versions cannot be read, none is assumed.
+    async fn version_cures(
+        &self,
+        session: &RemoteSession,
+        repository: &PowaVersion,
+        remote: &PowaVersion,
+    ) -> Vec<Cure> {
+        if remote.is_older_than(repository) {
+            let targets = session.update_targets("powa").await.unwrap_or_default();
+            versions::cures(Side::Remote, remote, repository, &targets)
+        } else {
+            let targets = self.repository.update_targets("powa").await.unwrap_or_default();
+            versions::cures(Side::Repository, repository, remote, &targets)
+        }
+    }
+
+    async fn dry_run(
         &self,
         snapshot: &Snapshot<'_>,
-        begun: Begun,
+        begun: StartedSnapshot,
         sessions: &mut Sessions,
         findings: &mut Findings,
-    ) -> Option<Trial> {
+    ) -> Option<DryRun> {
         let limit = self.config.timeouts.snapshot;
-        let failure = match timeout(limit, snapshot.try_out(begun, sessions)).await {
-            Ok(Ok(trial)) => return Some(trial),
-            Ok(Err(error)) => Finding::new(What::Datasources, Mark::Wrong, error.to_string()),
+        let failure = match timeout(limit, snapshot.dry_run(begun, sessions)).await {
+            Ok(Ok(dry_run)) => return Some(dry_run),
+            Ok(Err(error)) => Finding::new(CheckItem::Datasources, Verdict::Wrong, error.to_string()),
             Err(_) => {
-                let error = postgres::Error::elapsed(Side::Remote, "collect a snapshot", limit);
-                Finding::new(What::Datasources, Mark::Wrong, error.in_full())
-                    .cured_by(Place::Configuration, "timeouts.snapshot: more, if it has to take this long")
+                let error = session::Error::elapsed(Side::Remote, "collect a snapshot", limit);
+                Finding::new(CheckItem::Datasources, Verdict::Wrong, error.to_string()).cured_by(
+                    CureKind::Configuration,
+                    "timeouts.snapshot: increase it if the snapshot has to take this long",
+                )
             }
         };
         findings.push(failure);
@@ -254,43 +299,25 @@ impl Ground {
 }
 
 fn invalid_row(server: &RegisteredServer, invalid: &InvalidServer) -> Finding {
-    let finding = Finding::new(What::Registration, Mark::Wrong, invalid.to_string());
+    let finding = Finding::new(CheckItem::Registration, Verdict::Wrong, invalid.to_string());
     match set_column(server.id, invalid.column()) {
-        Some(change) => finding.cured_by(Place::Elsewhere, change),
+        Some(change) => finding.cured_by(CureKind::Advice, change),
         None => finding,
     }
 }
 
-fn stop(findings: &mut Findings, what: What, error: &postgres::Error) -> Result<(), Stop> {
-    findings.push(Finding::new(what, Mark::Wrong, error.in_full()));
+fn stop(findings: &mut Findings, item: CheckItem, error: &session::Error) -> Result<(), Stop> {
+    findings.push(Finding::new(item, Verdict::Wrong, error.to_string()));
     Err(Stop)
 }
 
-fn trial_findings(tried: &Trial, inspection: &Inspection, said: (&[String], &[String])) -> Vec<Finding> {
-    let (missing_extensions, missing_grants) = said;
-    let known = Known { role: &inspection.role, missing_extensions, missing_grants };
-    let mut findings = trial::datasources(tried, &known);
-    findings.extend(trial::databases(tried, &inspection.role));
-    findings
-}
-
-/// Why a snapshot cannot begin in a session that is there.
+/// The finding about a snapshot that cannot begin.
 fn unusable(error: &snapshot::Error) -> Finding {
-    // The repository may have something against this server only.
-    let what = if error.is_of_repository() { What::Registration } else { What::Powa };
-    let finding = Finding::new(what, Mark::Wrong, error.to_string());
+    // An error of the repository is about this server only: its own check has passed.
+    let item = if error.is_of_repository() { CheckItem::Registration } else { CheckItem::Powa };
+    let finding = Finding::new(item, Verdict::Wrong, error.to_string());
     match error {
-        snapshot::Error::Unusable(_) => finding.cured_by(Place::Remote, "create extension powa cascade"),
-        snapshot::Error::Incompatible { repository, remote } => {
-            let (older, newer) = if remote.is_older_than(repository) {
-                (Place::Remote, repository)
-            } else {
-                (Place::Repository, remote)
-            };
-            // With its package, which has to be there first.
-            let version = newer.to_string().replace('\'', "''");
-            finding.cured_by(older, format!("alter extension powa update to '{version}'"))
-        }
+        snapshot::Error::Unusable(_) => finding.cured_by(CureKind::RemoteSql, "create extension powa cascade"),
         _ => finding,
     }
 }

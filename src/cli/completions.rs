@@ -1,4 +1,4 @@
-//! `completions`: what a shell needs to complete our command line.
+//! `completions`: prints the completions for a shell.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use super::output;
 /// Prints the completions for a shell.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Which one
+    /// Name of the shell
     #[arg(value_name = "SHELL", value_parser = clap::value_parser!(Shell))]
     shell: Shell,
 }
@@ -19,9 +19,9 @@ impl Arguments {
     pub(super) fn run(self) -> ExitCode {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut super::Arguments::command(), "powa-collector", &mut script);
-        let script = String::from_utf8(script).expect("what is made of the command line is text");
-        // clap_complete 4.6 has two spellings of a program with a hyphen in its name, and bash knows no subcommand then.
+        let script = String::from_utf8(script).expect("the generated script is UTF-8");
+        // clap_complete 4.6 spells a program name with a hyphen in two ways, so that bash would complete no subcommand.
         let script = script.replace("powa__subcmd__collector", "powa__collector");
-        output::end_with(&script)
+        output::print_and_exit(&script)
     }
 }

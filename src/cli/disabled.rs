@@ -1,18 +1,15 @@
-//! A server that is disabled has no worker that could be asked for anything. Pure.
+//! Refuses commands about a disabled server, which has no worker. Pure.
 
-use crate::postgres::RegisteredServer;
+use crate::repository::RegisteredServer;
 use crate::server::ServerId;
 
-/// Nothing is collected from it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name} is disabled: \"powa-collector servers enable {id}\" has it collected from again")]
+#[error("{name} is disabled; enable it with \"powa-collector servers enable {id}\"")]
 pub(super) struct Disabled {
     name: String,
     id: ServerId,
 }
 
-/// # Errors
-/// It is disabled.
 pub(super) fn refuse_disabled(server: &RegisteredServer) -> Result<(), Disabled> {
     if server.is_active() { Ok(()) } else { Err(Disabled { name: server.to_string(), id: server.id }) }
 }

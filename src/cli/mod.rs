@@ -1,10 +1,9 @@
-//! The command line.
+//! The command line: arguments and output.
 
 mod check;
 mod completions;
 mod disabled;
 mod man;
-mod one_shot;
 mod output;
 mod refresh_catalogs;
 mod reload;
@@ -13,8 +12,9 @@ mod server_name;
 mod servers;
 mod snapshot;
 mod status;
+mod subcommand;
 mod table;
-mod words;
+mod units;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,15 +26,15 @@ use crate::telemetry::LogFormat;
 
 /// Collects PostgreSQL workload snapshots of a fleet into a PoWA repository.
 ///
-/// Without a subcommand it is the daemon: it runs in the foreground until SIGTERM or SIGINT; SIGHUP reloads.
+/// Without a subcommand, it runs as a daemon in the foreground until SIGTERM or SIGINT. SIGHUP reloads the configuration.
 #[derive(Debug, Parser)]
 #[command(name = "powa-collector", version, disable_help_flag = true)]
 pub struct Arguments {
-    /// Configuration file, instead of the first of the usual places.
+    /// Configuration file, instead of the default locations.
     #[arg(short, long, value_name = "FILE", global = true, display_order = 900)]
     config: Option<PathBuf>,
 
-    /// What the daemon's log looks like.
+    /// Format of the daemon's log.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
 
@@ -46,7 +46,7 @@ pub struct Arguments {
     command: Option<Command>,
 }
 
-/// What can be done instead of collecting.
+/// Without one, the daemon runs.
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Arguments),
@@ -54,18 +54,18 @@ enum Command {
     Reload(reload::Arguments),
     Snapshot(snapshot::Arguments),
     RefreshCatalogs(refresh_catalogs::Arguments),
-    /// Lists, registers, changes and removes the servers that are collected from.
+    /// Lists, registers, changes and removes servers.
     Servers(servers::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
 }
 
 impl Arguments {
-    /// Does what was asked for.
+    /// Runs the command.
     pub fn execute(self) -> ExitCode {
         let location = self.config.map_or(Location::Usual, Location::Given);
         match self.command {
-            None => run::run(location, self.log_format.form()),
+            None => run::run(location, self.log_format.resolve()),
             Some(Command::Check(arguments)) => arguments.run(&location),
             Some(Command::Status(arguments)) => arguments.run(&location),
             Some(Command::Reload(arguments)) => arguments.run(&location),

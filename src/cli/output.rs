@@ -1,33 +1,41 @@
-//! What subcommands print on standard output, and what may be done there: colours, and how wide it is.
+//! Writes to standard output and standard error, and detects the width of the terminal and whether to use colours.
 
 use std::io::{ErrorKind, IsTerminal, Write, stdout};
 use std::process::ExitCode;
 
-use crate::colours;
+use crate::telemetry::colours;
 
-/// Where something is printed to, as far as that changes how it looks.
+/// Writes a line to standard error. Ignores errors, as there is nowhere to report them.
+macro_rules! print_error {
+    ($($format:tt)*) => {{
+        use std::io::Write;
+        std::writeln!(std::io::stderr(), $($format)*).ok();
+    }};
+}
+pub(super) use print_error;
+
+/// How to lay out text on standard output.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Screen {
-    /// In columns; `None` where lines may be of any length, as in a file.
+    /// In columns; `None` for a file or a pipe, where lines can have any length.
     pub(super) width: Option<u16>,
     pub(super) is_coloured: bool,
 }
 
-/// Fewer columns than these are no terminal that anybody reads a table on, but one that does not know its size.
-const NARROWEST: u16 = 20;
+/// A terminal that reports fewer columns does not know its size.
+const MIN_WIDTH: u16 = 20;
 
 impl Screen {
-    /// Standard output.
     pub(super) fn of_standard_output() -> Self {
-        let size = || comfy_table::Table::new().width().filter(|width| *width >= NARROWEST);
-        Self { width: if stdout().is_terminal() { size() } else { None }, is_coloured: colours::are_for(&stdout()) }
+        let size = || comfy_table::Table::new().width().filter(|width| *width >= MIN_WIDTH);
+        Self { width: if stdout().is_terminal() { size() } else { None }, is_coloured: colours::enabled_for(&stdout()) }
     }
 }
 
-/// Prints a text that ends with its own line break. Whoever has closed the other end, as `head` does, wants no more of it.
+/// Prints a text as it is, without adding a line break. A closed pipe, as with `head`, is not an error.
 ///
 /// # Errors
-/// The text could not be written, as where a disk is full.
+/// The text could not be written, for example because the disk is full.
 pub(super) fn print(text: &str) -> std::io::Result<()> {
     match write(text) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
@@ -35,21 +43,21 @@ pub(super) fn print(text: &str) -> std::io::Result<()> {
     }
 }
 
-/// Prints a text, for one who has more to print and would not end otherwise.
+/// As [`print()`], but a closed pipe is an error, which ends a command that prints repeatedly.
 ///
 /// # Errors
-/// As for [`print()`]; and the other end is closed.
+/// The text could not be written.
 pub(super) fn write(text: &str) -> std::io::Result<()> {
     let mut output = stdout().lock();
     output.write_all(text.as_bytes()).and_then(|()| output.flush())
 }
 
-/// Prints a text that is all there is to do.
-pub(super) fn end_with(text: &str) -> ExitCode {
+/// Prints a text and returns the exit code.
+pub(super) fn print_and_exit(text: &str) -> ExitCode {
     match print(text) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("powa-collector: could not write to standard output: {error}");
+            print_error!("powa-collector: could not write to standard output: {error}");
             ExitCode::FAILURE
         }
     }

@@ -1,22 +1,22 @@
-//! `reload`: as SIGHUP does, for somebody who wants to know what came of it.
+//! `reload`: reloads as SIGHUP does, and reports the result.
 
 use std::process::ExitCode;
 
-use super::one_shot;
 use super::output::print;
+use super::subcommand;
 use crate::config::Location;
 
-/// Has the running collector read its configuration and the list of servers again.
+/// Reloads the configuration and the list of servers in the running collector.
 ///
-/// Returns when that is done; by all of them, if several collectors are connected to the repository. A configuration that is
-/// broken is an error, and the one before stays.
+/// Waits until the reload is done; if several collectors are connected to the repository, until all have reloaded. With an invalid
+/// configuration, the command fails and the collector keeps the previous configuration.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {}
 
 impl Arguments {
     pub(super) fn run(self, location: &Location) -> ExitCode {
-        one_shot::run("reload", location, async |installation| {
-            match installation.asker().await?.reload().await? {
+        subcommand::run("reload", location, async |context| {
+            match context.control_client().await?.reload().await? {
                 1 => print("reloaded\n")?,
                 collectors => print(&format!("reloaded: {collectors} collectors\n"))?,
             }

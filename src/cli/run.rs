@@ -1,36 +1,46 @@
-//! No subcommand: the daemon, in the foreground.
+//! Runs the daemon, in the foreground.
 
+use std::num::NonZero;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::app;
+use crate::app::reload::Origin;
+use crate::app::service::Service;
 use crate::config::Location;
-use crate::daemon;
-use crate::service::Service;
-use crate::settings::Origin;
-use crate::telemetry::{Form, Telemetry};
+use crate::spool;
+use crate::telemetry::{OutputFormat, Telemetry};
 
-/// How long files may take at the start: as long as connecting may, if the configuration says nothing else. A service
-/// manager would wait for longer, and never learn what for.
-const UNTIL_READ: Duration = Duration::from_secs(10);
+/// For reading the configuration's files at the start: the default of timeouts.connect. It ends before the service manager's
+/// time-out, which would not report the reason.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(super) fn run(location: Location, form: Form) -> ExitCode {
+/// Threads for all servers. A thousand servers a minute keep one busy to a fifth, and each thread costs memory.
+const MAX_THREADS: usize = 4;
+
+pub(super) fn run(location: Location, form: OutputFormat) -> ExitCode {
     match start(location, form) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprint!("{}", form.last_words(&error));
+            eprint!("{}", form.fatal_error(&error));
             ExitCode::FAILURE
         }
     }
 }
 
-fn start(location: Location, form: Form) -> Result<(), Box<dyn std::error::Error>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+fn start(location: Location, form: OutputFormat) -> Result<(), Box<dyn std::error::Error>> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.min(MAX_THREADS))
+        .max_blocking_threads(spool::THREADS)
+        .enable_all()
+        .build()?;
     let origin = Origin::at(location);
-    // What is wrong with the file is better said before anything else happens.
-    let in_files = runtime.block_on(origin.clone().read(UNTIL_READ))?;
-    let telemetry = Telemetry::start(form);
-    let ended = runtime.block_on(async { daemon::run(origin, in_files, telemetry, Service::of_environment()).await });
-    // A name that is being resolved by a thread of the runtime is not waited for.
+    // First of all, so that an error of the configuration is reported before any other.
+    let files = runtime.block_on(origin.clone().read(READ_TIMEOUT))?;
+    let telemetry = Telemetry::start(form)?;
+    let result = runtime.block_on(async { app::run(origin, files, telemetry, Service::from_environment()).await });
+    // Do not wait for a blocking thread whose disk hangs.
     runtime.shutdown_background();
-    Ok(ended?)
+    Ok(result?)
 }

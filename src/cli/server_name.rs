@@ -1,28 +1,28 @@
-//! Which server does somebody mean who types its id, its alias, or `host:port`? Pure.
+//! Finds a server by its id, alias, `host:port` or host. Pure.
 
 use std::str::FromStr;
 
-use crate::one_line::on_one_line;
-use crate::postgres::RegisteredServer;
-use crate::spelling;
+use crate::repository::RegisteredServer;
+use libpq::spelling;
+use session::on_one_line;
 
-/// SERVER on the command line.
+/// The argument SERVER.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ServerName(String);
 
-/// There is no such server, or there are several.
+/// No server matches, or several do.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NotFound {
-    #[error("no server \"{name}\" is registered in the repository{}", likely(.nearest.as_deref()))]
+    #[error("no server \"{name}\" is registered in the repository{}", suggestion(.nearest.as_deref()))]
     Unknown { name: String, nearest: Option<String> },
-    #[error("\"{name}\" is more than one server: {}; name it by its id", .ids.join(", "))]
+    #[error("\"{name}\" matches several servers: {}; use the id", .ids.join(", "))]
     Several { name: String, ids: Vec<String> },
 }
 
-fn likely(nearest: Option<&str>) -> String {
+fn suggestion(nearest: Option<&str>) -> String {
     match nearest {
         Some(nearest) => format!("; did you mean \"{}\"?", on_one_line(nearest)),
-        None => "; \"powa-collector servers list\" shows those that are".into(),
+        None => "; see \"powa-collector servers list\"".into(),
     }
 }
 
@@ -35,29 +35,29 @@ impl FromStr for ServerName {
 }
 
 impl ServerName {
-    /// The server that is meant. Digits only are an id, as they are in the configuration; then an alias goes before
-    /// `host:port`, and that before a host that only one server is on.
+    /// Finds the server. Digits only are an id, as in the configuration. Otherwise an alias has precedence over `host:port`, and
+    /// that over a host.
     ///
     /// # Errors
-    /// It is none of them, or there are several on that host.
+    /// No server matches, or several have that host.
     pub(super) fn find<'a>(&self, servers: &'a [RegisteredServer]) -> Result<&'a RegisteredServer, NotFound> {
         let name = self.0.as_str();
         let is_id = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
-        let with = |is_meant: &dyn Fn(&RegisteredServer) -> bool| -> Vec<&'a RegisteredServer> {
-            servers.iter().filter(|server| is_meant(server)).collect()
+        let matching = |is_match: &dyn Fn(&RegisteredServer) -> bool| -> Vec<&'a RegisteredServer> {
+            servers.iter().filter(|server| is_match(server)).collect()
         };
         let found = if is_id {
-            with(&|server| Some(server.id.get()) == name.parse().ok())
+            matching(&|server| Some(server.id.get()) == name.parse().ok())
         } else {
-            let by_alias = with(&|server| server.alias.as_deref() == Some(name));
-            let by_address = || with(&|server| server.address() == name);
-            let by_host = || with(&|server| server.host == name);
+            let by_alias = matching(&|server| server.alias.as_deref() == Some(name));
+            let by_address = || matching(&|server| server.address() == name);
+            let by_host = || matching(&|server| server.host == name);
             [by_alias, by_address(), by_host()].into_iter().find(|found| !found.is_empty()).unwrap_or_default()
         };
         match found[..] {
             [server] => Ok(server),
             [] => {
-                // One id is as near as another.
+                // A similar id is no better guess than any other.
                 let nearest = if is_id { None } else { nearest(name, servers) };
                 Err(NotFound::Unknown { name: name.into(), nearest })
             }
@@ -69,10 +69,10 @@ impl ServerName {
     }
 }
 
-/// Those that are meant, in the order they are named in; all, if none is named. None is there twice.
+/// Finds several servers, in the order of the arguments and without duplicates. All servers, if there are no arguments.
 ///
 /// # Errors
-/// One of the names is not that of one server.
+/// One of the arguments does not match exactly one server.
 pub(super) fn find_all<'a>(
     names: &[ServerName],
     servers: &'a [RegisteredServer],
@@ -93,13 +93,13 @@ pub(super) fn find_all<'a>(
 fn nearest(name: &str, servers: &[RegisteredServer]) -> Option<String> {
     let addresses: Vec<String> = servers.iter().map(RegisteredServer::address).collect();
     let aliases = servers.iter().filter_map(|server| server.alias.as_deref());
-    // Another port is another server, however near it is.
-    let is_elsewhere = |known: &str| port(name).zip(port(known)).is_some_and(|(one, other)| one != other);
-    let names = aliases.chain(addresses.iter().map(String::as_str)).filter(|known| !is_elsewhere(known));
-    spelling::most_alike(name, names).map(Into::into)
+    // A server with another port is not a misspelling.
+    let has_other_port = |known: &str| port(name).zip(port(known)).is_some_and(|(one, other)| one != other);
+    let names = aliases.chain(addresses.iter().map(String::as_str)).filter(|known| !has_other_port(known));
+    spelling::closest_match(name, names).map(Into::into)
 }
 
-/// In `host:port`.
+/// The port of `host:port`.
 fn port(name: &str) -> Option<&str> {
     let (_, port) = name.rsplit_once(':')?;
     port.bytes().all(|byte| byte.is_ascii_digit()).then_some(port)
@@ -136,7 +136,7 @@ mod tests {
             ("db1.paris", 1),
             ("db2.paris:5433", 3),
             ("::1:5432", 4),
-            // The alias of one goes before the address of another.
+            // An alias has precedence over an address.
             ("db1.paris:5432", 4),
         ] {
             assert_eq!(find(name), Ok(id), "{name}");
@@ -144,15 +144,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_server_or_several_is_said_to_be() {
+    fn a_name_that_matches_no_server_or_several_is_an_error() {
         for (name, reason) in [
-            ("db2.paris", "\"db2.paris\" is more than one server: 2, 3; name it by its id"),
+            ("db2.paris", "\"db2.paris\" matches several servers: 2, 3; use the id"),
             ("mian", "no server \"mian\" is registered in the repository; did you mean \"main\"?"),
-            // Digits are an id, never an alias.
-            (
-                "7",
-                "no server \"7\" is registered in the repository; \"powa-collector servers list\" shows those that are",
-            ),
+            // Digits are an id, even if it is an alias.
+            ("7", "no server \"7\" is registered in the repository; see \"powa-collector servers list\""),
             ("99999999999", "no server \"99999999999\""),
             (
                 "bd2.paris:5433",
@@ -160,7 +157,7 @@ mod tests {
             ),
             (
                 "db2.paris:5434",
-                "no server \"db2.paris:5434\" is registered in the repository; \"powa-collector servers list\"",
+                "no server \"db2.paris:5434\" is registered in the repository; see \"powa-collector servers list\"",
             ),
             ("", "no server \"\""),
         ] {
@@ -170,12 +167,12 @@ mod tests {
     }
 
     #[test]
-    fn several_names_are_so_many_servers_at_most() {
+    fn servers_are_found_once() {
         let servers = fleet();
         let names = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<ServerName>>();
         let ids = |found: Vec<&RegisteredServer>| found.iter().map(|server| server.id.get()).collect::<Vec<_>>();
         assert_eq!(ids(find_all(&names(&["3", "main", "1"]), &servers).unwrap()), [3, 1]);
         assert_eq!(ids(find_all(&[], &servers).unwrap()), [1, 2, 3, 4]);
-        assert!(find_all(&names(&["3", "nobody"]), &servers).is_err());
+        assert!(find_all(&names(&["3", "unknown"]), &servers).is_err());
     }
 }

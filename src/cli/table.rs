@@ -1,5 +1,5 @@
-//! A table for people: a line of headings, and a line for each row. On a terminal it is as wide as that at most, and cells
-//! go on in the next line, or are cut; elsewhere lines are as long as they are.
+//! A table with a line of headings. On a terminal it is not wider than the terminal: long cells wrap, or are cut. In a file or
+//! a pipe, lines can have any length.
 
 use comfy_table::{
     Attribute, CellAlignment, Color, ColumnConstraint, ContentArrangement, ContentLineStyle, TableStyle, Width,
@@ -7,86 +7,84 @@ use comfy_table::{
 use console::{measure_text_width, truncate_str};
 
 use super::output::{self, Screen};
-use crate::one_line::on_one_line;
+use session::on_one_line;
 
-/// How a cell is meant. Colours only underline what the text says: not everybody sees them.
+/// The meaning of a cell, as a colour. The text must have the same meaning, as colours can be off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Tone {
     #[default]
     Plain,
     Good,
-    Doubtful,
+    Warning,
     Bad,
-    /// Of less weight than the others.
+    /// Less important than the other cells.
     Faint,
 }
 
-/// One cell.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cell {
     text: String,
     tone: Tone,
 }
 
-/// Headings and rows.
 #[derive(Debug)]
 pub(super) struct Table {
     headings: Vec<Heading>,
     rows: Vec<Vec<Cell>>,
-    /// Whether what does not fit is cut, and does not go on in the next line.
+    /// Whether long cells are cut instead of wrapped.
     is_cut: bool,
 }
 
 #[derive(Debug)]
 struct Heading {
     text: &'static str,
-    side: CellAlignment,
-    /// Whether the cells stay on one line as long as others can be broken.
-    is_whole: bool,
+    alignment: CellAlignment,
+    /// Whether the column wraps only after all others.
+    keeps_width: bool,
 }
 
-/// Between two columns.
+/// Spaces between two columns.
 pub(super) const GAP: u16 = 2;
 
 impl Table {
-    /// With these headings, in capitals as a habit, and no row.
+    /// An empty table. Headings are in capitals.
     pub(super) fn new(headings: &[&'static str]) -> Self {
-        let heading = |text: &&'static str| Heading { text, side: CellAlignment::Left, is_whole: false };
+        let heading = |text: &&'static str| Heading { text, alignment: CellAlignment::Left, keeps_width: false };
         Self { headings: headings.iter().map(heading).collect(), rows: Vec::new(), is_cut: false }
     }
 
-    /// Aligns the column with that heading to the right, as numbers are.
+    /// Aligns a column to the right, for numbers.
     #[must_use]
-    pub(super) fn right(mut self, heading: &str) -> Self {
-        self.heading(heading).side = CellAlignment::Right;
+    pub(super) fn align_right(mut self, heading: &str) -> Self {
+        self.heading(heading).alignment = CellAlignment::Right;
         self
     }
 
-    /// Never breaks the cells of the column with that heading: what is short, or what is to be copied.
+    /// Does not wrap a column: for short cells, or cells to copy.
     #[must_use]
-    pub(super) fn whole(mut self, heading: &str) -> Self {
-        self.heading(heading).is_whole = true;
+    pub(super) fn no_wrap(mut self, heading: &str) -> Self {
+        self.heading(heading).keeps_width = true;
         self
     }
 
-    /// Cuts what does not fit, so that each row is one line.
+    /// Cuts long cells, so that each row is one line.
     #[must_use]
-    pub(super) fn one_line_each(mut self) -> Self {
+    pub(super) fn single_line(mut self) -> Self {
         self.is_cut = true;
         self
     }
 
     fn heading(&mut self, text: &str) -> &mut Heading {
-        self.headings.iter_mut().find(|heading| heading.text == text).expect("it is one of those it was made with")
+        self.headings.iter_mut().find(|heading| heading.text == text).expect("the table has this heading")
     }
 
-    /// Adds a row: a cell for each heading.
+    /// Adds a row, with a cell for each heading.
     pub(super) fn row(&mut self, cells: Vec<Cell>) {
         debug_assert_eq!(cells.len(), self.headings.len(), "a cell for each heading");
         self.rows.push(cells);
     }
 
-    /// The table as text, with a line break at its end.
+    /// Ends with a line break.
     pub(super) fn text(&self, screen: Screen) -> String {
         let mut table = comfy_table::Table::new();
         table.force_no_tty().load_style(
@@ -112,11 +110,11 @@ impl Table {
         let headings_fit = screen.width.is_none_or(|width| self.width_of_headings() <= usize::from(width));
         for (index, (column, heading)) in table.column_iter_mut().zip(&self.headings).enumerate() {
             column.set_padding((0, if index == last { 0 } else { GAP }));
-            column.set_cell_alignment(heading.side);
-            if heading.is_whole {
+            column.set_cell_alignment(heading.alignment);
+            if heading.keeps_width {
                 column.set_constraint(ColumnConstraint::ContentWidth);
             } else if headings_fit {
-                // A heading is broken only if there is no room for all of them.
+                // Headings wrap only if they do not fit all together.
                 let least = u16::try_from(heading.text.len()).expect("a heading is short");
                 column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least + GAP)));
             }
@@ -130,7 +128,7 @@ impl Table {
         self.headings.iter().map(|heading| heading.text.len() + usize::from(GAP)).sum()
     }
 
-    /// Prints it to standard output.
+    /// Prints the table to standard output.
     ///
     /// # Errors
     /// As [`output::print`].
@@ -144,14 +142,14 @@ fn styled(cell: &Cell) -> comfy_table::Cell {
     match cell.tone {
         Tone::Plain => styled,
         Tone::Good => styled.fg(Color::DarkGreen),
-        Tone::Doubtful => styled.fg(Color::DarkYellow),
+        Tone::Warning => styled.fg(Color::DarkYellow),
         Tone::Bad => styled.fg(Color::DarkRed),
         Tone::Faint => styled.add_attribute(Attribute::Dim),
     }
 }
 
 impl Cell {
-    /// The text may be what a server has said: it is kept on its line.
+    /// Escapes control characters, as the text can come from a server.
     pub(super) fn new(text: impl AsRef<str>) -> Self {
         Self { text: on_one_line(text.as_ref()).into_owned(), tone: Tone::Plain }
     }
@@ -161,7 +159,7 @@ impl Cell {
         measure_text_width(&self.text)
     }
 
-    /// To so many columns, with an ellipsis in place of the rest.
+    /// Cuts the text to `width` columns, with an ellipsis at the end.
     #[must_use]
     pub(super) fn cut(self, width: usize) -> Self {
         Self { text: truncate_str(&self.text, width, "…").into_owned(), ..self }
@@ -184,30 +182,29 @@ mod tests {
     use super::*;
 
     fn table() -> Table {
-        let mut table = Table::new(&["ID", "SERVER", "WHAT IS WRONG"]).right("ID").whole("SERVER");
+        let mut table = Table::new(&["ID", "SERVER", "WHAT IS WRONG"]).align_right("ID").no_wrap("SERVER");
         table.row(vec!["1".into(), "db1:5432".into(), "".into()]);
-        table.row(vec!["10".into(), "db2:5432".into(), Cell::new("nobody is there, or so it seems").with(Tone::Bad)]);
+        table.row(vec!["10".into(), "db2:5432".into(), Cell::new("connection refused by the host").with(Tone::Bad)]);
         table
     }
 
     #[test]
-    fn lines_are_as_long_as_they_are_where_that_is_no_trouble() {
-        let expected = "ID  SERVER    WHAT IS WRONG\n 1  db1:5432\n10  db2:5432  nobody is there, or so it seems\n";
+    fn lines_are_not_cut_without_a_width() {
+        let expected = "ID  SERVER    WHAT IS WRONG\n 1  db1:5432\n10  db2:5432  connection refused by the host\n";
         assert_eq!(table().text(Screen::default()), expected);
     }
 
     #[test]
     fn it_fits_a_narrow_screen() {
         let text = table().text(Screen { width: Some(30), is_coloured: false });
-        let expected =
-            "ID  SERVER    WHAT IS WRONG\n 1  db1:5432\n10  db2:5432  nobody is there,\n              or so it seems\n";
+        let expected = "ID  SERVER    WHAT IS WRONG\n 1  db1:5432\n10  db2:5432  connection\n              refused by the\n              host\n";
         assert_eq!(text, expected);
     }
 
     #[test]
-    fn headings_are_broken_where_nothing_else_helps() {
+    fn headings_wrap_only_if_necessary() {
         let mut table = Table::new(&["ID", "SERVER", "WHAT IS WRONG"]);
-        table.row(vec!["1".into(), "db1:5432".into(), "nobody is there".into()]);
+        table.row(vec!["1".into(), "db1:5432".into(), "connection lost".into()]);
         let text = table.text(Screen { width: Some(20), is_coloured: false });
         assert!(text.lines().all(|line| line.chars().count() <= 20), "{text}");
     }
@@ -220,14 +217,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_says_stays_on_its_line() {
+    fn text_from_a_server_stays_on_its_line() {
         let mut table = Table::new(&["WHAT"]);
         table.row(vec![Cell::new("no\nway \x1b[31mhome")]);
         assert_eq!(table.text(Screen::default()), "WHAT\nno\\nway \\u{1b}[31mhome\n");
     }
 
     #[test]
-    fn there_are_no_colours_unless_they_are_wanted() {
+    fn colours_can_be_off() {
         assert!(!table().text(Screen { width: Some(80), is_coloured: false }).contains('\x1b'));
         assert!(table().text(Screen { width: Some(80), is_coloured: true }).starts_with("\x1b[1mID\x1b[0m"));
     }

@@ -1,10 +1,11 @@
-//! Where the daemon can be watched by HTTP, by whom, and whether it is encrypted.
+//! The section `http`: the address to listen on, who has access, and the certificate.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::schema::{Checked, Violation};
+use super::schema::Checked;
 use super::variables::Variables;
+use super::violation::{self, Violation};
 
 const LISTEN: &str = "http.listen";
 const TOKENS_FILE: &str = "http.tokens_file";
@@ -15,46 +16,50 @@ const OPEN_TO_ALL: &str = "http.open_to_all";
 /// The section `http`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Http {
-    /// `None`: nobody is listened to.
+    /// `None`: HTTP is off.
     pub listen: Option<SocketAddr>,
-    /// Who may: a file with a name and a token a line. `None`: whoever gets there.
+    /// A file with one `NAME:TOKEN` a line. `None`: no token is needed.
     pub tokens_file: Option<PathBuf>,
-    /// `None`: nothing is encrypted.
+    /// `None`: plain HTTP.
     pub identity: Option<Identity>,
-    /// Whoever gets there may read it, by whatever name.
+    /// Access without a token is allowed from other machines and with any host name.
     pub is_open_to_all: bool,
+    /// File names with environment variables that are not set: an error for the daemon, but not for the other commands.
+    pub unresolved: Vec<Violation>,
 }
 
-/// What the daemon shows of itself, as PEM files.
+/// The server's certificate and its private key, as PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Its own first, then those of the authorities below the root.
+    /// The server's own certificate first, then those of intermediate authorities.
     pub certificate: PathBuf,
     pub key: PathBuf,
 }
 
 impl Http {
     pub(super) fn read(values: &Checked, variables: &Variables, violations: &mut Vec<Violation>) -> Self {
+        let mut unresolved = Vec::new();
         let mut file = |key: &str| {
-            // An empty one is as good as none: that is how the environment takes back what the file says.
+            // Empty means not set: an environment variable can so override the configuration file.
             let written = values.text(key).filter(|file| !file.is_empty())?;
             let expanded = variables.expand(&written);
-            Some(PathBuf::from(expanded.unwrap_or_else(|reason| {
-                violations.push(Violation::Invalid { key: key.into(), reason });
+            Some(PathBuf::from(expanded.unwrap_or_else(|problem| {
+                unresolved.push(values.unexpandable(key, problem));
                 String::new()
             })))
         };
         let (tokens_file, certificate, key) = (file(TOKENS_FILE), file(CERTIFICATE), file(KEY));
-        let mut invalid = |key: &str, reason: String| violations.push(Violation::Invalid { key: key.into(), reason });
+        violation::join_by_variable(&mut unresolved);
+        let mut invalid = |key: &str, reason: String| violations.push(values.invalid(key, reason));
         let identity = match (certificate, key) {
             (Some(certificate), Some(key)) => Some(Identity { certificate, key }),
             (None, None) => None,
             (Some(_), None) => {
-                invalid(CERTIFICATE, format!("needs its private key: name it in \"{KEY}\""));
+                invalid(CERTIFICATE, format!("needs its private key; set \"{KEY}\""));
                 None
             }
             (None, Some(_)) => {
-                invalid(KEY, format!("needs its certificate: name it in \"{CERTIFICATE}\""));
+                invalid(KEY, format!("needs its certificate; set \"{CERTIFICATE}\""));
                 None
             }
         };
@@ -63,39 +68,35 @@ impl Http {
             Ok(address) => Some(address),
             Err(_) => {
                 let allowed = "an address and a port, such as \"127.0.0.1:9187\" or \"[::1]:9187\"";
-                violations.push(Violation::NotAllowed {
-                    key: LISTEN.into(),
-                    value: format!("\"{text}\""),
-                    allowed: allowed.into(),
-                });
+                violations.push(values.not_allowed(LISTEN, allowed));
                 None
             }
         });
         let is_open_to_all = values.boolean(OPEN_TO_ALL);
-        let is_decided = tokens_file.is_some() || is_open_to_all;
-        if let Some(address) = listen.filter(|address| !is_loopback(address) && !is_decided) {
+        let has_access_rule = tokens_file.is_some() || is_open_to_all;
+        if let Some(address) = listen.filter(|address| !is_loopback(address) && !has_access_rule) {
             let reason = format!(
-                "is {address}, where others get to: name a \"{TOKENS_FILE}\", or, if whoever gets there may read it, \
-                 set \"{OPEN_TO_ALL}\" to true"
+                "is {address}, which other machines can reach; set \"{TOKENS_FILE}\", or set \"{OPEN_TO_ALL}\" to true to \
+                 allow access without tokens"
             );
-            violations.push(Violation::Invalid { key: LISTEN.into(), reason });
+            violations.push(values.invalid(LISTEN, reason));
         }
-        Self { listen, tokens_file, identity, is_open_to_all }
+        Self { listen, tokens_file, identity, is_open_to_all, unresolved }
     }
 
-    /// Nobody but this machine gets there, and whoever is on it may read all; but not others by way of it.
-    pub fn is_for_this_machine(&self) -> bool {
+    /// Whether all local users have access without a token, but web pages in a local browser must not.
+    pub fn is_local_only(&self) -> bool {
         !self.is_open_to_all && self.tokens_file.is_none() && self.listen.as_ref().is_some_and(is_loopback)
     }
 
-    /// Tokens go over a network in plain text.
-    pub fn shows_tokens(&self) -> bool {
-        let is_seen = self.listen.is_some_and(|address| !is_loopback(&address));
-        is_seen && self.tokens_file.is_some() && self.identity.is_none()
+    /// Whether tokens cross a network in plain text.
+    pub fn exposes_tokens(&self) -> bool {
+        let is_remote = self.listen.is_some_and(|address| !is_loopback(&address));
+        is_remote && self.tokens_file.is_some() && self.identity.is_none()
     }
 }
 
-/// Whether nobody but this machine gets there.
+/// Whether only this machine can reach the address.
 fn is_loopback(address: &SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
@@ -124,7 +125,7 @@ mod tests {
         for beyond in ["0.0.0.0:9187", "[::]:9187", "192.0.2.1:9187", "[::ffff:192.0.2.1]:9187"] {
             let listen = format!(r#""listen": "{beyond}""#);
             let said = refusal_among(&[], &section(&listen));
-            assert!(said.contains("where others get to: name a \"http.tokens_file\""), "{said}");
+            assert!(said.contains("which other machines can reach; set \"http.tokens_file\""), "{said}");
             for rest in [r#", "tokens_file": "/t""#, r#", "open_to_all": true"#] {
                 assert!(read(&section(&format!("{listen}{rest}"))).is_ok(), "{beyond}{rest}");
             }
@@ -136,28 +137,28 @@ mod tests {
 
     #[test]
     fn what_is_open_to_all_is_so_by_way_of_this_machine_too() {
-        let is_for_this_machine = |rest: &str| read(&section(rest)).unwrap().http.is_for_this_machine();
-        assert!(is_for_this_machine(r#""listen": "127.0.0.1:1""#));
-        assert!(!is_for_this_machine(r#""listen": "127.0.0.1:1", "open_to_all": true"#));
-        assert!(!is_for_this_machine(r#""listen": "127.0.0.1:1", "tokens_file": "/t""#));
-        assert!(!is_for_this_machine(r#""listen": "0.0.0.0:1", "open_to_all": true"#));
+        let is_local_only = |rest: &str| read(&section(rest)).unwrap().http.is_local_only();
+        assert!(is_local_only(r#""listen": "127.0.0.1:1""#));
+        assert!(!is_local_only(r#""listen": "127.0.0.1:1", "open_to_all": true"#));
+        assert!(!is_local_only(r#""listen": "127.0.0.1:1", "tokens_file": "/t""#));
+        assert!(!is_local_only(r#""listen": "0.0.0.0:1", "open_to_all": true"#));
     }
 
     #[test]
     fn tokens_beyond_this_machine_are_not_for_plain_text() {
-        let shows = |rest: &str| read(&section(rest)).unwrap().http.shows_tokens();
-        assert!(shows(r#""listen": "0.0.0.0:1", "tokens_file": "/t""#));
-        assert!(!shows(r#""listen": "127.0.0.1:1", "tokens_file": "/t""#));
-        assert!(!shows(r#""listen": "0.0.0.0:1", "open_to_all": true"#));
-        assert!(!shows(r#""listen": "0.0.0.0:1", "tokens_file": "/t", "certificate": "/c", "key": "/k""#));
+        let exposes = |rest: &str| read(&section(rest)).unwrap().http.exposes_tokens();
+        assert!(exposes(r#""listen": "0.0.0.0:1", "tokens_file": "/t""#));
+        assert!(!exposes(r#""listen": "127.0.0.1:1", "tokens_file": "/t""#));
+        assert!(!exposes(r#""listen": "0.0.0.0:1", "open_to_all": true"#));
+        assert!(!exposes(r#""listen": "0.0.0.0:1", "tokens_file": "/t", "certificate": "/c", "key": "/k""#));
     }
 
     #[test]
     fn what_is_wrong_with_it_is_said() {
         let cases = [
-            (r#""listen": "9187""#, "allowed is an address and a port"),
-            (r#""listen": "localhost:9187""#, "allowed is an address and a port"),
-            (r#""listen": 9187"#, "\"http.listen\" is 9187, allowed is a text"),
+            (r#""listen": "9187""#, "must be an address and a port"),
+            (r#""listen": "localhost:9187""#, "must be an address and a port"),
+            (r#""listen": 9187"#, "\"http.listen\" must be a string, got 9187"),
             (r#""certificate": "/c""#, "\"http.certificate\" needs its private key"),
             (r#""key": "/k""#, "\"http.key\" needs its certificate"),
             (r#""tokens_file": "${GONE}/t""#, "\"http.tokens_file\" needs the environment variable \"GONE\""),
@@ -165,7 +166,7 @@ mod tests {
         ];
         for (http, expected) in cases {
             let said = refusal_among(&[], &section(http));
-            assert!(said.contains(expected) && said.contains("one thing to correct"), "{http}: {said}");
+            assert!(said.contains(expected) && said.contains("has one error:"), "{http}: {said}");
         }
     }
 

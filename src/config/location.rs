@@ -1,27 +1,27 @@
-//! Where is the configuration file? The first that exists of the places the Python collector looks at.
+//! Finds the configuration file: the first of the paths that the Python collector searches too.
 
 use std::env;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// How the file is chosen: by the user, or by looking at the usual places.
+/// The configuration file: given by the user, or found in the default places.
 #[derive(Clone, Debug)]
 pub enum Location {
     Given(PathBuf),
     Usual,
 }
 
-/// None of the usual places has a file.
+/// There is no configuration file in the default places.
 #[derive(Debug)]
 pub struct NotFound {
     places: Vec<PathBuf>,
 }
 
 impl Location {
-    /// The file to read. A given one is not looked for: reading it tells best what is wrong with it.
+    /// The file to read. Whether a given file exists is not checked: the error from reading it is more specific.
     ///
     /// # Errors
-    /// There is a file in none of the usual places.
+    /// No default place has a file.
     pub fn find(&self) -> Result<PathBuf, NotFound> {
         match self {
             Self::Given(file) => Ok(file.clone()),
@@ -57,14 +57,11 @@ const EXAMPLE: &str = r#"{
 
 impl fmt::Display for NotFound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no configuration file was found. These places were looked at:")?;
+        f.write_str("no configuration file was found. These paths were searched:")?;
         for place in &self.places {
             write!(f, "\n  - {}", place.display())?;
         }
-        write!(
-            f,
-            "\nPut this into one of them, with your repository's address, or name a file with --config:\n{EXAMPLE}"
-        )
+        write!(f, "\nCreate one of them with the address of your repository, or give a file with --config:\n{EXAMPLE}")
     }
 }
 

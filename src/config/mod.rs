@@ -1,31 +1,42 @@
-//! The configuration: found, read, checked as a whole, and from then on only valid values.
+//! The configuration: found, read and validated as a whole; afterwards there are only valid values.
 //!
-//! Reading order: `location` finds the file, `source` reads it and the environment (`variables`), `schema` knows every key
-//! and checks what was read, `repository` and `remotes` read the connection parameters in it, `http` its own section, and
-//! [`Config`] is what the rest of the program sees.
+//! Reading order: `location` finds the file, `source` reads it (`json`), `environment` reads the `variables` that
+//! override it, `schema` lists all keys and validates what was read (a `violation` is an error in it), `repository` and
+//! `remotes` parse the connection parameters, `collect` and `http` their own sections, and [`Config`] is the result.
 
+mod collect;
+pub mod endpoints;
+mod environment;
 mod http;
+mod json;
 mod location;
+mod pattern;
+mod per_server;
 mod remotes;
 mod repository;
 mod schema;
 mod source;
 mod variables;
+mod violation;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::variables::Variables;
-use crate::libpq::Surroundings;
+use crate::pace::Pace;
+use crate::server::ServerId;
+use libpq::Environment;
+use session::Side;
 
+pub use collect::{Collect, Selection};
 pub use http::{Http, Identity};
 pub use location::{Location, NotFound};
 pub use remotes::Remotes;
 pub use repository::Repository;
-pub use schema::Violation;
+pub use violation::Violation;
 
-/// A whole, valid configuration.
+/// A valid configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     pub repository: Repository,
@@ -35,12 +46,16 @@ pub struct Config {
     pub timeouts: Timeouts,
     pub spool: Spool,
     pub remote: Remotes,
+    pub collect: Collect,
     pub http: Http,
-    /// What the program was started in.
-    pub surroundings: Arc<Surroundings>,
+    /// A warning for each variable of the environment that looks like a misspelt setting.
+    pub ignored_variables: Vec<String>,
+    pub pace: Pace,
+    /// The environment of the process, for connections.
+    pub environment: Arc<Environment>,
 }
 
-/// How much happens at once.
+/// Limits of concurrency and of sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Remote servers being collected at once.
@@ -49,35 +64,52 @@ pub struct Limits {
     pub loads: usize,
     /// Databases of one remote server being collected at once.
     pub databases: usize,
+    /// Bytes kept of a statement's text. `None` keeps all of it.
+    pub query_text: Option<usize>,
 }
 
-/// How long anything may take.
+/// Time limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Opening a connection, authentication included.
+    /// Opening a connection, including authentication.
     pub connect: Duration,
     /// One statement on a remote server.
     pub query: Duration,
-    /// Collecting all of a server; also loading all of it.
+    /// Collecting a whole snapshot; also loading it.
     pub snapshot: Duration,
-    /// How long a connection to one database of a remote server may lie unused.
+    /// How long an unused connection to a database of a remote server is kept open.
     pub idle: Duration,
-    /// From the request to stop to the end of the program.
+    /// From the stop request to the end of the process.
     pub stop: Duration,
 }
 
-/// Where collected rows wait for the load.
+impl Timeouts {
+    /// The time limits of a session on one side.
+    pub fn of_session(self, side: Side) -> session::Timeouts {
+        let statement = match side {
+            Side::Remote => self.query,
+            // The longest statement in the repository is powa_take_snapshot(), which may aggregate and purge.
+            Side::Repository => self.snapshot,
+        };
+        session::Timeouts { connect: self.connect, statement, idle_in_transaction: self.snapshot }
+    }
+}
+
+/// Where collected rows are kept until the load.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spool {
-    /// Bytes of one server's snapshot kept in memory; beyond, all of it goes to one unlinked temporary file.
+    /// Bytes of one server's snapshot kept in memory; a larger one is moved to an unlinked temporary file.
     pub memory: usize,
-    /// Bytes of one server's snapshot, wherever they are kept; what is longer is no snapshot.
+    /// Bytes of all snapshots kept in memory; the rest is moved to the file.
+    pub total_memory: usize,
+    /// Bytes of one server's snapshot, in memory or on disk; a larger one fails.
     pub limit: u64,
-    /// Folder of the temporary files; `None` is the system's.
+    /// Directory of the temporary files; `None` is the system's default.
     pub directory: Option<PathBuf>,
 }
 
-/// Why there is no configuration. The message names the file, and each key with its value and what is allowed.
+/// Why there is no valid configuration. The message names the file or variable, and each key with its value and the
+/// allowed values.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
@@ -88,45 +120,114 @@ pub enum Error {
     Syntax { file: PathBuf, reason: String },
     #[error("the environment variable \"{variable}\" is not UTF-8")]
     NotUnicode { variable: String },
-    #[error("configuration file \"{}\" has {} to correct:{}", file.display(), count(violations), list(violations))]
+    #[error("{}:{}", heading(file, violations), list(violations))]
     Invalid { file: PathBuf, violations: Vec<Violation> },
 }
 
-fn count(violations: &[Violation]) -> String {
-    match violations.len() {
-        1 => "one thing".into(),
-        n => format!("{n} things"),
+impl Error {
+    /// All errors come from the environment, not the file.
+    pub fn is_from_environment(&self) -> bool {
+        match self {
+            Self::NotUnicode { .. } => true,
+            Self::Invalid { violations, .. } => violations.iter().all(Violation::is_from_environment),
+            Self::NotFound(_) | Self::Unreadable { .. } | Self::Syntax { .. } => false,
+        }
     }
 }
 
+/// Who reads the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    /// Needs all of it.
+    Service,
+    /// Does not serve HTTP.
+    Command,
+}
+
+/// The first line of the message: where the errors are, and how many.
+fn heading(file: &Path, violations: &[Violation]) -> String {
+    let errors = match violations.len() {
+        1 => "one error".into(),
+        n => format!("{n} errors"),
+    };
+    let of_the_environment = violations.iter().filter(|violation| violation.is_from_environment()).count();
+    match of_the_environment {
+        0 => format!("configuration file \"{}\" has {errors}", file.display()),
+        n if n == violations.len() => format!("the environment has {errors}"),
+        _ => format!("configuration file \"{}\" and the environment have {errors}", file.display()),
+    }
+}
+
+/// Errors listed at most: a file of another program may have thousands.
+const MOST_LISTED: usize = 20;
+
 fn list(violations: &[Violation]) -> String {
-    violations.iter().map(|violation| format!("\n  - {violation}")).collect()
+    let mut list: String = violations.iter().take(MOST_LISTED).map(|violation| format!("\n  - {violation}")).collect();
+    if let more @ 1.. = violations.len().saturating_sub(MOST_LISTED) {
+        list.push_str(&format!("\n  - and {more} more"));
+    }
+    list
 }
 
 impl Config {
-    /// Reads `file` and the environment's `POWA_COLLECTOR__...`, and checks all of it.
+    /// Reads `file` and the variables `POWA_COLLECTOR__...`, and validates both.
     ///
     /// # Errors
-    /// The file cannot be read, is not JSON, or holds something that is not allowed; then all of it is named at once.
+    /// The file cannot be read, is not JSON, or has invalid settings, all of which are listed.
     pub fn read(file: &Path) -> Result<Self, Error> {
-        let variables = std::env::vars_os().collect();
-        Self::read_in(&variables, Arc::new(Surroundings::of_this_process()), file)
+        Self::read_in(&Variables::from_process(), Arc::new(Environment::from_process()), file, Reader::Service)
     }
 
-    fn read_in(variables: &Variables, surroundings: Arc<Surroundings>, file: &Path) -> Result<Self, Error> {
+    /// For each object with settings of single servers: the names in it that are neither the id nor the alias of any of
+    /// these servers.
+    pub fn unmatched_names(&self, servers: &[(ServerId, Option<&str>)]) -> Vec<(&'static str, Vec<&str>)> {
+        let sections = [
+            (remotes::SOME, self.remote.unmatched_names(servers)),
+            (collect::SOME, self.collect.unmatched_names(servers)),
+        ];
+        sections.into_iter().filter(|(_, names)| !names.is_empty()).collect()
+    }
+
+    /// Logs a warning for each variable that looks like a misspelt setting.
+    pub fn log_ignored_variables(&self) {
+        self.ignored_variables.iter().for_each(|warning| tracing::warn!("{warning}"));
+    }
+
+    /// The same for a command that does not serve HTTP: that section may name variables which only the service has.
+    /// They are in [`Http::unresolved`].
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub fn read_for_command(file: &Path) -> Result<Self, Error> {
+        Self::read_in(&Variables::from_process(), Arc::new(Environment::from_process()), file, Reader::Command)
+    }
+
+    fn read_in(
+        variables: &Variables,
+        environment: Arc<Environment>,
+        file: &Path,
+        reader: Reader,
+    ) -> Result<Self, Error> {
         let mut violations = Vec::new();
-        let values = schema::check(source::read(file, variables)?, &mut violations);
-        let config = Self {
+        let overrides = environment::read(variables, &mut violations)?;
+        let mut written = source::read(file)?;
+        source::overlay(&mut written, overrides);
+        let values = schema::check(written, &mut violations);
+        let mut config = Self {
             repository: Repository::read(&values, variables, &mut violations),
             remote: Remotes::read(values.section("remote"), &mut violations),
+            collect: Collect::read(&values, &mut violations),
             http: Http::read(&values, variables, &mut violations),
-            surroundings,
+            ignored_variables: environment::misspelt_settings(variables),
+            pace: Pace::of_this_process(),
+            environment,
             debug: values.boolean("debug"),
             use_server_alias: values.boolean("use_server_alias"),
             limits: Limits {
                 collects: values.count("limits.collects"),
                 loads: values.count("limits.loads"),
                 databases: values.count("limits.databases"),
+                query_text: Some(values.count("limits.query_text")).filter(|most| *most > 0),
             },
             timeouts: Timeouts {
                 connect: values.seconds("timeouts.connect"),
@@ -137,10 +238,15 @@ impl Config {
             },
             spool: Spool {
                 memory: values.count("spool.memory") * 1024,
+                total_memory: values.count("spool.total_memory") << 20,
                 limit: (values.count("spool.limit") as u64) << 20,
                 directory: values.text("spool.directory").map(PathBuf::from),
             },
         };
+        if reader == Reader::Service {
+            violations.append(&mut config.http.unresolved);
+        }
+        violation::join_by_variable(&mut violations);
         if violations.is_empty() { Ok(config) } else { Err(Error::Invalid { file: file.to_owned(), violations }) }
     }
 }
@@ -155,14 +261,14 @@ mod tests {
         let file = folder.path().join("powa-collector.conf");
         std::fs::write(&file, text).unwrap();
         let variables = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
-        Config::read_in(&variables, Arc::default(), &file)
+        Config::read_in(&variables, Arc::default(), &file, Reader::Service)
     }
 
     pub(super) fn read(text: &str) -> Result<Config, Error> {
         read_among(&[], text)
     }
 
-    /// What is said of a file that is refused. No such text may show what is secret in it.
+    /// The error for an invalid file. It must not contain secrets.
     pub(super) fn refusal_among(variables: &[(&str, &str)], text: &str) -> String {
         let error = read_among(variables, text).err().unwrap_or_else(|| panic!("{text} is taken"));
         assert!(!format!("{error} {error:?}").contains("s3cret"), "{text}: {error} {error:?}");
@@ -183,13 +289,14 @@ mod tests {
     }
 
     #[test]
-    fn the_sample_and_the_readme_document_every_key() {
+    fn the_sample_and_the_documentation_have_every_key() {
         let sample = include_str!("../../powa-collector.conf-dist");
-        let readme = include_str!("../../README.md");
+        let documentation = include_str!("../../docs/configuration.md");
         for key in schema::KEYS {
             let name = key.path.rsplit('.').next().unwrap();
             assert!(sample.contains(&format!("\"{name}\"")), "{} is not in the sample", key.path);
-            assert!(readme.contains(&format!("| `{}` |", key.path)), "{} is not in the README's table", key.path);
+            let row = format!("| `{}` |", key.path);
+            assert!(documentation.contains(&row), "{} is not in docs/configuration.md", key.path);
         }
         let from_sample = read(sample).unwrap();
         let from_defaults = read(r#"{"repository": {"dsn": "postgresql://powa@localhost:5432/powa"}}"#).unwrap();
@@ -205,19 +312,56 @@ mod tests {
         .unwrap_err()
         .to_string();
         for expected in [
-            "\"repositori\" is not known; did you mean \"repository\"?",
-            "\"repository.pool\" is not known",
-            "\"debug\" is \"yes\", allowed is true or false",
-            "\"limits.loads\" is 0, allowed is a whole number from 1 to 1000",
-            "\"limits.databases\" is 2.5, allowed is a whole number from 1 to 1000",
-            "\"timeouts\" is 3, allowed is an object",
-            "\"repository.dsn\" is a list, allowed is a text",
-            "\"remote.sslmod\" is not known; did you mean \"remote.sslmode\"?",
-            "\"remote.servers\" is a value of another kind, allowed is an object",
-            "has 9 things to correct",
+            "line 1: unknown key \"repositori\"; did you mean \"repository\"?",
+            "line 2: unknown key \"repository.pool\"",
+            "line 1: \"debug\" must be true or false, got \"yes\"",
+            "line 1: \"limits.loads\" must be an integer from 1 to 1000, got 0",
+            "line 1: \"limits.databases\" must be an integer from 1 to 1000, got 2.5",
+            "line 2: \"timeouts\" must be an object, got 3",
+            "line 2: \"repository.dsn\" must be a string, got a list",
+            "line 2: unknown key \"remote.sslmod\"; did you mean \"remote.sslmode\"?",
+            "line 2: \"remote.servers\" must be an object, got a value of another type",
+            "has 9 errors:",
         ] {
             assert!(error.contains(expected), "{expected} is missing in: {error}");
         }
+    }
+
+    #[test]
+    fn of_thousands_of_errors_the_first_are_said_and_the_rest_is_counted() {
+        let keys: String = (0..5000).map(|n| format!(", \"x{n:04}\": 1")).collect();
+        let said = refusal_among(&[], &format!(r#"{{"repository": {{"dsn": "host=h"}}{keys}}}"#));
+        assert!(said.contains("has 5000 errors:") && said.ends_with("\n  - and 4980 more"), "{said}");
+        assert_eq!(said.lines().count(), 22, "{said}");
+    }
+
+    #[test]
+    fn a_variable_that_is_not_set_is_one_error_however_many_keys_need_it() {
+        let text = r#"{"repository": {"dsn": "host=h", "password_file": "${CREDENTIALS_DIRECTORY}/password"},
+            "http": {"listen": "127.0.0.1:1", "tokens_file": "${CREDENTIALS_DIRECTORY}/tokens",
+                     "certificate": "${CREDENTIALS_DIRECTORY}/cert", "key": "${OTHER}/key"}}"#;
+        let said = refusal_among(&[], text);
+        let expected = "line 1: \"repository.password_file\", \"http.tokens_file\" and \"http.certificate\" need the environment \
+                        variable \"CREDENTIALS_DIRECTORY\", which is not set; systemd sets it for a service whose unit has \
+                        LoadCredential=";
+        assert!(said.contains("has 2 errors:") && said.contains(expected), "{said}");
+        assert!(
+            said.contains("line 3: \"http.key\" needs the environment variable \"OTHER\", which is not set"),
+            "{said}"
+        );
+        assert_eq!(said.matches("CREDENTIALS_DIRECTORY").count(), 1, "{said}");
+    }
+
+    #[test]
+    fn it_is_known_whether_the_file_or_the_environment_is_at_fault() {
+        let file = r#"{"repository": {"dsn": "host=h"}, "debug": 1}"#;
+        let variable = ("POWA_COLLECTOR__LIMITS__LOADS", "0");
+        let is_from_environment =
+            |variables: &[_], text: &str| read_among(variables, text).unwrap_err().is_from_environment();
+        assert!(is_from_environment(&[variable], &file.replace("\"debug\": 1", "\"debug\": true")));
+        assert!(!is_from_environment(&[variable], file));
+        assert!(!is_from_environment(&[], file));
+        assert!(!is_from_environment(&[variable], "{"));
     }
 
     #[test]
@@ -259,7 +403,7 @@ mod tests {
         let value = std::ffi::OsString::from_vec(b"s3cret\xff".to_vec());
         let variables = [("POWA_COLLECTOR__REPOSITORY__DSN".into(), value)].into_iter().collect();
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = Config::read_in(&variables, Arc::default(), file.path()).unwrap_err().to_string();
+        let error = Config::read_in(&variables, Arc::default(), file.path(), Reader::Service).unwrap_err().to_string();
         assert_eq!(error, "the environment variable \"POWA_COLLECTOR__REPOSITORY__DSN\" is not UTF-8");
     }
 

@@ -1,147 +1,139 @@
-//! How to connect to remote servers, beyond what `powa_servers` has columns for.
+//! Connection parameters of remote servers that have no column in `powa_servers`.
 
 use std::collections::BTreeMap;
 
 use config::{Map, Value, ValueKind};
 
-use super::schema::{self, Violation};
-use crate::libpq::{Conninfo, InvalidParameter, KEYWORDS, Keyword, Parameters, Support, Surroundings};
+use super::per_server::PerServer;
+use super::schema;
+use super::violation::{Problem, Violation};
 use crate::server::ServerId;
-use crate::spelling;
+use libpq::{Conninfo, Environment, InvalidParameter, KEYWORDS, Keyword, Parameters, Support, spelling};
 
-/// Where parameters for all servers are, and the objects with those for some of them.
+/// The section for all servers, and its object for single servers.
 const ALL: &str = "remote";
-const SOME: &str = "remote.servers";
+pub(super) const SOME: &str = "remote.servers";
 
-/// Parameters that are said elsewhere: keyword, and column of `powa_servers`.
+/// Parameters that are columns of `powa_servers`: keyword and column.
 const COLUMNS: &[(&str, &str)] =
     &[("host", "hostname"), ("port", "port"), ("user", "username"), ("password", "password"), ("dbname", "dbname")];
 
-/// Parameters for all remote servers, and other ones for some of them.
+/// Parameters for all remote servers, and overrides for some.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remotes {
     all: Conninfo,
-    /// By id, or by alias. What has digits only is an id.
-    some: BTreeMap<String, Conninfo>,
+    some: PerServer<Conninfo>,
 }
 
 impl Remotes {
-    /// Reads the section `remote`, and says what is wrong with it.
+    /// Reads the section `remote` and reports what is invalid.
     pub(super) fn read(mut section: Map<String, Value>, violations: &mut Vec<Violation>) -> Self {
-        let servers = match section.remove("servers").map_or(ValueKind::Nil, |servers| servers.kind) {
-            ValueKind::Table(servers) => servers,
-            ValueKind::Nil => Map::new(),
+        let servers = match section.remove("servers").unwrap_or_default() {
+            Value { kind: ValueKind::Table(servers), .. } => servers,
+            Value { kind: ValueKind::Nil, .. } => Map::new(),
             other => {
-                violations.push(Violation::not_allowed(SOME, &other, schema::OBJECT));
+                let problem = Problem::not_allowed(SOME, &other.kind, schema::OBJECT);
+                violations.push(Violation::new(other.origin(), problem));
                 Map::new()
             }
         };
         let all = parameters(ALL, section, violations);
-        let mut some = BTreeMap::new();
-        // Sorted, so that the same file is answered with the same words each time.
+        let mut some = PerServer::default();
+        // Sorted, so that the order of errors is stable.
         for (name, server) in BTreeMap::from_iter(servers) {
             let path = format!("{SOME}.{name}");
-            match server.kind {
-                ValueKind::Table(members) => {
+            match server {
+                Value { kind: ValueKind::Table(members), .. } => {
                     some.insert(name, parameters(&path, members, violations));
                 }
-                ValueKind::Nil => {}
-                other => violations.push(Violation::not_allowed(&path, &other, schema::OBJECT)),
+                Value { kind: ValueKind::Nil, .. } => {}
+                other => {
+                    let problem = Problem::not_allowed(&path, &other.kind, schema::OBJECT);
+                    violations.push(Violation::new(other.origin(), problem));
+                }
             }
         }
         Self { all, some }
     }
 
-    /// What is configured for a server: by its id first, then by its alias, then for all of them. What is empty for one
-    /// server is not taken from the others, and is as if nobody had said anything.
+    /// The parameters of a server: from its id, else from its alias, else from the section. An empty value hides the
+    /// others and counts as unset.
     pub fn parameters(&self, id: ServerId, alias: Option<&str>) -> Conninfo {
-        let own = self.some.get(&id.to_string()).cloned().unwrap_or_default();
-        let alias = alias.filter(|alias| !is_id(alias));
-        let by_alias = alias.and_then(|alias| self.some.get(alias)).cloned().unwrap_or_default();
-        own.or(&by_alias).or(&self.all).without_empty()
+        let own = self.some.of(id, alias).fold(Conninfo::default(), |own, more| own.or(more));
+        own.or(&self.all).without_empty()
     }
 
-    /// The names in the section `servers` that are neither the id nor the alias of any of these: what is said under them counts for
-    /// nobody.
-    pub fn names_of_nobody<'a>(&'a self, servers: &[(ServerId, Option<&str>)]) -> Vec<&'a str> {
-        let is_of = |name: &str, (id, alias): &(ServerId, Option<&str>)| match is_id(name) {
-            true => id.to_string() == name,
-            false => *alias == Some(name),
-        };
-        let names = self.some.keys().map(String::as_str);
-        names.filter(|name| !servers.iter().any(|server| is_of(name, server))).collect()
+    /// The names in `remote.servers` that are neither the id nor the alias of any of these servers.
+    pub(super) fn unmatched_names<'a>(&'a self, servers: &[(ServerId, Option<&str>)]) -> Vec<&'a str> {
+        self.some.unmatched_names(servers)
     }
 }
 
-/// Whether a name stands for an id: an alias of this kind would take what is meant for another server.
-fn is_id(name: &str) -> bool {
-    name.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// The members of an object, each a keyword and its value.
+/// Parses an object of keywords and values.
 fn parameters(parent: &str, members: Map<String, Value>, violations: &mut Vec<Violation>) -> Conninfo {
     let mut parameters = Conninfo::default();
     for (keyword, value) in BTreeMap::from_iter(members) {
-        if let Err(violation) = set(&mut parameters, parent, &keyword, value.kind) {
-            violations.push(violation);
+        let origin = value.origin().map(ToOwned::to_owned);
+        if let Err(problem) = set(&mut parameters, parent, &keyword, value.kind) {
+            violations.push(Violation::new(origin.as_deref(), problem));
         }
     }
     parameters
 }
 
-fn set(parameters: &mut Conninfo, parent: &str, keyword: &str, value: ValueKind) -> Result<(), Violation> {
+fn set(parameters: &mut Conninfo, parent: &str, keyword: &str, value: ValueKind) -> Result<(), Problem> {
     let path = format!("{parent}.{keyword}");
     if Keyword::named(keyword).is_none() {
         let nearest = nearest(parent, keyword).map(|nearest| format!("{parent}.{nearest}"));
-        return Err(Violation::Unknown { key: path, nearest });
+        return Err(Problem::Unknown { key: path, nearest });
     }
     if let Some(reason) = elsewhere(parent, keyword) {
-        return Err(Violation::Invalid { key: path, reason: format!("is not for here: {reason}") });
+        return Err(Problem::Invalid { key: path, reason: format!("is not allowed here: {reason}") });
     }
     let value = match value {
         ValueKind::Nil => return Ok(()),
         ValueKind::String(text) => text,
         ValueKind::Boolean(is_on) => u8::from(is_on).to_string(),
         ValueKind::I64(number) => number.to_string(),
-        other => return Err(Violation::not_allowed(&path, &other, "a text, a whole number, true or false")),
+        other => return Err(Problem::not_allowed(&path, &other, "a string, an integer, true or false")),
     };
-    let refused = |reason: String| Violation::Invalid { key: path.clone(), reason: format!("is refused: {reason}") };
+    let refused = |reason: String| Problem::Invalid { key: path.clone(), reason: format!("is invalid: {reason}") };
     parameters.set(keyword, &value).map_err(|refusal| refused(refusal.to_string()))?;
     check_alone(keyword, &value).map_err(|wrong| refused(wrong.to_string()))
 }
 
-/// Why a keyword may not stand in this object, if that is so.
+/// Why a keyword is not allowed in this object; `None` if it is.
 fn elsewhere(parent: &str, keyword: &str) -> Option<String> {
     if parent == ALL && keyword == "hostaddr" {
-        return Some(format!("it would send every server to one address; under \"{SOME}\" it is allowed"));
+        return Some(format!("it would send every server to one address; set it under \"{SOME}\""));
     }
     let (_, column) = COLUMNS.iter().find(|(name, _)| *name == keyword)?;
-    Some(format!("powa_servers has the column \"{column}\" for it"))
+    Some(format!("it is the column \"{column}\" of powa_servers"))
 }
 
-/// What no service and no variable can make right is told before any server is connected to.
+/// Reports values that are invalid with any other parameters, before any server is connected to.
 fn check_alone(keyword: &str, value: &str) -> Result<(), InvalidParameter> {
-    // Whether there is such a service is another question, and may change. What is empty takes back what is said of all.
+    // Whether a service exists may change. An empty value only hides others.
     if keyword == "service" || value.is_empty() {
         return Ok(());
     }
     let mut alone = Conninfo::default();
-    // Some values need a mode that is strict enough, or another bound than the default.
-    let beside = [("user", "anybody"), ("sslmode", "verify-full"), ("ssl_min_protocol_version", "")];
-    for (keyword, value) in beside.into_iter().chain([(keyword, value)]) {
-        alone.set(keyword, value).expect("what is refused was refused before");
+    // Some values are valid only with a strict mode, or without the default bound.
+    let others = [("user", "anybody"), ("sslmode", "verify-full"), ("ssl_min_protocol_version", "")];
+    for (keyword, value) in others.into_iter().chain([(keyword, value)]) {
+        alone.set(keyword, value).expect("unsupported values were reported before");
     }
-    Parameters::resolve(&alone, &Surroundings::default()).map(drop)
+    Parameters::resolve(&alone, &Environment::default()).map(drop)
 }
 
-/// The keyword that looks most like `keyword`, among those that may stand here.
+/// The closest keyword that is allowed here.
 fn nearest(parent: &str, keyword: &str) -> Option<&'static str> {
     let names = KEYWORDS
         .iter()
-        .filter(|known| !matches!(known.support, Support::Refused { .. }))
+        .filter(|known| !matches!(known.support, Support::Unsupported { .. }))
         .map(|known| known.name)
         .filter(|name| elsewhere(parent, name).is_none());
-    spelling::most_alike(&keyword.to_lowercase(), names.chain(["servers"]))
+    spelling::closest_match(&keyword.to_lowercase(), names.chain(["servers"]))
 }
 
 #[cfg(test)]
@@ -160,10 +152,10 @@ mod tests {
     #[test]
     fn a_value_that_cannot_be_is_refused_before_anything_is_connected_to() {
         let cases = [
-            (r#"{"sslmode": "requre"}"#, r#""remote.sslmode" is refused: "sslmode" has to be one of disable, allow, "#),
-            (r#"{"servers": {"a": {"connect_timeout": "5x"}}}"#, r#""remote.servers.a.connect_timeout" is refused: "#),
-            (r#"{"servers": {"3": {"hostaddr": "db1"}}}"#, r#""hostaddr" has to be an IP address"#),
-            (r#"{"require_auth": "scram"}"#, "a method in it is not known"),
+            (r#"{"sslmode": "requre"}"#, r#""remote.sslmode" is invalid: "sslmode" must be one of disable, allow, "#),
+            (r#"{"servers": {"a": {"connect_timeout": "5x"}}}"#, r#""remote.servers.a.connect_timeout" is invalid: "#),
+            (r#"{"servers": {"3": {"hostaddr": "db1"}}}"#, r#""hostaddr" must be an IP address"#),
+            (r#"{"require_auth": "scram"}"#, "it contains an unknown method"),
         ];
         for (remote, expected) in cases {
             let refusal = refusal_among(&[], &file(remote));
@@ -225,9 +217,9 @@ mod tests {
             &[],
             r#"{"servers": {"3": {}, "4": {}, "03": {}, "5": {}, "db1.Paris": {}, "db1.paris": {}, "": {}, "x": null}}"#,
         );
-        assert_eq!(remotes.names_of_nobody(&servers), ["", "03", "4", "db1.paris"]);
-        assert_eq!(remotes.names_of_nobody(&[]).len(), 7);
-        assert!(Remotes::default().names_of_nobody(&servers).is_empty());
+        assert_eq!(remotes.unmatched_names(&servers), ["", "03", "4", "db1.paris"]);
+        assert_eq!(remotes.unmatched_names(&[]).len(), 7);
+        assert!(Remotes::default().unmatched_names(&servers).is_empty());
     }
 
     #[test]
@@ -254,43 +246,47 @@ mod tests {
     #[test]
     fn what_is_not_for_here_is_refused() {
         let column = |keyword: &str, column: &str| {
-            let said = format!("\"remote.{keyword}\" is not for here: powa_servers has the column \"{column}\" for it");
+            let said =
+                format!("\"remote.{keyword}\" is not allowed here: it is the column \"{column}\" of powa_servers");
             (format!(r#"{{"{keyword}": "s3cret"}}"#), said)
         };
         let columns = ["host", "port", "user", "password", "dbname"];
         assert_eq!(COLUMNS.iter().map(|(keyword, _)| *keyword).collect::<Vec<_>>(), columns);
         let mut cases: Vec<_> = COLUMNS.iter().map(|(keyword, name)| column(keyword, name)).collect();
         let other = [
-            (r#"{"servers": {"a.b": {"user": "s3cret"}}}"#, "\"remote.servers.a.b.user\" is not for here"),
+            (r#"{"servers": {"a.b": {"user": "s3cret"}}}"#, "\"remote.servers.a.b.user\" is not allowed here"),
             (
                 r#"{"hostaddr": "s3cret"}"#,
-                "\"remote.hostaddr\" is not for here: it would send every server to one address; under \"remote.servers\" \
-                 it is allowed",
+                "\"remote.hostaddr\" is not allowed here: it would send every server to one address; set it under \
+                 \"remote.servers\"",
             ),
             (r#"{"servers": {"x": {"hostadr": 1}}}"#, "did you mean \"remote.servers.x.hostaddr\"?"),
-            (r#"{"sslmod": "s3cret"}"#, "\"remote.sslmod\" is not known; did you mean \"remote.sslmode\"?"),
-            (r#"{"SSLMODE": "s3cret"}"#, "\"remote.SSLMODE\" is not known; did you mean \"remote.sslmode\"?"),
-            (r#"{"nonsense": "s3cret"}"#, "\"remote.nonsense\" is not known"),
-            (r#"{"server": {}}"#, "\"remote.server\" is not known; did you mean \"remote.servers\"?"),
+            (r#"{"sslmod": "s3cret"}"#, "unknown key \"remote.sslmod\"; did you mean \"remote.sslmode\"?"),
+            (r#"{"SSLMODE": "s3cret"}"#, "unknown key \"remote.SSLMODE\"; did you mean \"remote.sslmode\"?"),
+            (r#"{"nonsense": "s3cret"}"#, "unknown key \"remote.nonsense\""),
+            (r#"{"server": {}}"#, "unknown key \"remote.server\"; did you mean \"remote.servers\"?"),
             (r#"{"servers": {"x": {"sslmod": 1}}}"#, "did you mean \"remote.servers.x.sslmode\"?"),
-            (r#"{"gssencmode": "require"}"#, "\"remote.gssencmode\" is refused: "),
+            (r#"{"gssencmode": "require"}"#, "\"remote.gssencmode\" is invalid: "),
             (
                 r#"{"sslpassword": ["s3cret"]}"#,
-                "\"remote.sslpassword\" is a list, allowed is a text, a whole number, t",
+                "\"remote.sslpassword\" must be a string, an integer, true or false, got a list",
             ),
-            (r#"{"sslpassword": {"s3cret": 1}}"#, "\"remote.sslpassword\" is an object, allowed is a text"),
-            (r#"{"connect_timeout": 1.5}"#, "\"remote.connect_timeout\" is a value of another kind, allowed is a text"),
             (
-                r#"{"servers": {"x": "s3cret"}}"#,
-                "\"remote.servers.x\" is a value of another kind, allowed is an object",
+                r#"{"sslpassword": {"s3cret": 1}}"#,
+                "\"remote.sslpassword\" must be a string, an integer, true or false, got an object",
             ),
-            (r#"{"servers": ["s3cret"]}"#, "\"remote.servers\" is a list, allowed is an object"),
-            (r#""s3cret""#, "\"remote\" is a value of another kind, allowed is an object"),
+            (
+                r#"{"connect_timeout": 1.5}"#,
+                "\"remote.connect_timeout\" must be a string, an integer, true or false, got a value of another type",
+            ),
+            (r#"{"servers": {"x": "s3cret"}}"#, "\"remote.servers.x\" must be an object, got a value of another type"),
+            (r#"{"servers": ["s3cret"]}"#, "\"remote.servers\" must be an object, got a list"),
+            (r#""s3cret""#, "\"remote\" must be an object, got a value of another type"),
         ];
         cases.extend(other.map(|(remote, said)| (remote.into(), said.into())));
         for (remote, expected) in cases {
             let said = refusal_among(&[], &file(&remote));
-            assert!(said.contains(&expected) && said.contains("has one thing"), "{remote}: {said}");
+            assert!(said.contains(&expected) && said.contains("has one error:"), "{remote}: {said}");
         }
         assert!(!format!("{:?}", read(&[], r#"{"sslpassword": "s3cret"}"#)).contains("s3cret"));
     }
@@ -320,8 +316,8 @@ mod tests {
             assert_eq!(of(id).get(keyword), Some(expected), "{id}: {keyword}");
         }
         let said = refusal_among(&[("POWA_COLLECTOR__REMOTE__PASSWORD", "s3cret")], &file(written));
-        assert!(said.contains("\"remote.password\" is not for here"), "{said}");
+        assert!(said.contains("\"remote.password\" is not allowed here"), "{said}");
         let said = refusal_among(&[("POWA_COLLECTOR__REMOTE__SERVERS", "s3cret")], &file(written));
-        assert!(said.contains("\"remote.servers\" is a value of another kind"), "{said}");
+        assert!(said.contains("\"remote.servers\" must be an object"), "{said}");
     }
 }

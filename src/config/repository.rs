@@ -1,42 +1,43 @@
-//! The repository: the connection string, where the password is if not in there, and how much bloat is put up with.
+//! The section `repository`: connection string, password file, and the limit for bloated tables.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
 
-use super::schema::{Checked, Violation};
+use super::schema::Checked;
 use super::variables::Variables;
-use crate::libpq::Conninfo;
+use super::violation::Violation;
+use libpq::Conninfo;
 
 const DSN: &str = "repository.dsn";
 const PASSWORD_FILE: &str = "repository.password_file";
 const BLOAT: &str = "repository.bloat";
 
-/// Where the history is kept.
+/// The connection to the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repository {
-    /// The connection string, read; with variables in it replaced.
+    /// The parsed connection string, with variables replaced.
     pub given: Conninfo,
-    /// A file with nothing but the password, read again at each connection.
+    /// A file that contains only the password, read again for each connection.
     pub password_file: Option<PathBuf>,
-    /// Bytes of a table that rows only pass through; a larger one is emptied if it has no rows. `None` if never.
+    /// Bytes above which an empty `*_src_tmp` table is truncated. `None` disables that.
     pub bloat: Option<u64>,
 }
 
 impl Repository {
     pub(super) fn read(values: &Checked, variables: &Variables, violations: &mut Vec<Violation>) -> Self {
         let mut expand = |key: &str, text: &str| {
-            variables.expand(text).unwrap_or_else(|reason| {
-                let violation = Violation::Invalid { key: key.into(), reason };
+            variables.expand(text).unwrap_or_else(|problem| {
+                let violation = values.unexpandable(key, problem);
                 if !violations.contains(&violation) {
                     violations.push(violation);
                 }
                 String::new()
             })
         };
-        // An empty one is as good as none: that is how the environment takes back what the file says.
+        // An empty name counts as unset, so that the environment can override the file.
         let password_file = values.text(PASSWORD_FILE).filter(|file| !file.is_empty());
         let password_file = password_file.map(|file| PathBuf::from(expand(PASSWORD_FILE, &file)));
-        // Replaced in values, not in the whole: what a variable holds may have spaces, quotes, or a slash in it.
+        // Replaced after parsing: the content of a variable may contain spaces, quotes or slashes.
         let parsed = Conninfo::parse(&values.text(DSN).unwrap_or_default());
         let given = parsed.map(|given| {
             let Ok(given) = given.try_map(|value| Ok::<_, Infallible>(expand(DSN, value)));
@@ -44,12 +45,12 @@ impl Repository {
         });
         let given = given.unwrap_or_else(|error| {
             let reason = format!("is not a valid connection string: {error}");
-            violations.push(Violation::Invalid { key: DSN.into(), reason });
+            violations.push(values.invalid(DSN, reason));
             Conninfo::default()
         });
         if password_file.is_some() && given.get("password").is_some() {
-            let reason = format!("and a password in \"{DSN}\" exclude each other");
-            violations.push(Violation::Invalid { key: PASSWORD_FILE.into(), reason });
+            let reason = format!("is set, and \"{DSN}\" contains a password; use only one of them");
+            violations.push(values.invalid(PASSWORD_FILE, reason));
         }
         let bloat = Some(values.count(BLOAT) as u64).filter(|bloat| *bloat > 0).map(|bloat| bloat << 20);
         Self { given, password_file, bloat }
@@ -95,7 +96,7 @@ mod tests {
         let cases = [
             ("host=h password=s3cret${GONE} user=${AWAY}", "\"GONE\", which is not set"),
             ("host=h password=s3cret${GONE} user=${AWAY}", "\"AWAY\", which is not set"),
-            ("host=h password=s3cret${GONE} user=${GONE}", "has one thing to correct"),
+            ("host=h password=s3cret${GONE} user=${GONE}", "has one error:"),
             ("host=h password=${s3cret", "\"$${\""),
             ("host=h password=s3cret nonsense=1", "\"repository.dsn\" is not a valid connection string: "),
             ("host=h password=s3cret gssencmode=require", "gssencmode"),
@@ -105,7 +106,7 @@ mod tests {
             assert!(said.contains("\"repository.dsn\" ") && said.contains(expected), "{dsn}: {said}");
         }
         let said = refusal_among(&[], r#"{"repository": {"dsn": "host=h password"}, "debug": 1, "limit": {}}"#);
-        assert!(said.contains("has 3 things to correct") && said.contains("not a valid connection string"), "{said}");
+        assert!(said.contains("has 3 errors:") && said.contains("not a valid connection string"), "{said}");
     }
 
     #[test]
@@ -122,7 +123,10 @@ mod tests {
         for password in ["s3cret", "${PW}"] {
             let text = credential.replace("host=h", &format!("host=h password={password}"));
             let said = refusal_among(VARIABLES, &text);
-            assert!(said.contains("\"repository.password_file\" and a password in \"repository.dsn\" ex"), "{said}");
+            assert!(
+                said.contains("\"repository.password_file\" is set, and \"repository.dsn\" contains a password"),
+                "{said}"
+            );
         }
     }
 
@@ -133,7 +137,7 @@ mod tests {
         assert_eq!(of(r#", "bloat": 1"#).unwrap(), Some(1 << 20));
         assert_eq!(of(r#", "bloat": 0"#).unwrap(), None);
         let refused = of(r#", "bloat": -1"#).unwrap_err().to_string();
-        assert!(refused.contains("allowed is a whole number from 0 to 1048576"), "{refused}");
+        assert!(refused.contains("must be an integer from 0 to 1048576"), "{refused}");
     }
 
     #[test]

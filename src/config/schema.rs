@@ -1,61 +1,70 @@
-//! Which keys there are, what each may hold and what it holds when nobody says: one table, and the check against it.
+//! The table of all keys, with types and defaults, and validation against it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use config::{Map, Value, ValueKind};
 
-use crate::spelling;
+use super::variables::Unexpandable;
+use super::violation::{Problem, Violation};
+use libpq::spelling;
 
-/// One key of the configuration.
+/// A key of the configuration.
 pub(super) struct Key {
-    /// Its name, with a dot between an object and its member.
+    /// Its name, with a dot between object and member.
     pub(super) path: &'static str,
     kind: Kind,
 }
 
 enum Kind {
-    /// A text that has to be there.
+    /// A mandatory string.
     Required,
     Text,
-    /// An object with members of its own rules.
+    /// A list of strings, or one string.
+    Texts,
+    /// An object that validates its own members.
     Section,
     Boolean {
         default: bool,
     },
-    Whole {
+    Integer {
         default: i64,
-        least: i64,
-        most: i64,
+        min: i64,
+        max: i64,
     },
 }
 
-const fn whole(path: &'static str, default: i64, least: i64, most: i64) -> Key {
-    Key { path, kind: Kind::Whole { default, least, most } }
+const fn integer(path: &'static str, default: i64, min: i64, max: i64) -> Key {
+    Key { path, kind: Kind::Integer { default, min, max } }
 }
 
 const fn seconds(path: &'static str, default: i64) -> Key {
-    whole(path, default, 1, 86_400)
+    integer(path, default, 1, 86_400)
 }
 
 pub(super) const KEYS: &[Key] = &[
     Key { path: "repository.dsn", kind: Kind::Required },
     Key { path: "repository.password_file", kind: Kind::Text },
-    whole("repository.bloat", 256, 0, 1_048_576),
+    integer("repository.bloat", 256, 0, 1_048_576),
     Key { path: "remote", kind: Kind::Section },
+    Key { path: "collect.exclude_databases", kind: Kind::Texts },
+    Key { path: "collect.exclude_statements", kind: Kind::Boolean { default: false } },
+    Key { path: "collect.standby", kind: Kind::Boolean { default: true } },
+    Key { path: "collect.servers", kind: Kind::Section },
     Key { path: "debug", kind: Kind::Boolean { default: false } },
     Key { path: "use_server_alias", kind: Kind::Boolean { default: false } },
-    whole("limits.collects", 32, 1, 1000),
-    whole("limits.loads", 4, 1, 1000),
-    whole("limits.databases", 4, 1, 1000),
+    integer("limits.collects", 32, 1, 1000),
+    integer("limits.loads", 4, 1, 1000),
+    integer("limits.databases", 4, 1, 1000),
+    integer("limits.query_text", 0, 0, 16_777_216),
     seconds("timeouts.connect", 10),
     seconds("timeouts.query", 60),
     seconds("timeouts.snapshot", 600),
     seconds("timeouts.idle", 30),
     seconds("timeouts.stop", 10),
-    whole("spool.memory", 1024, 0, 1_048_576),
-    whole("spool.limit", 4096, 1, 1_048_576),
+    integer("spool.memory", 1024, 0, 1_048_576),
+    integer("spool.total_memory", 32, 0, 1_048_576),
+    integer("spool.limit", 4096, 1, 1_048_576),
     Key { path: "spool.directory", kind: Kind::Text },
     Key { path: "http.listen", kind: Kind::Text },
     Key { path: "http.tokens_file", kind: Kind::Text },
@@ -64,126 +73,180 @@ pub(super) const KEYS: &[Key] = &[
     Key { path: "http.open_to_all", kind: Kind::Boolean { default: false } },
 ];
 
-/// What is allowed where keys have members.
+/// The types of keys, for messages.
 pub(super) const OBJECT: &str = "an object";
+pub(super) const TEXTS: &str = "a list of strings";
 
-/// One thing that is wrong: the key, its value, and what is allowed.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Violation {
-    Unknown {
-        key: String,
-        nearest: Option<String>,
-    },
-    Missing {
-        key: &'static str,
-        allowed: String,
-    },
-    NotAllowed {
-        key: String,
-        value: String,
-        allowed: String,
-    },
-    /// What is wrong takes more words; they go on where the key ends, and do not quote what may be a secret.
-    Invalid {
-        key: String,
-        reason: String,
-    },
-}
+/// The valid value of every key, or none, with its origin.
+pub(super) struct Checked(BTreeMap<&'static str, Value>);
 
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown { key, nearest: Some(nearest) } => {
-                write!(f, "\"{key}\" is not known; did you mean \"{nearest}\"?")
-            }
-            Self::Unknown { key, nearest: None } => write!(f, "\"{key}\" is not known"),
-            Self::Missing { key, allowed } => write!(f, "\"{key}\" is missing, allowed is {allowed}"),
-            Self::NotAllowed { key, value, allowed } => write!(f, "\"{key}\" is {value}, allowed is {allowed}"),
-            Self::Invalid { key, reason } => write!(f, "\"{key}\" {reason}"),
-        }
-    }
-}
-
-/// Every key with a value that is allowed, or with none.
-pub(super) struct Checked(BTreeMap<&'static str, ValueKind>);
-
-/// Holds what was read against the table, and says all that is wrong, not the first of it. What is wrong is replaced, so
-/// that the rest can be looked at.
+/// Validates what was read against the table, and reports all errors. An invalid value is replaced by the default, so
+/// that the rest can be validated.
 pub(super) fn check(values: Map<String, Value>, violations: &mut Vec<Violation>) -> Checked {
     let mut found = BTreeMap::new();
     flatten("", values, &mut found, violations);
 
     let mut checked = BTreeMap::new();
     for key in KEYS {
-        // A null is the same as not being there.
-        let value = found.remove(key.path).filter(|value| *value != ValueKind::Nil);
+        // null counts as unset.
+        let value = found.remove(key.path).filter(|value| value.kind != ValueKind::Nil);
         let default = key.default();
+        let is_known_to_be_wrong =
+            || violations.iter().any(|known| known.is_about(key.path) || known.is_about_parent_of(key.path));
         match &value {
-            Some(value) if key.allows(value) => {}
-            Some(value) => violations.push(Violation::not_allowed(key.path, value, &key.allowed())),
-            None if default.is_some() || violations.iter().any(|known| known.is_about_parent_of(key.path)) => {}
-            None => violations.push(Violation::Missing { key: key.path, allowed: key.allowed() }),
+            Some(value) if key.allows(&value.kind) => {}
+            Some(value) => {
+                let problem = Problem::not_allowed(key.path, &value.kind, &key.allowed());
+                violations.push(Violation::new(value.origin(), problem));
+            }
+            None if default.is_some() || is_known_to_be_wrong() => {}
+            None => {
+                let problem = Problem::Missing { key: key.path, allowed: key.allowed() };
+                violations.push(Violation::new(None, problem));
+            }
         }
-        let value = value.filter(|value| key.allows(value)).or(default);
-        checked.insert(key.path, value.unwrap_or(ValueKind::Nil));
+        let origin = value.as_ref().and_then(|value| value.origin().map(ToOwned::to_owned));
+        let kind = value.map(|value| value.kind).filter(|kind| key.allows(kind)).or(default);
+        checked.insert(key.path, Value::new(origin.as_ref(), kind));
     }
     Checked(checked)
 }
 
-/// Turns nested objects into `object.member`, and sorts out what no key of the table is called.
+/// Flattens nested objects to `object.member`, and reports unknown keys.
 fn flatten(
     parent: &str,
     values: Map<String, Value>,
-    found: &mut BTreeMap<String, ValueKind>,
+    found: &mut BTreeMap<String, Value>,
     violations: &mut Vec<Violation>,
 ) {
     let mut values: Vec<_> = values.into_iter().collect();
     values.sort_by(|(a, _), (b, _)| a.cmp(b));
     for (name, value) in values {
         let path = if parent.is_empty() { name } else { format!("{parent}.{name}") };
-        let is_object = KEYS.iter().any(|key| parent_of(key.path) == Some(&path));
-        match value.kind {
-            ValueKind::Table(members) if is_object => flatten(&path, members, found, violations),
-            ValueKind::Nil if is_object => {}
-            other if is_object => violations.push(Violation::not_allowed(&path, &other, OBJECT)),
-            other if KEYS.iter().any(|key| key.path == path) => {
-                found.insert(path, other);
+        let origin = value.origin().map(ToOwned::to_owned);
+        let problem = match value.kind {
+            ValueKind::Table(members) if is_object(&path) => {
+                flatten(&path, members, found, violations);
+                continue;
             }
-            _ => violations.push(Violation::Unknown { nearest: nearest(&path), key: path }),
-        }
+            ValueKind::Nil if is_object(&path) => continue,
+            other if is_object(&path) => Problem::not_allowed(&path, &other, OBJECT),
+            _ if key_of(&path).is_some() => {
+                found.insert(path, value);
+                continue;
+            }
+            _ => Problem::unknown(path),
+        };
+        violations.push(Violation::new(origin.as_deref(), problem));
     }
+}
+
+/// Converts the text of a variable to the type of the key.
+///
+/// # Errors
+/// The key is unknown, or the text is not a valid value.
+pub(super) fn typed(path: &str, text: String) -> Result<ValueKind, Problem> {
+    // The setting of a single server has the type that it has for all servers.
+    let for_one = path.strip_prefix("collect.servers.").and_then(|rest| rest.rsplit_once('.'));
+    let key = match for_one {
+        Some((_, member)) => settable().find(|key| key.path.strip_prefix("collect.") == Some(member)),
+        None => key_of(path),
+    };
+    let kind = match key {
+        Some(Key { kind: Kind::Required | Kind::Text | Kind::Texts, .. }) => return Ok(text.into()),
+        Some(Key { kind: Kind::Boolean { .. }, .. }) => text.to_lowercase().parse().ok().map(ValueKind::Boolean),
+        Some(Key { kind: Kind::Integer { .. }, .. }) => text.parse().ok().map(ValueKind::I64),
+        Some(Key { kind: Kind::Section, .. }) => None,
+        None if is_object(path) => None,
+        // A section validates its own members and their values.
+        None => match section_of(path) {
+            Some(rest)
+                if rest == "servers" || rest.strip_prefix("servers.").is_some_and(|rest| !rest.contains('.')) =>
+            {
+                None
+            }
+            Some(_) => return Ok(text.into()),
+            None => {
+                // A section's name alone does not tell which member was meant.
+                let names = settable().map(|key| key.path).filter(|_| !is_object(path.trim_end_matches('.')));
+                let nearest = spelling::closest_match(path, names).map(Into::into);
+                return Err(Problem::Unknown { key: path.into(), nearest });
+            }
+        },
+    };
+    let allowed = key.map_or_else(|| OBJECT.into(), Key::allowed);
+    match kind.filter(|kind| key.is_some_and(|key| key.allows(kind))) {
+        Some(kind) => Ok(kind),
+        None => Err(Problem::not_allowed(path, &text.into(), &allowed)),
+    }
+}
+
+/// The keys that can be set by one variable.
+pub(super) fn settable() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().filter(|key| !matches!(key.kind, Kind::Section))
+}
+
+fn key_of(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+fn is_object(path: &str) -> bool {
+    KEYS.iter().any(|key| parent_of(key.path) == Some(path))
+}
+
+/// The rest of a path that begins with a section.
+fn section_of(path: &str) -> Option<&str> {
+    let sections = KEYS.iter().filter(|key| matches!(key.kind, Kind::Section));
+    sections.filter_map(|section| path.strip_prefix(section.path)?.strip_prefix('.')).next()
 }
 
 fn parent_of(path: &str) -> Option<&str> {
     path.rsplit_once('.').map(|(parent, _)| parent)
 }
 
-/// The known name that looks most like `path`, if any looks like it at all.
+/// The known name closest to `path`.
 fn nearest(path: &str) -> Option<String> {
     let objects = KEYS.iter().filter_map(|key| parent_of(key.path));
-    spelling::most_alike(path, KEYS.iter().map(|key| key.path).chain(objects)).map(Into::into)
+    spelling::closest_match(path, KEYS.iter().map(|key| key.path).chain(objects)).map(Into::into)
 }
 
-/// A value for a message. What stands where connection parameters belong may be a secret, and so may one that is misplaced.
+/// A value for a message. Hidden where a connection parameter, which may be secret, belongs or may be misplaced.
 fn shown(path: &str, value: &ValueKind) -> String {
     match value {
         ValueKind::Table(_) => "an object".into(),
         ValueKind::Array(_) => "a list".into(),
         ValueKind::Nil => "null".into(),
-        _ if path.starts_with("repository") || path.starts_with("remote") => "a value of another kind".into(),
+        ValueKind::String(text) if text.is_empty() => "\"\"".into(),
+        _ if path.starts_with("repository") || path.starts_with("remote") => "a value of another type".into(),
         ValueKind::String(text) if text.contains("password") || text.contains("://") => "a connection string".into(),
         ValueKind::String(text) => format!("\"{text}\""),
+        // With its decimal point.
+        ValueKind::Float(number) => format!("{number:?}"),
         other => other.to_string(),
     }
 }
 
-impl Violation {
+/// The strings of a list. A single string, as from a variable, is a list of one. A name of digits only is a number
+/// there.
+pub(super) fn texts(value: &ValueKind) -> Option<Vec<String>> {
+    let text = |value: &ValueKind| match value {
+        ValueKind::String(text) => Some(text.clone()),
+        ValueKind::I64(number) => Some(number.to_string()),
+        _ => None,
+    };
+    match value {
+        ValueKind::Array(values) => values.iter().map(|value| text(&value.kind)).collect(),
+        value => text(value).map(|text| vec![text]),
+    }
+}
+
+impl Problem {
     pub(super) fn not_allowed(key: &str, value: &ValueKind, allowed: &str) -> Self {
         Self::NotAllowed { key: key.into(), value: shown(key, value), allowed: allowed.into() }
     }
 
-    fn is_about_parent_of(&self, path: &str) -> bool {
-        matches!(self, Self::NotAllowed { key, .. } if parent_of(path) == Some(key))
+    fn unknown(key: String) -> Self {
+        Self::Unknown { nearest: nearest(&key), key }
     }
 }
 
@@ -194,53 +257,85 @@ impl Key {
             (Kind::Text, ValueKind::String(_))
             | (Kind::Section, ValueKind::Table(_))
             | (Kind::Boolean { .. }, ValueKind::Boolean(_)) => true,
-            (Kind::Whole { least, most, .. }, ValueKind::I64(number)) => (least..=most).contains(&number),
+            (Kind::Texts, value) => texts(value).is_some(),
+            (Kind::Integer { min, max, .. }, ValueKind::I64(number)) => (min..=max).contains(&number),
             _ => false,
         }
     }
 
     fn allowed(&self) -> String {
         match self.kind {
-            Kind::Required | Kind::Text => "a text".into(),
+            Kind::Required | Kind::Text => "a string".into(),
+            Kind::Texts => TEXTS.into(),
             Kind::Section => OBJECT.into(),
             Kind::Boolean { .. } => "true or false".into(),
-            Kind::Whole { least, most, .. } => format!("a whole number from {least} to {most}"),
+            Kind::Integer { min, max, .. } => format!("an integer from {min} to {max}"),
         }
     }
 
     fn default(&self) -> Option<ValueKind> {
         match self.kind {
             Kind::Required => None,
-            Kind::Text | Kind::Section => Some(ValueKind::Nil),
+            Kind::Text | Kind::Texts | Kind::Section => Some(ValueKind::Nil),
             Kind::Boolean { default } => Some(ValueKind::Boolean(default)),
-            Kind::Whole { default, .. } => Some(ValueKind::I64(default)),
+            Kind::Integer { default, .. } => Some(ValueKind::I64(default)),
         }
     }
 }
 
 impl Checked {
+    /// Something wrong with a key's value, which goes on where the key ends.
+    pub(super) fn invalid(&self, path: &str, reason: String) -> Violation {
+        Violation::new(self.0[path].origin(), Problem::Invalid { key: path.into(), reason })
+    }
+
+    /// A value with variables in it that cannot be replaced.
+    pub(super) fn unexpandable(&self, path: &str, problem: Unexpandable) -> Violation {
+        match problem {
+            Unexpandable::Unset(variable) => {
+                Violation::new(self.0[path].origin(), Problem::Unset { keys: vec![path.into()], variable })
+            }
+            Unexpandable::Invalid(reason) => self.invalid(path, reason),
+        }
+    }
+
+    /// A value that is none of those that are allowed, quoted.
+    pub(super) fn not_allowed(&self, path: &str, allowed: &str) -> Violation {
+        Violation::new(self.0[path].origin(), Problem::not_allowed(path, &self.0[path].kind, allowed))
+    }
+
     pub(super) fn text(&self, path: &str) -> Option<String> {
-        match &self.0[path] {
+        match &self.0[path].kind {
             ValueKind::String(text) => Some(text.clone()),
             _ => None,
         }
     }
 
+    /// Where the value of a key comes from, if it was given.
+    pub(super) fn origin(&self, path: &str) -> Option<&str> {
+        self.0[path].origin()
+    }
+
+    /// The texts of a list; none where there is no list.
+    pub(super) fn list(&self, path: &str) -> Vec<String> {
+        texts(&self.0[path].kind).unwrap_or_default()
+    }
+
     pub(super) fn section(&self, path: &str) -> Map<String, Value> {
-        match &self.0[path] {
+        match &self.0[path].kind {
             ValueKind::Table(members) => members.clone(),
             _ => Map::new(),
         }
     }
 
     pub(super) fn boolean(&self, path: &str) -> bool {
-        self.0[path] == ValueKind::Boolean(true)
+        self.0[path].kind == ValueKind::Boolean(true)
     }
 
     pub(super) fn count(&self, path: &str) -> usize {
-        match self.0[path] {
+        match self.0[path].kind {
             ValueKind::I64(number) => usize::try_from(number).expect("the table allows no negative number"),
-            _ => unreachable!("{path} is a whole number in the table"),
+            _ => unreachable!("{path} is an integer in the table"),
         }
     }
 

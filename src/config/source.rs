@@ -1,66 +1,110 @@
-//! What was written: the file's JSON, with comments allowed, overridden by the environment's `POWA_COLLECTOR__...`.
+//! Reads the file into values, and applies overrides.
 
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use config::{ConfigError, Environment, File, FileFormat, Map, Source, Value};
-use json_comments::StripComments;
+use config::{Map, Value, ValueKind};
 
 use super::Error;
-use super::variables::Variables;
+use super::json::{self, SyntaxError};
 
-const PREFIX: &str = "POWA_COLLECTOR__";
+/// Maximum size of a file in bytes: a larger one is not a configuration file.
+const LARGEST: u64 = 16 << 20;
 
-/// What is below these is text to begin with: a password `0123` is not the number 123.
-const TEXTS: &[&str] = &["repository.", "remote."];
-
-/// Reads without judging: whether a key is known and a value allowed is the schema's to say.
-pub(super) fn read(file: &Path, variables: &Variables) -> Result<Map<String, Value>, Error> {
-    let unreadable = |source| Error::Unreadable { file: file.to_owned(), source };
-    let text = std::fs::read(file).map_err(unreadable)?;
-    // Comments become spaces, so that line and column of a syntax error stay true.
-    let mut json = String::new();
-    StripComments::new(text.as_slice()).read_to_string(&mut json).map_err(unreadable)?;
-
-    let variables = variables.with_prefix(PREFIX).map_err(|variable| Error::NotUnicode { variable })?;
-    config::Config::builder()
-        .add_source(File::from_str(&json, FileFormat::Json))
-        .add_source(Overrides(variables.into_iter().collect()))
-        .build()
-        .and_then(|config| config.collect())
-        .map_err(|error| Error::Syntax { file: file.to_owned(), reason: reason(error) })
+/// Reads the file. Keys and values are validated by `schema`.
+pub(super) fn read(file: &Path) -> Result<Map<String, Value>, Error> {
+    let mut bytes = Vec::new();
+    let read = File::open(file).and_then(|open| open.take(LARGEST + 1).read_to_end(&mut bytes));
+    read.map_err(|source| Error::Unreadable { file: file.to_owned(), source })?;
+    let syntax = |reason| Error::Syntax { file: file.to_owned(), reason };
+    if bytes.len() as u64 > LARGEST {
+        return Err(syntax(format!("the file is larger than {} MB", LARGEST >> 20)));
+    }
+    parse(&bytes).map_err(syntax)
 }
 
-/// Variables that stand for keys.
-#[derive(Clone)]
-struct Overrides(Map<String, String>);
-
-impl Source for Overrides {
-    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
-        Box::new(self.clone())
+fn parse(bytes: &[u8]) -> Result<Map<String, Value>, String> {
+    // Some editors write a byte order mark, which is redundant in UTF-8.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if let Some(encoding) = other_encoding(bytes) {
+        return Err(format!("the file is in {encoding}; save it in UTF-8"));
     }
-
-    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
-        let environment = Environment::default().prefix(PREFIX).prefix_separator("").separator("__");
-        let environment = environment.source(Some(self.0.clone()));
-        let mut values = environment.clone().try_parsing(true).collect()?;
-        let is_text = |key: &str| TEXTS.iter().any(|section| key.starts_with(section));
-        values.extend(environment.collect()?.into_iter().filter(|(key, _)| is_text(key)));
-        Ok(values)
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let place = json::place(&String::from_utf8_lossy(&bytes[..error.valid_up_to()]), error.valid_up_to());
+        at(place, "this is not valid UTF-8; save the file in UTF-8")
+    })?;
+    if let Some(nul) = text.find('\0') {
+        return Err(at(json::place(text, nul), "a NUL character is not allowed; the file may be damaged"));
     }
+    json::parse(text).map_err(|SyntaxError { place, reason }| at(place, &reason))
 }
 
-impl std::fmt::Debug for Overrides {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+fn at((line, column): (usize, usize), reason: &str) -> String {
+    format!("line {line}, column {column}: {reason}")
+}
+
+/// Recognizes the encoding by its byte order mark, or by an opening brace of several bytes.
+fn other_encoding(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        // The mark of UTF-32 begins like that of UTF-16.
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] | [0, 0, 0, b'{', ..] | [b'{', 0, 0, 0, ..] => Some("UTF-32"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, b'{', ..] | [b'{', 0, ..] => Some("UTF-16"),
+        _ => None,
     }
 }
 
-fn reason(error: ConfigError) -> String {
-    let said = match error {
-        ConfigError::FileParse { cause, .. } => cause.to_string(),
-        other => other.to_string(),
-    };
-    // It goes on with the value, and somebody may have written the connection string alone.
-    if said.starts_with("invalid type") { "the whole of it has to be an object".into() } else { said }
+/// Overrides values: member by member where both are sections.
+pub(super) fn overlay(values: &mut Map<String, Value>, over: Map<String, Value>) {
+    for (name, value) in over {
+        match (values.get_mut(&name), value) {
+            (Some(Value { kind: ValueKind::Table(members), .. }), Value { kind: ValueKind::Table(over), .. }) => {
+                overlay(members, over)
+            }
+            (_, value) => drop(values.insert(name, value)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_order_mark_is_skipped_and_what_is_not_text_is_named() {
+        assert!(parse(b"\xef\xbb\xbf{\"a\": 1}").is_ok());
+        let utf_16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+        let with_mark = [vec![0xff, 0xfe], utf_16("{\"a\": 1}")].concat();
+        let big_endian: Vec<_> = "{}".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let utf_32 = |text: &str, of: fn(u32) -> [u8; 4]| text.chars().flat_map(|c| of(c.into())).collect::<Vec<_>>();
+        let cases = [
+            (with_mark, "the file is in UTF-16; save it in UTF-8"),
+            (utf_16("{\"a\": 1}"), "the file is in UTF-16; save it in UTF-8"),
+            (big_endian, "the file is in UTF-16; save it in UTF-8"),
+            (utf_32("\u{feff}{}", u32::to_le_bytes), "the file is in UTF-32; save it in UTF-8"),
+            (utf_32("\u{feff}{}", u32::to_be_bytes), "the file is in UTF-32; save it in UTF-8"),
+            (utf_32("{}", u32::to_le_bytes), "the file is in UTF-32; save it in UTF-8"),
+            (utf_32("{}", u32::to_be_bytes), "the file is in UTF-32; save it in UTF-8"),
+            (b"".to_vec(), "line 1, column 1: the file is empty; it must hold a JSON object in braces: {...}"),
+            (
+                b"\xef\xbb\xbf".to_vec(),
+                "line 1, column 1: the file is empty; it must hold a JSON object in braces: {...}",
+            ),
+            (b"{\n \"\xc3\xa9\xe9\": 1}".to_vec(), "line 2, column 4: this is not valid UTF-8; save the file in UTF-8"),
+            (
+                b"{\"a\":\n1} // \0".to_vec(),
+                "line 2, column 7: a NUL character is not allowed; the file may be damaged",
+            ),
+            (vec![0; 3], "line 1, column 1: a NUL character is not allowed; the file may be damaged"),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(parse(&bytes).unwrap_err(), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_end_is_not_read_to_it() {
+        let error = read(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert_eq!(error, "configuration file \"/dev/zero\" is not valid JSON: the file is larger than 16 MB");
+    }
 }

@@ -1,10 +1,10 @@
-//! What does the environment say? It overrides the file, and stands where a value has `${VARIABLE}`. Pure.
+//! The environment variables: they override the file, and replace `${VARIABLE}` in values. Pure.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-/// The environment, which is read once and passed on.
+/// The environment, read once and passed on.
 #[derive(Clone, Default)]
 pub(super) struct Variables(BTreeMap<OsString, OsString>);
 
@@ -15,15 +15,20 @@ impl FromIterator<(OsString, OsString)> for Variables {
 }
 
 impl Variables {
-    /// Those whose name begins with `prefix`, in any case, in the order of their names.
+    /// The environment of this process.
+    pub(super) fn from_process() -> Self {
+        std::env::vars_os().collect()
+    }
+
+    /// The variables whose name begins with `prefix`, in any case, sorted by name.
     ///
     /// # Errors
-    /// The name of one that is not UTF-8. What it holds is not told: it may be a password.
+    /// The name of a variable whose value is not UTF-8. The value is not reported: it may be a password.
     pub(super) fn with_prefix(&self, prefix: &str) -> Result<Vec<(String, String)>, String> {
         self.0
             .iter()
             .map(|(name, value)| (name.to_string_lossy(), value))
-            .filter(|(name, _)| name.to_uppercase().starts_with(prefix))
+            .filter(|(name, _)| Self::begins_with(name, prefix))
             .map(|(name, value)| match value.to_str() {
                 Some(value) => Ok((name.into_owned(), value.into())),
                 None => Err(name.into_owned()),
@@ -31,12 +36,21 @@ impl Variables {
             .collect()
     }
 
-    /// `text` with each `${VARIABLE}` replaced by what the variable holds. A `$` that no `{` follows is one, and `$${`
-    /// stands for `${`.
+    /// The names of all variables.
+    pub(super) fn names(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        self.0.keys().map(|name| name.to_string_lossy())
+    }
+
+    /// Whether a name begins with a prefix, in any case.
+    pub(super) fn begins_with(name: &str, prefix: &str) -> bool {
+        name.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix))
+    }
+
+    /// Replaces each `${VARIABLE}` in `text`. A `$` without `{` is literal, and `$${` stands for `${`.
     ///
     /// # Errors
-    /// What is wrong with it, as the predicate of a sentence that does not quote it.
-    pub(super) fn expand(&self, text: &str) -> Result<String, String> {
+    /// A variable is not set, or the syntax is wrong.
+    pub(super) fn expand(&self, text: &str) -> Result<String, Unexpandable> {
         let mut expanded = String::new();
         let mut rest = text;
         while let Some(at) = rest.find("${") {
@@ -48,7 +62,9 @@ impl Variables {
                 continue;
             }
             let Some((name, after)) = name.split_once('}').filter(|(name, _)| is_name(name)) else {
-                return Err("has a \"${\" that no name and \"}\" follow; write \"$${\" where \"${\" is meant".into());
+                let reason =
+                    "contains a \"${\" that is not followed by a name and \"}\"; write \"$${\" for a literal \"${\"";
+                return Err(Unexpandable::Invalid(reason.into()));
             };
             expanded.extend([Cow::Borrowed(before), self.value(name)?]);
             rest = after;
@@ -57,16 +73,39 @@ impl Variables {
         Ok(expanded)
     }
 
-    fn value(&self, name: &str) -> Result<Cow<'_, str>, String> {
+    fn value(&self, name: &str) -> Result<Cow<'_, str>, Unexpandable> {
         match self.0.get(&OsString::from(name)).map(|value| value.to_str()) {
             Some(Some(value)) => Ok(value.into()),
-            Some(None) => Err(format!("needs the environment variable \"{name}\", which is not UTF-8")),
-            None => Err(format!("needs the environment variable \"{name}\", which is not set")),
+            Some(None) => {
+                let reason = format!("needs the environment variable \"{name}\", which is not UTF-8");
+                Err(Unexpandable::Invalid(reason))
+            }
+            None => Err(Unexpandable::Unset(name.into())),
         }
     }
 }
 
-/// Stricter than the operating system: whatever else stands between braces might be part of a password.
+/// Why a variable in a text could not be replaced.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unexpandable {
+    /// The variable with this name is not set.
+    Unset(String),
+    /// The error, as the predicate of a sentence that does not quote the text.
+    Invalid(String),
+}
+
+/// How to set a variable that systemd normally sets.
+pub(super) fn hint(name: &str) -> &'static str {
+    match name {
+        "CREDENTIALS_DIRECTORY" => {
+            "; systemd sets it for a service whose unit has LoadCredential=; for a command, set it to the directory that contains \
+            the file: for root, that of the running service is /run/credentials/powa-collector.service"
+        }
+        _ => "",
+    }
+}
+
+/// Stricter than the operating system: other text between braces may be part of a password.
 fn is_name(text: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     text.bytes().next().is_some_and(is_letter) && text.bytes().all(|byte| is_letter(byte) || byte.is_ascii_digit())
@@ -109,15 +148,15 @@ mod tests {
             ("é${A}é", "éa b'cé"),
         ];
         for (text, expected) in cases {
-            assert_eq!(variables().expand(text).as_deref(), Ok(expected), "{text}");
+            assert_eq!(variables().expand(text), Ok(expected.into()), "{text}");
         }
     }
 
     #[test]
     fn what_cannot_be_replaced_is_told_without_quoting_it() {
         let cases = [
-            ("s3cret${GONE}s3cret", "\"GONE\", which is not set"),
-            ("${a}", "\"a\", which is not set"),
+            ("s3cret${GONE}s3cret", "Unset(\"GONE\")"),
+            ("${a}", "Unset(\"a\")"),
             ("${ODD}", "\"ODD\", which is not UTF-8"),
             ("${s3cret", "\"$${\""),
             ("${}s3cret", "\"$${\""),
@@ -126,7 +165,10 @@ mod tests {
             ("${A${A}}", "\"$${\""),
         ];
         for (text, expected) in cases {
-            let error = variables().expand(text).unwrap_err();
+            let error = match variables().expand(text).unwrap_err() {
+                Unexpandable::Invalid(reason) => reason,
+                unset => format!("{unset:?}"),
+            };
             assert!(error.contains(expected) && !error.contains("s3cret"), "{text}: {error}");
         }
     }

@@ -1,79 +1,86 @@
-//! What the daemon tells of a worker to those who want more than its status: a JSON object, on the command channel and
-//! wherever else it is shown. Pure.
+//! The state of a worker as a JSON object, for the command `WORKERS_DETAIL` and for HTTP. Pure.
 
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::one_line::on_one_line;
+use crate::control::timestamp;
 use crate::snapshot::Report;
-use crate::timestamp;
-use crate::worker::Account;
+use crate::worker::WorkerDetail;
+use session::on_one_line;
 
-/// Bytes of texts that others have a say in: one server has to fit into a notification, however its quotes are escaped.
-const LONGEST_NAME: usize = 300;
-const LONGEST_TROUBLE: usize = 1000;
-const LONGEST_ERROR: usize = 500;
+/// The longest texts in bytes: the object of one server has to fit into a notification, however its quotes are escaped.
+const MAX_NAME_BYTES: usize = 300;
+const MAX_TROUBLE_BYTES: usize = 1000;
+const MAX_ERROR_BYTES: usize = 500;
 
-/// As many errors of the last snapshot are told; the others are counted.
-const MOST_ERRORS: usize = 3;
+/// The most errors of a snapshot in the object. The others are counted.
+const MAX_ERRORS: usize = 3;
 
-/// One worker.
+/// The state of one worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Detail {
-    /// What the server is called.
+    /// The name of the server.
     pub name: String,
-    /// As `WORKERS_STATUS` tells it.
+    /// The status, as in `WORKERS_STATUS`.
     pub status: String,
-    /// What the worker is about just now.
+    /// What the worker is doing.
     pub phase: String,
     /// Seconds from one snapshot to the next.
     pub frequency: u64,
-    /// When it does something next: takes a snapshot, or tries again what failed.
+    /// When the worker takes the next snapshot, or retries after a failure.
     #[serde(with = "timestamp")]
     pub next: Option<SystemTime>,
-    /// When the last snapshot that is in the repository was begun.
+    /// When the last snapshot in the repository was begun.
     #[serde(with = "timestamp")]
     pub last: Option<SystemTime>,
-    /// The last one that this run of the daemon has stored.
-    pub snapshot: Option<Taken>,
-    /// What is in the way.
+    /// The last snapshot that this run of the daemon has stored.
+    pub snapshot: Option<SnapshotFigures>,
+    /// The error that prevents snapshots.
     pub trouble: Option<String>,
+    /// Why the server is excluded: `standby`. Missing in older daemons.
+    #[serde(default)]
+    pub left_out: Option<String>,
+    /// Snapshots that were not taken because the server was excluded, since the worker was started.
+    #[serde(default)]
+    pub times_left_out: u64,
     /// Snapshots stored since the worker was started.
     pub taken: u64,
-    /// How often something was in the way since then.
+    /// Failures since the worker was started.
     pub failures: u64,
 }
 
-/// The figures of a snapshot.
+/// The counts, times and errors of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Taken {
-    /// That gave rows which were not refused.
+pub struct SnapshotFigures {
+    /// Datasources whose rows were stored.
     pub datasources: usize,
     pub rows: u64,
-    /// In the text format of COPY.
+    /// Bytes of the rows, in the text format of COPY.
     pub bytes: u64,
     pub collect_ms: u64,
     pub load_ms: u64,
-    /// The first of what failed, the snapshot notwithstanding.
+    /// The first errors of datasources that failed.
     pub errors: Vec<String>,
-    /// How many more failed.
+    /// The number of further errors.
     pub more_errors: usize,
 }
 
 impl Detail {
-    /// What is told of an account.
-    pub fn of(account: &Account) -> Self {
-        let progress = &account.progress;
+    /// The JSON object of a worker.
+    pub fn of(worker: &WorkerDetail) -> Self {
+        let progress = &worker.progress;
         Self {
-            name: told(&account.name, LONGEST_NAME),
-            status: account.status.to_string(),
+            name: shorten(&worker.name, MAX_NAME_BYTES),
+            status: worker.status.to_string(),
             phase: progress.phase.to_string(),
-            frequency: account.frequency.as_secs(),
+            frequency: worker.frequency.as_secs(),
             next: progress.next,
             last: progress.last,
-            snapshot: progress.report.as_deref().map(Taken::of),
-            trouble: progress.trouble.as_deref().map(|trouble| told(trouble, LONGEST_TROUBLE)),
+            snapshot: progress.report.as_deref().map(SnapshotFigures::of),
+            trouble: progress.error.as_deref().map(|trouble| shorten(trouble, MAX_TROUBLE_BYTES)),
+            left_out: progress.excluded.map(|left_out| left_out.to_string()),
+            times_left_out: progress.times_excluded,
             taken: progress.taken,
             failures: progress.failures,
         }
@@ -84,9 +91,10 @@ impl Detail {
     }
 }
 
-impl Taken {
+impl SnapshotFigures {
     fn of(report: &Report) -> Self {
-        let errors: Vec<_> = report.errors.iter().take(MOST_ERRORS).map(|error| told(error, LONGEST_ERROR)).collect();
+        let errors: Vec<_> =
+            report.errors.iter().take(MAX_ERRORS).map(|error| shorten(error, MAX_ERROR_BYTES)).collect();
         Self {
             datasources: report.datasources,
             rows: report.rows,
@@ -99,9 +107,9 @@ impl Taken {
     }
 }
 
-fn told(text: &str, longest: usize) -> String {
+fn shorten(text: &str, max_bytes: usize) -> String {
     let line = on_one_line(text);
-    match line.floor_char_boundary(longest) {
+    match line.floor_char_boundary(max_bytes) {
         end if end < line.len() => format!("{}...", &line[..end]),
         _ => line.into_owned(),
     }
@@ -115,33 +123,33 @@ pub(super) mod tests {
     use super::*;
     use crate::worker::{Phase, Progress, Status};
 
-    pub fn account(name: &str, error: &str) -> Account {
+    pub fn worker(name: &str, error: &str) -> WorkerDetail {
         let report = Report { datasources: 9, rows: 100, errors: vec![error.into(); 200], ..Report::default() };
         let progress = Progress {
             phase: Phase::Collecting,
             next: Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_123)),
             report: Some(Arc::new(report)),
-            trouble: Some(error.into()),
+            error: Some(error.into()),
             taken: 7,
             ..Progress::default()
         };
-        Account { name: name.into(), frequency: Duration::from_secs(300), status: Status::Running, progress }
+        WorkerDetail { name: name.into(), frequency: Duration::from_secs(300), status: Status::Running, progress }
     }
 
     #[test]
     fn what_is_told_is_read_as_it_was() {
-        let detail = Detail::of(&account("db1:5432", "it \"failed\""));
+        let detail = Detail::of(&worker("db1:5432", "it \"failed\""));
         let json = detail.to_json();
         assert!(json.contains(r#""next":"2027-01-15T08:00:00.123Z","last":null"#), "{json}");
         assert_eq!(serde_json::from_str::<Detail>(&json).unwrap(), detail);
         let snapshot = detail.snapshot.unwrap();
-        assert_eq!((snapshot.errors.len(), snapshot.more_errors), (MOST_ERRORS, 197));
+        assert_eq!((snapshot.errors.len(), snapshot.more_errors), (MAX_ERRORS, 197));
     }
 
     #[test]
     fn whatever_others_say_one_server_fits_into_a_notification() {
         for c in ["\"", "\\", "é", "\u{1}", "\n", "\u{10ffff}"] {
-            let json = Detail::of(&account(&c.repeat(5000), &c.repeat(5000))).to_json();
+            let json = Detail::of(&worker(&c.repeat(5000), &c.repeat(5000))).to_json();
             assert!(json.len() < 7_800, "{}: {c:?}", json.len());
         }
     }

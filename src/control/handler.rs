@@ -1,4 +1,4 @@
-//! One request, from the look at its sender to the answers.
+//! Handles one request: checks its sender, executes it and sends the answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,79 +9,92 @@ use super::Call;
 use super::detail::Detail;
 use super::protocol::{Command, Request, detail_objects, status_objects};
 use super::throttle::Throttle;
-use crate::metrics::{Answered, Metrics};
-use crate::postgres::{CHANNEL, Control, Error, Notification};
+use crate::control::channel::{CHANNEL, CommandSession};
+use crate::control::notifications::Notification;
+use crate::metrics::{CommandResult, Metrics};
+use crate::worker::ForceRefused;
+use session::Error;
 
-/// How long an answer to a forced snapshot waits for it to begin.
-const UNTIL_IT_BEGINS: Duration = Duration::from_millis(100);
+/// How long to wait for a forced snapshot to begin before answering.
+const SNAPSHOT_START_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// `psql -c "NOTIFY ..."` has gone before anyone can look whose it was. What it most often asks for is harmless.
-const BETWEEN_ANONYMOUS_RELOADS: Duration = Duration::from_secs(10);
+/// `psql -c "NOTIFY ..."` ends its session before the sender can be looked up. A reload is harmless, so it is allowed then, once
+/// in this interval.
+const ANONYMOUS_RELOAD_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Anybody who can connect can be refused as often as they like: they must not fill the log.
-const BETWEEN_COMPLAINTS: Duration = Duration::from_secs(1);
+/// Every role that can connect can send commands that are refused: they must not flood the log.
+const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Reloads whose answers may be waited for: any number of them is one or two reloads, but each wants its answer.
-const MOST_RELOADS: usize = 1024;
+/// The most reload requests that wait for their answer. They are merged into one or two reloads, but each is answered.
+const MAX_WAITING_RELOADS: usize = 1024;
 
-/// As much of a command's name, and of what is wrong with it, is logged.
-const LONGEST_NAME: usize = 40;
-const LONGEST_REASON: usize = 500;
+/// The longest name and reason of a refused command in the log, in bytes.
+const MAX_NAME_BYTES: usize = 40;
+const MAX_REASON_BYTES: usize = 500;
 
-/// Handles requests, any number at a time.
+/// Handles requests, several concurrently.
 pub(super) struct Handler {
     calls: mpsc::Sender<Call>,
     metrics: Metrics,
     reloads: Arc<Semaphore>,
     anonymous_reloads: Throttle,
-    complaints: Throttle,
+    refusal_log: Throttle,
 }
 
-/// The answer to those who may not command.
+/// The answer to a sender without permission.
 pub(super) const DENIED: &str = "Permission denied";
 
 type Outcome = Result<Vec<String>, String>;
 
-/// What became of a request.
-enum Carried {
-    Out(Vec<String>),
-    /// The main task takes its time for it.
-    On(oneshot::Receiver<Result<(), String>>, OwnedSemaphorePermit),
+/// The state of a request after its execution.
+enum Execution {
+    Done(Vec<String>),
+    /// The main task is still working on it.
+    Pending(oneshot::Receiver<Result<(), String>>, OwnedSemaphorePermit),
 }
 
-/// Whose request it is, for the log.
-struct Who {
-    /// `None` before it is known, and of a sender who has left.
+/// The sender of a request, for the log.
+struct Requester {
+    /// `None` if not known yet, or if the sender's session has ended.
     role: Option<String>,
-    /// The one that serves the sender's session.
+    /// The backend process of the sender's session.
     process: i32,
 }
 
-/// A request that the main task takes its time for.
-pub(super) struct UnderWay {
+/// A request that the main task is still working on.
+pub(super) struct PendingRequest {
     request: Request,
-    who: Who,
+    requester: Requester,
     reply: oneshot::Receiver<Result<(), String>>,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
-/// A request that is done with, but for its answer.
-pub(super) struct Done {
+/// A request that was executed and is to be answered.
+pub(super) struct FinishedRequest {
     request: Request,
-    who: Who,
+    requester: Requester,
     outcome: Outcome,
 }
 
-impl UnderWay {
-    /// Waits for what came of it.
-    pub(super) async fn done(self) -> Done {
+impl PendingRequest {
+    /// Waits for the result.
+    pub(super) async fn done(self) -> FinishedRequest {
         let outcome = self.reply.await.unwrap_or_else(|_| Err(stopping()));
-        Done { request: self.request, who: self.who, outcome: outcome.map(|()| vec!["OK".into()]) }
+        FinishedRequest {
+            request: self.request,
+            requester: self.requester,
+            outcome: outcome.map(|()| vec!["OK".into()]),
+        }
     }
 }
 
-fn beginning(text: &str, longest: usize) -> &str {
-    &text[..text.floor_char_boundary(longest)]
+fn truncated(text: &str, max_bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(max_bytes)]
+}
+
+/// Whether a refusal is due to an ongoing or recent snapshot.
+fn is_force_refusal(reason: &str) -> bool {
+    ForceRefused::ALL.iter().any(|refused| refused.to_string() == reason)
 }
 
 fn stopping() -> String {
@@ -93,107 +106,118 @@ impl Handler {
         Self {
             calls,
             metrics,
-            reloads: Arc::new(Semaphore::new(MOST_RELOADS)),
-            anonymous_reloads: Throttle::one_in(BETWEEN_ANONYMOUS_RELOADS),
-            complaints: Throttle::one_in(BETWEEN_COMPLAINTS),
+            reloads: Arc::new(Semaphore::new(MAX_WAITING_RELOADS)),
+            anonymous_reloads: Throttle::once_per(ANONYMOUS_RELOAD_INTERVAL),
+            refusal_log: Throttle::once_per(REFUSAL_LOG_INTERVAL),
         }
     }
 
-    /// Carries a request out, if its sender may, and answers it, unless it takes its time.
+    /// Executes a request if its sender has permission, and answers it. Returns a request that is still being executed.
     ///
     /// # Errors
-    /// The repository cannot be talked to any more.
+    /// The connection to the repository was lost.
     pub(super) async fn handle(
         &self,
-        control: &Control,
+        session: &CommandSession,
         notification: &Notification,
-    ) -> Result<Option<UnderWay>, Error> {
+    ) -> Result<Option<PendingRequest>, Error> {
         let request = Request::parse(&notification.payload);
         tracing::debug!(payload = notification.payload, sender = notification.sender, "command received");
-        let mut who = Who { role: None, process: notification.sender };
+        let mut requester = Requester { role: None, process: notification.sender };
         if request.channel.as_deref() == Some(CHANNEL) {
-            // What is heard there are commands: the answer would be one of ours.
-            self.count(&request, Answered::Ignored);
-            self.complain((&request, &who), "command ignored", "its answer is wanted on the channel of the commands");
+            // The answer would be taken for a command.
+            self.count(&request, CommandResult::Ignored);
+            self.log_refusal((&request, &requester), "command ignored", "its response channel is the command channel");
             return Ok(None);
         }
-        let outcome = match control.sender(notification.sender).await {
+        let outcome = match session.sender(notification.sender).await {
             Ok(Some(sender)) => {
-                who.role = sender.role;
-                if sender.may_command { self.carry_out(&request).await } else { Err(DENIED.into()) }
+                requester.role = sender.role;
+                if sender.may_command { self.execute(&request).await } else { Err(DENIED.into()) }
             }
             Ok(None) if !self.may_be_anonymous(&request) => {
-                self.count(&request, Answered::Ignored);
-                self.complain((&request, &who), "command ignored", "its sender has left, so its role is not known");
+                self.count(&request, CommandResult::Ignored);
+                self.log_refusal(
+                    (&request, &requester),
+                    "command ignored",
+                    "its sender's session has ended, so its role is unknown",
+                );
                 return Ok(None);
             }
-            Ok(None) => self.carry_out(&request).await,
+            Ok(None) => self.execute(&request).await,
             Err(error) if error.is_connection() => return Err(error),
-            Err(error) => Err(format!("the sender could not be looked up: {}", error.in_full())),
+            Err(error) => Err(format!("could not look up the sender: {error}")),
         };
         let outcome = match outcome {
-            Ok(Carried::On(reply, place)) => return Ok(Some(UnderWay { request, who, reply, _place: place })),
-            Ok(Carried::Out(answers)) => Ok(answers),
+            Ok(Execution::Pending(reply, permit)) => {
+                return Ok(Some(PendingRequest { request, requester, reply, _permit: permit }));
+            }
+            Ok(Execution::Done(answers)) => Ok(answers),
             Err(reason) => Err(reason),
         };
-        self.answer(control, Done { request, who, outcome }).await.map(|()| None)
+        self.answer(session, FinishedRequest { request, requester, outcome }).await.map(|()| None)
     }
 
-    fn count(&self, request: &Request, answered: Answered) {
-        self.metrics.command(request.known_name().unwrap_or("unknown"), answered);
+    fn count(&self, request: &Request, result: CommandResult) {
+        self.metrics.count_command(request.known_name().unwrap_or("unknown"), result);
     }
 
     fn may_be_anonymous(&self, request: &Request) -> bool {
-        request.command == Ok(Command::Reload) && self.anonymous_reloads.pass().is_some()
+        request.command == Ok(Command::Reload) && self.anonymous_reloads.allow().is_some()
     }
 
-    fn complain(&self, (request, who): (&Request, &Who), what: &str, reason: &str) {
-        let command = beginning(&request.name, LONGEST_NAME);
-        let reason = beginning(reason, LONGEST_REASON);
-        let Who { role, process } = who;
+    fn log_refusal(&self, (request, requester): (&Request, &Requester), what: &str, reason: &str) {
+        let command = truncated(&request.name, MAX_NAME_BYTES);
+        let reason = truncated(reason, MAX_REASON_BYTES);
+        let Requester { role, process } = requester;
         let role = role.as_deref();
-        match self.complaints.pass() {
-            Some(unsaid) => tracing::warn!(command, reason, role, process, unsaid, "{what}"),
+        match self.refusal_log.allow() {
+            // Not a problem: the sender can retry later.
+            Some(suppressed) if is_force_refusal(reason) => {
+                tracing::info!(command, reason, role, process, unsaid = suppressed, "{what}");
+            }
+            Some(suppressed) => tracing::warn!(command, reason, role, process, unsaid = suppressed, "{what}"),
             None => tracing::debug!(command, reason, role, process, "{what}"),
         }
     }
 
-    async fn carry_out(&self, request: &Request) -> Result<Carried, String> {
+    async fn execute(&self, request: &Request) -> Result<Execution, String> {
         let answers = match request.command.clone()? {
             Command::Reload => {
-                let place = Arc::clone(&self.reloads).try_acquire_owned();
-                let place = place.map_err(|_| format!("{MOST_RELOADS} wait for a reload already"))?;
-                return Ok(Carried::On(self.call(Call::Reload).await?, place));
+                let permit = Arc::clone(&self.reloads).try_acquire_owned();
+                let permit =
+                    permit.map_err(|_| format!("{MAX_WAITING_RELOADS} reload requests are already waiting"))?;
+                return Ok(Execution::Pending(self.call(Call::Reload).await?, permit));
             }
             Command::WorkersStatus(_) | Command::WorkersDetail(_) if request.channel.is_none() => vec![],
-            Command::WorkersStatus(which) => {
-                let mut statuses = self.ask(Call::Statuses).await?;
-                statuses.retain(|id, _| which.has(*id));
+            Command::WorkersStatus(selection) => {
+                let mut statuses = self.query_main_task(Call::Statuses).await?;
+                statuses.retain(|id, _| selection.contains(*id));
                 status_objects(request, &statuses)
             }
-            Command::WorkersDetail(which) => {
-                let accounts = self.ask(Call::Accounts).await?;
-                let accounts = accounts.iter().filter(|(id, _)| which.has(**id));
-                let details = accounts.map(|(id, account)| (*id, Detail::of(account))).collect();
+            Command::WorkersDetail(selection) => {
+                let workers = self.query_main_task(Call::WorkerDetails).await?;
+                let workers = workers.iter().filter(|(id, _)| selection.contains(**id));
+                let details = workers.map(|(id, worker)| (*id, Detail::of(worker))).collect();
                 detail_objects(request, &details)
             }
             Command::ForceSnapshot(id) => {
-                let forced = self.ask(|reply| Call::ForceSnapshot(id, reply)).await?;
+                let forced = self.query_main_task(|reply| Call::ForceSnapshot(id, reply)).await?;
                 let forced = forced.map_err(|refused| refused.to_string())?;
-                let begins = forced.begins_within(UNTIL_IT_BEGINS).await;
-                vec![if begins { "Snapshot in progress" } else { "Snapshot will begin shortly" }.into()]
+                let has_started = forced.begins_within(SNAPSHOT_START_TIMEOUT).await;
+                vec![if has_started { "Snapshot in progress" } else { "Snapshot will begin shortly" }.into()]
             }
             Command::RefreshCatalogs(id, refresh) => {
-                let registered = self.ask(|reply| Call::RefreshCatalogs(id, refresh, reply)).await?;
+                let registered = self.query_main_task(|reply| Call::RefreshCatalogs(id, refresh, reply)).await?;
                 registered.map_err(|refused| refused.to_string())?;
                 vec!["Catalogs will be refreshed during the next snapshot".into()]
             }
         };
-        Ok(Carried::Out(answers))
+        Ok(Execution::Done(answers))
     }
 
-    /// Asks the main task. It always answers, unless it is about to end.
-    async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, String> {
+    /// Sends a call to the main task and waits for the reply. Fails only if the daemon is stopping.
+    async fn query_main_task<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, String> {
         self.call(call).await?.await.map_err(|_| stopping())
     }
 
@@ -203,15 +227,15 @@ impl Handler {
         Ok(answer)
     }
 
-    /// Tells the sender what came of a request, if that is wanted.
+    /// Sends the result of a request to its response channel, if it has one.
     ///
     /// # Errors
-    /// The repository cannot be talked to any more.
-    pub(super) async fn answer(&self, control: &Control, done: Done) -> Result<(), Error> {
-        let Done { request, who, outcome } = done;
-        self.count(&request, if outcome.is_ok() { Answered::Ok } else { Answered::Refused });
+    /// The connection to the repository was lost.
+    pub(super) async fn answer(&self, session: &CommandSession, done: FinishedRequest) -> Result<(), Error> {
+        let FinishedRequest { request, requester, outcome } = done;
+        self.count(&request, if outcome.is_ok() { CommandResult::Ok } else { CommandResult::Refused });
         if let Err(reason) = &outcome {
-            self.complain((&request, &who), "command refused", reason);
+            self.log_refusal((&request, &requester), "command refused", reason);
         }
         let Some(channel) = &request.channel else { return Ok(()) };
         let answers = match outcome {
@@ -219,10 +243,10 @@ impl Handler {
             Err(reason) => vec![request.answer(&Err(reason))],
         };
         for text in answers {
-            match control.answer(channel, &text).await {
+            match session.answer(channel, &text).await {
                 Err(error) if error.is_connection() => return Err(error),
                 Err(error) => {
-                    self.complain((&request, &who), "answer not sent", &error.in_full());
+                    self.log_refusal((&request, &requester), "answer not sent", &error.to_string());
                     return Ok(());
                 }
                 Ok(()) => {}

@@ -1,4 +1,4 @@
-//! The task that listens on the command channel, for as long as the daemon runs: it survives the repository.
+//! The task that listens on the command channel, and reconnects when the connection to the repository is lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,44 +14,48 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::Call;
-use super::handler::{Done, Handler, UnderWay};
+use super::handler::{FinishedRequest, Handler, PendingRequest};
+use super::other_collectors::{Change, GRACE_PERIOD, OtherCollectors};
+use crate::backoff;
+use crate::control::channel::{Channel, CommandSession};
+use crate::control::notifications::Notifications;
 use crate::metrics::Metrics;
-use crate::pauses;
-use crate::postgres::{Channel, Control, Endpoint, Error, Notifications, Side};
+use session::{Endpoint, Error, Side};
 
-/// It is the one try to reach the repository that all workers wait for, so it is made often.
+/// The longest pause between two attempts to reconnect. Short, because all workers wait for this one connection.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
-/// How long each step of a listener's end may take: the next one takes over, the last answers are sent, the session is
-/// closed.
-const UNTIL_CLOSED: Duration = Duration::from_secs(2);
+/// The timeout of each step when a listener ends: handing over to the next one, sending the last answers, closing the session.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often it is made sure that the repository is there to be heard.
-const BETWEEN_CHECKS: Duration = Duration::from_secs(10);
+/// How often the connection to the repository is checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long a collector whose place is taken may still be there: it is told to stop when this one is ready, and has some 10
-/// seconds to do so.
-const UNTIL_OTHERS_ARE_GONE: Duration = Duration::from_secs(15);
+/// How often to look for other collectors.
+const OTHER_COLLECTORS_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Requests that may be under way in the repository at once, one of each sender.
-const MOST_AT_ONCE: usize = 32;
+/// The most requests that are handled at a time, one for each sender.
+const MAX_CONCURRENT_REQUESTS: usize = 32;
 
-/// The running task.
+/// The handle of the running task.
 pub struct Listener {
     endpoint: Endpoint,
     task: AbortOnDropHandle<()>,
     cancel: CancellationToken,
-    successors: mpsc::Sender<Successor>,
-    listens: Arc<AtomicBool>,
+    hand_overs: mpsc::Sender<HandOver>,
+    is_connected: Arc<AtomicBool>,
+    other_collectors: Arc<OtherCollectors>,
 }
 
-/// Gets the mark from which on all that is heard is another listener's. Dropped, if there is nobody who listens.
-type Successor = oneshot::Sender<String>;
+/// A request of the next listener to take over. The reply is the mark in the stream of notifications at which it does; the
+/// sender is dropped if the previous listener is not connected.
+type HandOver = oneshot::Sender<String>;
 
 impl Listener {
-    /// Starts to listen, on a session that is open already if there is one; the next ones it opens by itself.
+    /// Starts a listener, on `channel` if it is open already. Opens later sessions by itself.
     ///
-    /// What the listener before still hears, it leaves to that one, which from now on is on its way out.
+    /// If there is a listener `before` on the same database, takes over from it at a mark, so that each notification is handled
+    /// once. That listener then ends.
     pub fn start(
         endpoint: Endpoint,
         channel: Option<Channel>,
@@ -60,83 +64,87 @@ impl Listener {
         before: Option<&Self>,
     ) -> Self {
         let cancel = CancellationToken::new();
-        let (successors, asked) = mpsc::channel(1);
-        let listens = Arc::new(AtomicBool::new(channel.is_some()));
-        let mark = before.and_then(|before| before.make_way_to(&endpoint));
-        let is_new_here = channel.is_some() && mark.is_none();
-        let look_for_others = is_new_here.then(|| Instant::now() + UNTIL_OTHERS_ARE_GONE);
+        let (hand_overs, hand_over_receiver) = mpsc::channel(1);
+        let is_connected = Arc::new(AtomicBool::new(channel.is_some()));
+        let mark = before.and_then(|before| before.request_hand_over(&endpoint));
+        let here = before.filter(|before| before.endpoint.is_same_database(&endpoint));
+        let other_collectors = here.map_or_else(Arc::default, |before| Arc::clone(&before.other_collectors));
         let task = Task {
             endpoint: endpoint.clone(),
             handler: Arc::new(Handler::new(calls.clone(), metrics.clone())),
             calls,
             metrics,
-            listens: Arc::clone(&listens),
+            is_connected: Arc::clone(&is_connected),
             cancel: cancel.clone(),
-            successors: asked,
-            under_way: FuturesUnordered::new(),
-            until: None,
-            look_for_others,
+            hand_overs: hand_over_receiver,
+            pending: FuturesUnordered::new(),
+            hand_over_deadline: None,
+            other_collectors: Arc::clone(&other_collectors),
         };
         let task = tokio::spawn(task.run(channel, mark).instrument(tracing::info_span!("commands")));
-        Self { endpoint, task: AbortOnDropHandle::new(task), cancel, successors, listens }
+        Self { endpoint, task: AbortOnDropHandle::new(task), cancel, hand_overs, is_connected, other_collectors }
     }
 
-    /// Whether there is a session in which commands are heard.
-    pub fn listens(&self) -> bool {
-        self.listens.load(Ordering::Relaxed)
+    /// Whether the session is open, so that commands are received.
+    pub fn is_connected(&self) -> bool {
+        self.is_connected.load(Ordering::Relaxed)
     }
 
-    /// Gives the way to the mark, if both listen in the same database.
-    fn make_way_to(&self, next: &Endpoint) -> Option<oneshot::Receiver<String>> {
+    /// Descriptions of other collectors that are connected to the repository.
+    pub fn other_collectors(&self) -> Vec<String> {
+        self.other_collectors.descriptions()
+    }
+
+    /// Requests the mark for the next listener, if both listen in the same database; otherwise stops this one.
+    fn request_hand_over(&self, next: &Endpoint) -> Option<oneshot::Receiver<String>> {
         if !self.endpoint.is_same_database(next) {
             self.cancel.cancel();
             return None;
         }
-        let (successor, mark) = oneshot::channel();
-        self.successors.try_send(successor).is_ok().then_some(mark)
+        let (hand_over, mark) = oneshot::channel();
+        self.hand_overs.try_send(hand_over).is_ok().then_some(mark)
     }
 
-    /// Waits for an end that nobody asked for. Safe to drop.
+    /// Waits until the task ends unexpectedly. Cancel-safe.
     pub async fn failed(&mut self) {
         if let Err(error) = (&mut self.task).await {
             tracing::error!(%error, "the task of the command channel failed");
         }
     }
 
-    /// Waits until the next listener has taken over, and everybody has an answer who was heard before. Dropped, it is cut
-    /// off.
-    pub async fn leave(self) {
+    /// Waits until the next listener has taken over and all earlier requests are answered. Dropping it aborts the task.
+    pub async fn wait(self) {
         if let Err(error) = self.task.await {
             tracing::error!(%error, "the task of the command channel failed");
         }
     }
 
-    /// Ends after the requests at hand, and closes the channel. Dropped, it is cut off.
+    /// Finishes the current requests and closes the session. Dropping it aborts the task.
     pub async fn stop(self) {
         self.cancel.cancel();
-        // What is left of it after that is aborted with its handle.
-        drop(timeout(UNTIL_CLOSED, self.leave()).await);
+        // After the timeout, the task is aborted with its handle.
+        drop(timeout(CLOSE_TIMEOUT, self.wait()).await);
     }
 }
 
+/// The state of the running task.
 struct Task {
     endpoint: Endpoint,
     handler: Arc<Handler>,
     calls: mpsc::Sender<Call>,
     metrics: Metrics,
-    listens: Arc<AtomicBool>,
+    is_connected: Arc<AtomicBool>,
     cancel: CancellationToken,
-    successors: mpsc::Receiver<Successor>,
-    /// Waited for across sessions: whoever asked may still be there.
-    under_way: FuturesUnordered<BoxFuture<'static, Done>>,
-    /// Set once there is a successor.
-    until: Option<Instant>,
-    /// When it is looked whether the repository has another collector, if that was not done.
-    look_for_others: Option<Instant>,
+    hand_overs: mpsc::Receiver<HandOver>,
+    /// Kept when the session is reopened: the senders may still be waiting.
+    pending: FuturesUnordered<BoxFuture<'static, FinishedRequest>>,
+    /// When to stop waiting for the mark. Set once the next listener takes over.
+    hand_over_deadline: Option<Instant>,
+    other_collectors: Arc<OtherCollectors>,
 }
 
-/// What is being said to the repository.
-type Talk<'a> = FuturesUnordered<BoxFuture<'a, Result<Option<UnderWay>, Error>>>;
+/// The operations in progress on the session.
+type Operations<'a> = FuturesUnordered<BoxFuture<'a, Result<Option<PendingRequest>, Error>>>;
 
 impl Task {
     async fn run(mut self, channel: Option<Channel>, mark: Option<oneshot::Receiver<String>>) {
@@ -147,120 +155,121 @@ impl Task {
                 None => return,
             },
         };
-        let mut taken_over = tokio::select! {
-            // Which is the first thing that is looked at then.
+        let mut takeover = tokio::select! {
+            // `serve` checks for it first.
             () = self.cancel.cancelled() => Ok(()),
-            taken_over = take_over(&channel, mark) => taken_over,
+            takeover = take_over(&channel, mark) => takeover,
         };
         loop {
-            self.listens.store(true, Ordering::Relaxed);
-            let (control, notifications) = &channel;
-            let served = match taken_over {
-                Ok(()) => self.serve(control, notifications).await,
+            self.is_connected.store(true, Ordering::Relaxed);
+            let (session, notifications) = &channel;
+            let ended = match takeover {
+                Ok(()) => self.serve(session, notifications).await,
                 Err(error) => Err(Some(error)),
             };
-            match served {
+            match ended {
                 Ok(()) => break,
                 Err(None) => tracing::error!("connection to the repository server lost"),
                 Err(Some(error)) => {
-                    tracing::error!(error = error.in_full(), "connection to the repository server lost");
+                    tracing::error!(error = %error, "connection to the repository server lost");
                 }
             }
-            self.listens.store(false, Ordering::Relaxed);
-            // The session that was lost may still be there, and would be taken for another one's.
-            self.look_for_others = None;
-            self.metrics.unreachable(Side::Repository);
+            self.is_connected.store(false, Ordering::Relaxed);
+            self.metrics.count_unreachable(Side::Repository);
             match self.reopen().await {
                 Some(reopened) => channel = reopened,
                 None => break,
             }
-            taken_over = Ok(());
+            takeover = Ok(());
             tracing::info!("listening for commands again");
-            self.metrics.reconnected(Side::Repository);
-            // Nobody to hear it: the daemon is about to end.
-            drop(self.calls.send(Call::ListeningAgain).await);
+            self.metrics.count_reconnection(Side::Repository);
+            // A failed send means that the daemon is stopping.
+            drop(self.calls.send(Call::ChannelReopened).await);
         }
-        // Whoever can still be answered was; a repository that does not even take a farewell is not waited for.
-        let _ = timeout(UNTIL_CLOSED, channel.0.close()).await;
+        // All answers are sent; do not wait for a repository that does not respond.
+        let _ = timeout(CLOSE_TIMEOUT, channel.0.close()).await;
     }
 
-    /// Serves until it is asked to end or another listener has taken over; what was begun is finished.
-    async fn serve(&mut self, control: &Control, notifications: &Notifications) -> Result<(), Option<Error>> {
+    /// Handles requests until the task is cancelled or another listener has taken over, then finishes those in progress.
+    /// Fails if the connection is lost.
+    async fn serve(&mut self, session: &CommandSession, notifications: &Notifications) -> Result<(), Option<Error>> {
         let handler = &Arc::clone(&self.handler);
-        let mut talk = Talk::new();
-        let mut checks = interval_at(Instant::now() + BETWEEN_CHECKS, BETWEEN_CHECKS);
+        let mut operations = Operations::new();
+        let mut checks = interval_at(Instant::now() + CHECK_INTERVAL, CHECK_INTERVAL);
+        let mut other_collectors_ticks = interval_at(Instant::now() + GRACE_PERIOD, OTHER_COLLECTORS_INTERVAL);
+        self.other_collectors.add_own(session.process());
         loop {
-            let has_room = talk.len() < MOST_AT_ONCE;
-            let (until, look_for_others) = (self.until, self.look_for_others);
+            let has_room = operations.len() < MAX_CONCURRENT_REQUESTS;
+            let hand_over_deadline = self.hand_over_deadline;
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => break,
-                Some(successor) = self.successors.recv() => self.make_way(successor, notifications),
-                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => break,
-                Some(said) = talk.next() => self.note(said?),
-                Some(done) = self.under_way.next(), if has_room => talk.push(answer(handler, control, done)),
-                () = sleep_until(look_for_others.unwrap_or_else(Instant::now)), if look_for_others.is_some() => {
-                    self.look_for_others = None;
-                    let looking = async move {
-                        tell_of_others(control).await;
+                Some(hand_over) = self.hand_overs.recv() => self.hand_over_to(hand_over, notifications),
+                () = sleep_until(hand_over_deadline.unwrap_or_else(Instant::now)), if hand_over_deadline.is_some() => break,
+                Some(result) = operations.next() => self.track(result?),
+                Some(done) = self.pending.next(), if has_room => operations.push(answer(handler, session, done)),
+                _ = other_collectors_ticks.tick(), if hand_over_deadline.is_none() => {
+                    let other_collectors = Arc::clone(&self.other_collectors);
+                    let check = async move {
+                        log_other_collectors(session, &other_collectors).await;
                         Ok(None)
                     };
-                    talk.push(looking.boxed());
+                    operations.push(check.boxed());
                 }
-                _ = checks.tick() => talk.push(async move { control.check().await.map(|()| None) }.boxed()),
-                heard = notifications.next(), if has_room => match heard {
+                _ = checks.tick() => operations.push(async move { session.check().await.map(|()| None) }.boxed()),
+                received = notifications.next(), if has_room => match received {
                     Some(notification) => {
                         let notification = notification?;
-                        talk.push(async move { handler.handle(control, &notification).await }.boxed());
+                        operations.push(async move { handler.handle(session, &notification).await }.boxed());
                     }
-                    None if until.is_some() => break,
+                    None if hand_over_deadline.is_some() => break,
                     None => return Err(None),
                 },
             }
         }
-        let mut closing = Instant::now() + UNTIL_CLOSED;
+        let mut deadline = Instant::now() + CLOSE_TIMEOUT;
         loop {
             tokio::select! {
-                Some(said) = talk.next() => self.note(said?),
-                // However long it takes: it is for the main task to say that it is over.
-                Some(done) = self.under_way.next() => {
-                    if talk.is_empty() {
-                        closing = Instant::now() + UNTIL_CLOSED;
+                Some(result) = operations.next() => self.track(result?),
+                // Without a timeout: the main task always replies, or ends.
+                Some(done) = self.pending.next() => {
+                    if operations.is_empty() {
+                        deadline = Instant::now() + CLOSE_TIMEOUT;
                     }
-                    talk.push(answer(handler, control, done));
+                    operations.push(answer(handler, session, done));
                 }
-                () = sleep_until(closing), if !talk.is_empty() => return Ok(()),
+                () = sleep_until(deadline), if !operations.is_empty() => return Ok(()),
                 else => return Ok(()),
             }
         }
     }
 
-    fn note(&self, under_way: Option<UnderWay>) {
-        if let Some(under_way) = under_way {
-            self.under_way.push(under_way.done().boxed());
+    fn track(&self, pending: Option<PendingRequest>) {
+        if let Some(pending) = pending {
+            self.pending.push(pending.done().boxed());
         }
     }
 
-    /// From a message on that only the two of them know, all that is heard is the other's.
-    fn make_way(&mut self, successor: Successor, notifications: &Notifications) {
-        // To whoever else listens it is a request without an answer, about a server that cannot be.
+    /// Hands over to the next listener at a mark that only the two know.
+    fn hand_over_to(&mut self, hand_over: HandOver, notifications: &Notifications) {
+        // To other collectors the mark is a request without an answer, for a server that cannot exist.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let mark = format!("WORKERS_STATUS - {}", now.as_nanos());
         notifications.end_at(mark.clone());
-        self.until = Some(Instant::now() + UNTIL_CLOSED);
-        // A successor that has gone will not be heard of.
-        drop(successor.send(mark));
+        self.hand_over_deadline = Some(Instant::now() + CLOSE_TIMEOUT);
+        // A failed send means that the next listener has ended.
+        drop(hand_over.send(mark));
     }
 
-    /// `None`: it is asked to end.
+    /// Reconnects. `None` if the task has to end.
     async fn reopen(&mut self) -> Option<Channel> {
-        if self.until.is_some() {
+        if self.hand_over_deadline.is_some() {
             return None;
         }
         tokio::select! {
             () = self.cancel.cancelled() => None,
-            // It is told that nobody listens here by being dropped.
-            Some(_) = self.successors.recv() => None,
+            // Dropping the request shows that this listener is not connected.
+            Some(_) = self.hand_overs.recv() => None,
             channel = reopen(&self.endpoint, &self.metrics) => Some(channel),
         }
     }
@@ -268,45 +277,48 @@ impl Task {
 
 fn answer<'a>(
     handler: &'a Handler,
-    control: &'a Control,
-    done: Done,
-) -> BoxFuture<'a, Result<Option<UnderWay>, Error>> {
-    async move { handler.answer(control, done).await.map(|()| None) }.boxed()
+    session: &'a CommandSession,
+    done: FinishedRequest,
+) -> BoxFuture<'a, Result<Option<PendingRequest>, Error>> {
+    async move { handler.answer(session, done).await.map(|()| None) }.boxed()
 }
 
-/// Two collectors on one repository do no harm that would be noticed soon, so it is said. Nothing depends on it: not that
-/// they may be looked for, either.
-async fn tell_of_others(control: &Control) {
-    match control.others().await {
-        Ok(others) if others.is_empty() => tracing::debug!("no other collector is connected to this repository"),
-        Ok(others) => {
-            let others: Vec<_> = others.iter().map(ToString::to_string).collect();
-            tracing::warn!(
-                "another collector is connected to this repository, so that every server is collected from more than \
-                 once: {}; let only one of them run",
-                others.join("; ")
-            );
+/// Looks for other collectors, and logs when one appears and when all are gone. Errors are ignored: nothing depends on it.
+async fn log_other_collectors(session: &CommandSession, other_collectors: &OtherCollectors) {
+    let collectors = match session.other_collectors().await {
+        Ok(collectors) => collectors,
+        Err(error) => return tracing::debug!(error = %error, "could not look for other collectors"),
+    };
+    match other_collectors.update(collectors) {
+        Change::None if other_collectors.descriptions().is_empty() => {
+            tracing::debug!("no other collector is connected to this repository");
         }
-        Err(error) => tracing::debug!(error = error.in_full(), "other collectors could not be looked for"),
+        Change::None => {}
+        Change::AllGone => tracing::info!("no other collector is connected to this repository any more"),
+        Change::Appeared(other_collectors) => tracing::warn!(
+            "another collector is connected to this repository, so every server is collected more than once: {}; \
+             stop all but one",
+            other_collectors.join("; ")
+        ),
     }
 }
 
-/// Leaves to the listener before what that one still hears, if it does.
+/// Takes over from the previous listener at its mark, if it is connected.
 async fn take_over(channel: &Channel, mark: Option<oneshot::Receiver<String>>) -> Result<(), Error> {
     let Some(mark) = mark else { return Ok(()) };
     let Ok(mark) = mark.await else { return Ok(()) };
-    let (control, notifications) = channel;
+    let (session, notifications) = channel;
     notifications.begin_at(mark.clone());
-    control.mark(&mark).await
+    session.mark(&mark).await
 }
 
 async fn reopen(endpoint: &Endpoint, metrics: &Metrics) -> Channel {
     let attempt = || async {
-        let opened = Control::open(endpoint).await;
+        let opened = CommandSession::open(endpoint).await;
         opened.map_err(|error| {
-            metrics.unreachable(Side::Repository);
-            error.in_full()
+            metrics.count_unreachable(Side::Repository);
+            error.to_string()
         })
     };
-    pauses::until_it_works(LONGEST_PAUSE, attempt, |reason| tracing::error!("{reason}")).await
+    backoff::retry_until_ok(LONGEST_PAUSE, attempt, |reason| tracing::error!("{reason}")).await
 }

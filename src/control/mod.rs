@@ -1,13 +1,19 @@
-//! The command channel: what powa-web and psql ask for by NOTIFY, and what they are answered.
+//! The command channel: commands that powa-web and psql send by `NOTIFY`, and the answers to them.
 //!
-//! Nothing here touches a worker. A command that is understood and allowed becomes a [`Call`] to the main task.
+//! This module does not access workers. A valid and permitted command becomes a [`Call`] to the main task.
 
-pub mod asking;
+pub mod channel;
+pub mod client;
+pub mod client_session;
 pub mod detail;
 mod handler;
 mod listener;
+mod notification_queue;
+pub mod notifications;
+mod other_collectors;
 pub mod protocol;
 mod throttle;
+pub mod timestamp;
 
 use std::collections::BTreeMap;
 
@@ -15,46 +21,105 @@ use tokio::sync::oneshot;
 
 pub use listener::Listener;
 
-use crate::postgres::Occupancy;
+use crate::repository::PoolUsage;
 use crate::server::ServerId;
 use crate::snapshot::CatalogRefresh;
-use crate::supervisor::Refused;
-use crate::worker::{Account, Forced, Status};
+use crate::worker::supervisor::Refused;
+use crate::worker::{ForcedSnapshot, Status, WorkerDetail};
+use session::Stage;
 
-/// What the main task is asked, with the way to answer.
+/// A request to the main task, with the channel for the reply.
 pub enum Call {
     Reload(oneshot::Sender<Result<(), String>>),
     Statuses(oneshot::Sender<BTreeMap<ServerId, Status>>),
-    Accounts(oneshot::Sender<BTreeMap<ServerId, Account>>),
+    WorkerDetails(oneshot::Sender<BTreeMap<ServerId, WorkerDetail>>),
     Overview(oneshot::Sender<Overview>),
-    ForceSnapshot(ServerId, oneshot::Sender<Result<Forced, Refused>>),
+    ForceSnapshot(ServerId, oneshot::Sender<Result<ForcedSnapshot, Refused>>),
     RefreshCatalogs(ServerId, CatalogRefresh, oneshot::Sender<Result<(), Refused>>),
-    /// Nobody asks, it is told: the channel was lost, and is there again, and so is the repository.
-    ListeningAgain,
+    /// A notice without a reply: the command channel was lost and is open again, so the repository is reachable.
+    ChannelReopened,
 }
 
-/// Everything that those who watch want to know, at one moment.
+/// The state of the daemon at one moment, for HTTP.
 #[derive(Clone, Debug)]
 pub struct Overview {
-    pub accounts: BTreeMap<ServerId, Account>,
-    /// Whether it does what it is there for.
+    pub workers: BTreeMap<ServerId, WorkerDetail>,
+    /// Whether the daemon is ready.
     pub readiness: Result<(), NotReady>,
-    /// Of the connections to the repository. `None` before there is one to connect to.
-    pub repository: Option<Occupancy>,
+    /// Descriptions of other collectors that are connected to the repository.
+    pub other_collectors: Vec<String>,
+    /// How many pooled connections to the repository are in use. `None` before the repository is connected.
+    pub repository: Option<PoolUsage>,
 }
 
 impl Overview {
-    /// Before there is anything to tell of.
-    pub fn at_start() -> Self {
-        Self { accounts: BTreeMap::new(), readiness: Err(NotReady::Starting), repository: None }
+    /// The overview before the repository is connected. `waiting` is the reason, once known.
+    pub fn at_start(waiting: Option<WaitingForRepository>) -> Self {
+        let readiness = Err(waiting.map_or(NotReady::Starting, NotReady::Waiting));
+        Self { workers: BTreeMap::new(), readiness, other_collectors: vec![], repository: None }
+    }
+
+    /// Whether the servers have been read from the repository.
+    pub fn are_servers_known(&self) -> bool {
+        !matches!(self.readiness, Err(NotReady::Starting | NotReady::Waiting(_)))
     }
 }
 
-/// Why the daemon cannot do what it is there for. Told to whoever asks, so it names nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why the daemon is not ready. Its `Display` is public, so it names no hosts and roles.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
-    #[error("the repository is waited for")]
+    #[error("waiting for the repository")]
     Starting,
-    #[error("the connection to the repository is lost, and commands are not heard")]
+    #[error("waiting for the repository: {}", .0.public_reason())]
+    Waiting(WaitingForRepository),
+    #[error("the connection to the repository is lost; commands are not received")]
     Lost,
+}
+
+impl NotReady {
+    /// With the names of hosts and roles, for readers who may see them.
+    pub fn in_full(&self) -> String {
+        match self {
+            Self::Waiting(waiting) => format!("waiting for the repository: {waiting}"),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Why the daemon could not connect to the repository yet.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct WaitingForRepository {
+    /// The stage in which the last attempt failed.
+    pub stage: Stage,
+    /// The error message, on one line. It may name hosts and roles.
+    pub reason: String,
+}
+
+impl WaitingForRepository {
+    /// The reason without names of hosts and roles.
+    fn public_reason(&self) -> &'static str {
+        match self.stage {
+            Stage::Parameters => "its connection parameters cannot be read",
+            Stage::Name => "its host name cannot be resolved",
+            Stage::Reach => "it cannot be reached",
+            Stage::Tls => "the TLS connection to it failed",
+            Stage::Login => "it refused the login",
+            Stage::Database => "its database refused the connection",
+            Stage::Session => "it sent an unexpected response",
+        }
+    }
+
+    /// The value of the metric label `reason`. Stable.
+    pub fn label(&self) -> &'static str {
+        match self.stage {
+            Stage::Parameters => "parameters",
+            Stage::Name => "name",
+            Stage::Reach => "connection",
+            Stage::Tls => "tls",
+            Stage::Login => "login",
+            Stage::Database => "database",
+            Stage::Session => "session",
+        }
+    }
 }

@@ -1,39 +1,39 @@
-//! What may happen once in a while only, however often it is asked for.
+//! Limits how often something happens.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Lets one through in `pause`, and counts the others.
+/// Allows one event in each interval, and counts those that are suppressed.
 #[derive(Debug)]
 pub(super) struct Throttle {
-    pause: Duration,
+    interval: Duration,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     last: Option<Instant>,
-    held_back: u64,
+    suppressed: u64,
 }
 
 impl Throttle {
-    pub(super) fn one_in(pause: Duration) -> Self {
-        Self { pause, state: Mutex::default() }
+    pub(super) fn once_per(interval: Duration) -> Self {
+        Self { interval, state: Mutex::default() }
     }
 
-    /// The number held back since the last one that passed; `None` for one that is held back itself.
-    pub(super) fn pass(&self) -> Option<u64> {
-        self.pass_at(Instant::now())
+    /// Whether an event is allowed now. If so, returns how many were suppressed since the last one.
+    pub(super) fn allow(&self) -> Option<u64> {
+        self.allow_at(Instant::now())
     }
 
-    fn pass_at(&self, now: Instant) -> Option<u64> {
+    fn allow_at(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.last.is_some_and(|last| now.duration_since(last) < self.pause) {
-            state.held_back += 1;
+        if state.last.is_some_and(|last| now.duration_since(last) < self.interval) {
+            state.suppressed += 1;
             return None;
         }
         state.last = Some(now);
-        Some(std::mem::take(&mut state.held_back))
+        Some(std::mem::take(&mut state.suppressed))
     }
 }
 
@@ -43,9 +43,9 @@ mod tests {
 
     #[test]
     fn one_in_a_while_passes_and_tells_of_the_others() {
-        let throttle = Throttle::one_in(Duration::from_secs(10));
+        let throttle = Throttle::once_per(Duration::from_secs(10));
         let start = Instant::now();
-        let after = |seconds| throttle.pass_at(start + Duration::from_secs(seconds));
+        let after = |seconds| throttle.allow_at(start + Duration::from_secs(seconds));
         assert_eq!([0, 1, 9, 10, 11, 25].map(after), [Some(0), None, None, Some(2), None, Some(1)]);
     }
 }

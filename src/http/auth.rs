@@ -1,14 +1,14 @@
-//! Who may: whoever shows one of the tokens in a file, as a bearer or as a password with its name.
+//! Authentication by the tokens of `http.tokens_file`, sent as a bearer token or as a password with the token's name.
 
-use hyper::HeaderMap;
-use hyper::header::AUTHORIZATION;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
 use openssl::memcmp;
 use openssl::sha::sha256;
 
-/// Fewer bytes could be tried out.
-const SHORTEST_TOKEN: usize = 16;
+/// Bytes: shorter tokens could be guessed.
+const MIN_TOKEN_LENGTH: usize = 16;
 
-/// What those who may know. What they know is not kept, only what tells it from anything else.
+/// The accepted tokens. Only their digests are kept in memory.
 pub(super) struct Tokens(Vec<Token>);
 
 struct Token {
@@ -17,10 +17,10 @@ struct Token {
 }
 
 impl Tokens {
-    /// Takes a file apart: a name, a colon and a token a line; lines that are empty or begin with `#` are none.
+    /// Parses a tokens file: one `NAME:TOKEN` a line; empty lines and lines that begin with `#` are ignored.
     ///
     /// # Errors
-    /// The predicate of a sentence that quotes nothing.
+    /// What is wrong, as a predicate without a subject. It never quotes the file.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
         let mut tokens = Vec::new();
@@ -36,48 +36,51 @@ impl Tokens {
             }
             if name.trim() != name || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
                 return Err(format!(
-                    "has in line {number} a space beside the colon, or a token with something in it that is no letter, \
-                     digit or mark of ASCII: nobody could show it"
+                    "has an invalid character in line {number}; a token consists of visible ASCII characters, without \
+                     spaces around the colon"
                 ));
             }
-            if token.len() < SHORTEST_TOKEN {
+            if token.len() < MIN_TOKEN_LENGTH {
                 return Err(format!(
-                    "has a token in line {number} that is too short: {SHORTEST_TOKEN} characters are the least, as \
-                     \"openssl rand -hex 32\" makes them"
+                    "has a token in line {number} that is too short; use at least {MIN_TOKEN_LENGTH} characters, such as \
+                     the output of \"openssl rand -hex 32\""
                 ));
             }
             tokens.push(Token { name: name.into(), digest: sha256(token.as_bytes()) });
         }
-        if tokens.is_empty() { Err("has no token in it, so that nobody may".into()) } else { Ok(Self(tokens)) }
+        if tokens.is_empty() {
+            return Err("contains no tokens; add at least one line \"NAME:TOKEN\"".into());
+        }
+        Ok(Self(tokens))
     }
 
-    /// Whether a request has one of them.
-    pub(super) fn admit(&self, headers: &HeaderMap) -> bool {
-        let mut shown = headers.get_all(AUTHORIZATION).iter();
-        let (Some(shown), None) = (shown.next(), shown.next()) else { return false };
-        let Some((scheme, credentials)) = shown.to_str().ok().and_then(|shown| shown.split_once(' ')) else {
+    /// Whether a request has exactly one `Authorization` header, with one of the tokens.
+    pub(super) fn accept(&self, headers: &HeaderMap) -> bool {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let (Some(value), None) = (values.next(), values.next()) else { return false };
+        let Some((scheme, credentials)) = value.to_str().ok().and_then(|value| value.split_once(' ')) else {
             return false;
         };
         let credentials = credentials.trim();
         if scheme.eq_ignore_ascii_case("bearer") {
-            return self.has(None, credentials.as_bytes());
+            return self.contains(None, credentials.as_bytes());
         }
         if !scheme.eq_ignore_ascii_case("basic") {
             return false;
         }
         let Ok(decoded) = openssl::base64::decode_block(credentials) else { return false };
         match std::str::from_utf8(&decoded).ok().and_then(|decoded| decoded.split_once(':')) {
-            Some((name, token)) => self.has(Some(name), token.as_bytes()),
+            Some((name, token)) => self.contains(Some(name), token.as_bytes()),
             None => false,
         }
     }
 
-    /// Takes as long for any token: all are compared, and what is compared are digests.
-    fn has(&self, name: Option<&str>, token: &[u8]) -> bool {
+    /// Takes the same time for any token: the digest is compared with all others.
+    fn contains(&self, name: Option<&str>, token: &[u8]) -> bool {
         let digest = sha256(token);
         self.0.iter().fold(false, |found, known| {
-            let is_meant = name.is_none_or(|name| name == known.name);
-            found | (memcmp::eq(&known.digest, &digest) & is_meant)
+            let has_name = name.is_none_or(|name| name == known.name);
+            found | (memcmp::eq(&known.digest, &digest) & has_name)
         })
     }
 }
@@ -86,12 +89,12 @@ impl Tokens {
 mod tests {
     use super::*;
 
-    const FILE: &str = "# who may\n\nprometheus:0123456789abcdef\nada:colons:are:allowed:here\n";
+    const FILE: &str = "# comment\n\nprometheus:0123456789abcdef\nada:colons:are:allowed:here\n";
 
-    fn admits(authorization: &str) -> bool {
+    fn accepts(authorization: &str) -> bool {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, authorization.parse().unwrap());
-        Tokens::parse(FILE.as_bytes()).unwrap().admit(&headers)
+        Tokens::parse(FILE.as_bytes()).unwrap().accept(&headers)
     }
 
     fn basic(credentials: &str) -> String {
@@ -106,7 +109,7 @@ mod tests {
             &basic("prometheus:0123456789abcdef"),
             &basic("ada:colons:are:allowed:here"),
         ] {
-            assert!(admits(good), "{good}");
+            assert!(accepts(good), "{good}");
         }
     }
 
@@ -129,14 +132,14 @@ mod tests {
             &basic("ada:0123456789abcdef"),
             &basic(":0123456789abcdef"),
         ] {
-            assert!(!admits(bad), "{bad}");
+            assert!(!accepts(bad), "{bad}");
         }
         let tokens = Tokens::parse(FILE.as_bytes()).unwrap();
-        assert!(!tokens.admit(&HeaderMap::new()));
+        assert!(!tokens.accept(&HeaderMap::new()));
         let mut twice = HeaderMap::new();
         twice.append(AUTHORIZATION, "Bearer 0123456789abcdef".parse().unwrap());
         twice.append(AUTHORIZATION, "Bearer nothing".parse().unwrap());
-        assert!(!tokens.admit(&twice));
+        assert!(!tokens.accept(&twice));
     }
 
     proptest::proptest! {
@@ -144,9 +147,9 @@ mod tests {
         fn no_bytes_are_admitted_or_do_any_harm(bytes: Vec<u8>, base64 in "[A-Za-z0-9+/=]{0,40}", file: Vec<u8>) {
             let tokens = Tokens::parse(FILE.as_bytes()).unwrap();
             for value in [bytes, format!("Basic {base64}").into_bytes(), format!("Bearer {base64}").into_bytes()] {
-                let Ok(value) = hyper::header::HeaderValue::from_bytes(&value) else { continue };
+                let Ok(value) = axum::http::HeaderValue::from_bytes(&value) else { continue };
                 let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
-                assert!(!tokens.admit(&headers));
+                assert!(!tokens.accept(&headers));
             }
             let _ = Tokens::parse(&file);
         }
@@ -155,19 +158,19 @@ mod tests {
     #[test]
     fn a_file_that_is_none_is_refused_without_quoting_it() {
         for (file, expected) in [
-            ("", "has no token in it"),
-            ("# nothing\n", "has no token in it"),
+            ("", "contains no tokens"),
+            ("# nothing\n", "contains no tokens"),
             ("s3cret-and-long-enough", "has no \"NAME:TOKEN\" in line 1"),
             ("\n:s3cret-and-long-enough", "has no name before the colon in line 2"),
             ("a:s3cret", "has a token in line 1 that is too short"),
-            ("a: s3cret-and-long-enough", "has in line 1 a space beside the colon"),
-            ("a :s3cret-and-long-enough", "has in line 1 a space beside the colon"),
-            ("a:s3cret-and-long\u{a0}enough", "or a token with something in it that is no letter"),
-            ("a:s3cret and long enough", "or a token with something in it that is no letter"),
-            ("a:s3cret-\u{e9}-long-enough", "or a token with something in it that is no letter"),
+            ("a: s3cret-and-long-enough", "has an invalid character in line 1"),
+            ("a :s3cret-and-long-enough", "has an invalid character in line 1"),
+            ("a:s3cret-and-long\u{a0}enough", "has an invalid character in line 1"),
+            ("a:s3cret and long enough", "has an invalid character in line 1"),
+            ("a:s3cret-\u{e9}-long-enough", "has an invalid character in line 1"),
         ] {
-            let said = Tokens::parse(file.as_bytes()).err().unwrap();
-            assert!(said.contains(expected) && !said.contains("s3cret"), "{file}: {said}");
+            let reason = Tokens::parse(file.as_bytes()).err().unwrap();
+            assert!(reason.contains(expected) && !reason.contains("s3cret"), "{file}: {reason}");
         }
         assert!(Tokens::parse(b"a:\xff").is_err());
     }

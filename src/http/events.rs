@@ -1,122 +1,120 @@
-//! What the status page is told while it is open: everything first, then what has changed, as server-sent events.
+//! The server-sent events of the status page: first the whole fleet, then what changes.
 //!
-//! One task finds out, for all listeners. They are few, and who does not keep up is let go: the page comes again.
+//! One task samples the fleet for all subscribers. A subscriber that falls behind is disconnected, and the page reconnects.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use hyper::body::Frame;
 use serde::Serialize;
 use tokio::sync::broadcast::{self, Receiver, Sender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::fleet::{Fleet, Look, Told};
-use super::history::{BETWEEN_POINTS, History};
-use super::state::State;
+use super::fleet_sample::{FleetSample, FleetSampler, FleetState};
+use super::history::{History, POINT_INTERVAL};
+use super::server_state::ServerState;
 use crate::control::detail::Detail;
 use crate::server::ServerId;
-use crate::worker::Account;
+use crate::worker::WorkerDetail;
 
-/// From one event to the next. One comes also where nothing has changed, so that a page knows whether it is still told.
-const BETWEEN_EVENTS: Duration = Duration::from_secs(1);
+/// Time from one event to the next. An event without changes shows the page that the connection still works.
+const EVENT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Pages that may be open at once.
-const MOST_LISTENERS: usize = 16;
+/// Status pages that may be open at once.
+const MAX_SUBSCRIBERS: usize = 16;
 
-/// Events that may wait for a listener.
-const WAITING_EVENTS: usize = 16;
+/// Events that may be queued for a subscriber.
+const MAX_QUEUED_EVENTS: usize = 16;
 
-/// What a response is made of.
-pub(super) type Frames = BoxStream<'static, Result<Frame<Bytes>, Infallible>>;
+/// The events of one subscriber, each as the bytes to send.
+pub(super) type EventStream = BoxStream<'static, Bytes>;
 
-/// What is told, and to whom.
+/// Sends the events to all subscribers.
 pub(super) struct Events {
-    places: Arc<Semaphore>,
-    known: Mutex<Known>,
+    slots: Arc<Semaphore>,
+    published: Mutex<Published>,
 }
 
-/// What the listeners know.
-struct Known {
+/// What the subscribers have received.
+struct Published {
     /// Each server as JSON.
     servers: BTreeMap<ServerId, String>,
-    /// Why the daemon does not do what it is there for.
+    /// Why the collector as a whole does not work as it should.
     trouble: Option<String>,
-    /// The look that this is from.
-    at: Option<Instant>,
-    /// All of it, for those who come to listen.
+    /// The time of the sample that this is from.
+    sample_time: Option<Instant>,
+    /// The event with the whole fleet, for new subscribers.
     everything: Option<Bytes>,
     history: History,
-    listeners: Sender<Bytes>,
+    subscribers: Sender<Bytes>,
 }
 
-/// A server on the page.
+/// A server in the events.
 #[derive(Serialize)]
-struct Shown {
-    state: State,
+struct ServerEntry {
+    state: ServerState,
     #[serde(flatten)]
     detail: Detail,
 }
 
 impl Events {
     pub(super) fn new() -> Self {
-        Self { places: Arc::new(Semaphore::new(MOST_LISTENERS)), known: Mutex::default() }
+        Self { slots: Arc::new(Semaphore::new(MAX_SUBSCRIBERS)), published: Mutex::default() }
     }
 
-    /// As if nobody had ever listened.
-    pub(super) fn forget(&self) {
-        *self.known() = Known::default();
+    /// Drops the history, and disconnects all subscribers.
+    pub(super) fn reset(&self) {
+        *self.published() = Published::default();
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn published(&self) -> MutexGuard<'_, Published> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Another listener, who is told everything first. `None` if there are as many as there may be.
-    pub(super) async fn listen(&self, fleet: &Fleet) -> Option<Frames> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        let look = fleet.look().await;
-        let mut known = self.known();
-        // Those who are there already learn it too, so that all know the same.
-        if let Some(update) = known.update(&look).filter(|update| update.is_news) {
-            known.tell(update.event);
+    /// A new subscriber, whose first event has the whole fleet. `None`: there are [`MAX_SUBSCRIBERS`] already.
+    pub(super) async fn subscribe(&self, fleet: &FleetSampler) -> Option<EventStream> {
+        let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
+        let sample = fleet.sample().await;
+        let mut published = self.published();
+        // Later updates are relative to this sample, so the other subscribers need it too.
+        if let Some(update) = published.update(&sample).filter(|update| update.has_changes) {
+            published.send(update.event);
         }
-        let first = known.everything(&look);
-        let listener = known.listeners.subscribe();
-        Some(stream::unfold(Listening { first: Some(first), listener, _place: place }, Listening::next).boxed())
+        let first = published.everything(&sample);
+        let receiver = published.subscribers.subscribe();
+        Some(stream::unfold(Subscriber { first: Some(first), receiver, _slot: slot }, Subscriber::next).boxed())
     }
 
-    /// Tells whoever listens, and keeps the history. Never ends.
-    pub(super) async fn go_on(&self, fleet: &Fleet) {
-        let mut events = interval_at(Instant::now() + BETWEEN_EVENTS, BETWEEN_EVENTS);
-        let mut points = interval_at(Instant::now() + BETWEEN_EVENTS, BETWEEN_POINTS);
+    /// Sends events to the subscribers, and records the history. Never returns.
+    pub(super) async fn run(&self, fleet: &FleetSampler) {
+        let mut events = interval_at(Instant::now() + EVENT_INTERVAL, EVENT_INTERVAL);
+        let mut points = interval_at(Instant::now() + EVENT_INTERVAL, POINT_INTERVAL);
         for interval in [&mut events, &mut points] {
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
         loop {
             tokio::select! {
                 _ = events.tick() => {
-                    if self.known().listeners.receiver_count() == 0 {
-                        // It is large.
-                        self.known().everything = None;
+                    if self.published().subscribers.receiver_count() == 0 {
+                        // Nobody needs it, and it is large.
+                        self.published().everything = None;
                         continue;
                     }
-                    let look = fleet.look().await;
-                    let mut known = self.known();
-                    let update = known.update(&look).map_or_else(|| head(&look.told).event(), |update| update.event);
-                    known.tell(update);
+                    let sample = fleet.sample().await;
+                    let mut published = self.published();
+                    let update = published.update(&sample);
+                    published.send(update.map_or_else(|| header(&sample.state).into_update(), |update| update.event));
                 }
                 _ = points.tick() => {
-                    if let Ok(overview) = fleet.look().await.told {
-                        let mut known = self.known();
-                        let added = known.history.add(&overview.accounts, SystemTime::now());
-                        known.everything = None;
-                        known.tell(event("point", &added));
+                    if let Ok(overview) = fleet.sample().await.state {
+                        let mut published = self.published();
+                        let added = published.history.add(&overview.workers, SystemTime::now());
+                        published.everything = None;
+                        published.send(event("point", &added));
                     }
                 }
             }
@@ -124,99 +122,110 @@ impl Events {
     }
 }
 
-impl Default for Known {
+impl Default for Published {
     fn default() -> Self {
-        let (listeners, _) = broadcast::channel(WAITING_EVENTS);
+        let (subscribers, _) = broadcast::channel(MAX_QUEUED_EVENTS);
         Self {
             servers: BTreeMap::new(),
             trouble: None,
-            at: None,
+            sample_time: None,
             everything: None,
             history: History::default(),
-            listeners,
+            subscribers,
         }
     }
 }
 
-impl Known {
-    fn tell(&self, event: String) {
-        // There may be nobody.
-        drop(self.listeners.send(event.into()));
+impl Published {
+    fn send(&self, event: String) {
+        // It fails if there are no subscribers.
+        drop(self.subscribers.send(event.into()));
     }
 
-    /// Takes up how everything is, and gives what is different. `None`: it has been taken up before.
-    fn update(&mut self, look: &Look) -> Option<Update> {
-        if self.at == Some(look.at) {
+    /// Records a sample, and returns what is different. `None`: the sample is recorded already.
+    fn update(&mut self, sample: &FleetSample) -> Option<Update> {
+        if self.sample_time == Some(sample.time) {
             return None;
         }
-        (self.at, self.everything) = (Some(look.at), None);
+        (self.sample_time, self.everything) = (Some(sample.time), None);
         let now = SystemTime::now();
-        let mut update = head(&look.told);
-        let trouble = trouble_of(&look.told);
-        let mut is_news = trouble != self.trouble;
+        let mut object = header(&sample.state);
+        let trouble = trouble_of(&sample.state);
+        let mut has_changes = trouble != self.trouble;
         self.trouble = trouble;
-        let Ok(overview) = &look.told else { return Some(Update { event: update.event(), is_news }) };
-        let shown = |(id, account): (&ServerId, &Account)| {
-            let shown = Shown { state: State::of(account, now), detail: Detail::of(account) };
-            (*id, serde_json::to_string(&shown).expect("its keys are texts"))
+        let Ok(overview) = &sample.state else { return Some(Update { event: object.into_update(), has_changes }) };
+        let entry = |(id, account): (&ServerId, &WorkerDetail)| {
+            let entry = ServerEntry { state: ServerState::of(account, now), detail: Detail::of(account) };
+            (*id, serde_json::to_string(&entry).expect("all keys are strings"))
         };
-        let servers: BTreeMap<_, _> = overview.accounts.iter().map(shown).collect();
+        let servers: BTreeMap<_, _> = overview.workers.iter().map(entry).collect();
         let changed: Vec<_> = servers.iter().filter(|(id, json)| self.servers.get(id) != Some(json)).collect();
-        is_news |= !changed.is_empty();
-        update = update.with_servers(changed.into_iter());
-        let gone: Vec<_> =
+        has_changes |= !changed.is_empty();
+        object = object.with_servers(changed.into_iter());
+        let removed: Vec<_> =
             self.servers.keys().filter(|id| !servers.contains_key(id)).map(ToString::to_string).collect();
-        if !gone.is_empty() {
-            is_news = true;
-            write!(update.0, ",\"gone\":[{}]", gone.join(",")).expect("a String takes everything");
+        if !removed.is_empty() {
+            has_changes = true;
+            write!(object.0, ",\"gone\":[{}]", removed.join(",")).expect("writing to a String cannot fail");
         }
         self.servers = servers;
-        Some(Update { event: update.event(), is_news })
+        Some(Update { event: object.into_update(), has_changes })
     }
 
-    /// Made once a look, however many come to listen.
-    fn everything(&mut self, look: &Look) -> Bytes {
+    /// The event with the whole fleet, which is made once a sample for all new subscribers.
+    fn everything(&mut self, sample: &FleetSample) -> Bytes {
         if let Some(everything) = &self.everything {
             return everything.clone();
         }
         let version = env!("CARGO_PKG_VERSION");
-        let mut all = head(&look.told).with_servers(self.servers.iter());
-        let every = BETWEEN_POINTS.as_secs();
+        let mut object = header(&sample.state).with_servers(self.servers.iter());
+        let every = POINT_INTERVAL.as_secs();
         let history = self.history.to_json();
-        write!(all.0, ",\"version\":\"{version}\",\"every\":{every},\"history\":{history}")
-            .expect("a String takes everything");
-        self.everything.insert(event("everything", &all.closed()).into()).clone()
+        write!(object.0, ",\"version\":\"{version}\",\"every\":{every},\"history\":{history}")
+            .expect("writing to a String cannot fail");
+        self.everything.insert(event("everything", &object.closed()).into()).clone()
     }
 }
 
-/// What is told to those who know what was before.
+/// The difference between two samples.
 struct Update {
     event: String,
-    /// It tells more than the time.
-    is_news: bool,
+    /// Whether more than the time is different.
+    has_changes: bool,
 }
 
-/// The beginning of a JSON object.
-struct Object(String);
+/// A JSON object that is not closed yet.
+struct JsonObject(String);
 
-/// The time here, and how the daemon is.
-fn head(told: &Told) -> Object {
+/// The members of every event: the collector's time, what is wrong with the collector, whether its servers are known.
+fn header(state: &FleetState) -> JsonObject {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-    let trouble = serde_json::to_string(&trouble_of(told)).expect("it is a text");
-    Object(format!("{{\"now\":{now},\"trouble\":{trouble}"))
+    let trouble = serde_json::to_string(&trouble_of(state)).expect("a string can be serialized");
+    let are_known = state.as_ref().is_ok_and(|overview| overview.are_servers_known());
+    JsonObject(format!("{{\"now\":{now},\"trouble\":{trouble},\"known\":{are_known}"))
 }
 
-fn trouble_of(told: &Told) -> Option<String> {
-    match told {
-        Ok(overview) => overview.readiness.err().map(|reason| reason.to_string()),
-        Err(silent) => Some(silent.to_string()),
+/// What is wrong with the collector as a whole, as a sentence.
+fn trouble_of(state: &FleetState) -> Option<String> {
+    let not_ready = |reason: &str| Some(format!("The collector is not ready: {reason}."));
+    match state {
+        Ok(overview) => match &overview.readiness {
+            Err(reason) => not_ready(&reason.in_full()),
+            Ok(()) if overview.other_collectors.is_empty() => None,
+            Ok(()) => Some(format!(
+                "Another collector is connected to the repository, so every server is collected more than once: {}. Run \
+                 only one collector.",
+                overview.other_collectors.join("; ")
+            )),
+        },
+        Err(unresponsive) => not_ready(&unresponsive.to_string()),
     }
 }
 
-impl Object {
+impl JsonObject {
     fn with_servers<'a>(mut self, servers: impl Iterator<Item = (&'a ServerId, &'a String)>) -> Self {
         let members: Vec<_> = servers.map(|(id, json)| format!("\"{id}\":{json}")).collect();
-        write!(self.0, ",\"servers\":{{{}}}", members.join(",")).expect("a String takes everything");
+        write!(self.0, ",\"servers\":{{{}}}", members.join(",")).expect("writing to a String cannot fail");
         self
     }
 
@@ -224,31 +233,31 @@ impl Object {
         self.0 + "}"
     }
 
-    fn event(self) -> String {
+    fn into_update(self) -> String {
         event("update", &self.closed())
     }
 }
 
-/// JSON has no line breaks, so it is one line.
+/// A server-sent event. JSON has no line breaks, so one `data` line is enough.
 fn event(name: &str, json: &str) -> String {
     format!("event: {name}\ndata: {json}\n\n")
 }
 
-/// A page that is open.
-struct Listening {
+/// An open status page.
+struct Subscriber {
     first: Option<Bytes>,
-    listener: Receiver<Bytes>,
-    _place: OwnedSemaphorePermit,
+    receiver: Receiver<Bytes>,
+    _slot: OwnedSemaphorePermit,
 }
 
-impl Listening {
-    /// The end, for one who has missed something.
-    async fn next(mut self) -> Option<(Result<Frame<Bytes>, Infallible>, Self)> {
+impl Subscriber {
+    /// The next event. `None`, the end of the stream, if the subscriber has missed one.
+    async fn next(mut self) -> Option<(Bytes, Self)> {
         let bytes = match self.first.take() {
             Some(first) => first,
-            None => self.listener.recv().await.ok()?,
+            None => self.receiver.recv().await.ok()?,
         };
-        Some((Ok(Frame::data(bytes)), self))
+        Some((bytes, self))
     }
 }
 
@@ -265,92 +274,102 @@ mod tests {
     fn overview(names: &[(i32, &str)]) -> Overview {
         let frequency = Duration::from_secs(5);
         let account = |(id, name): &(i32, &str)| {
-            let account =
-                Account { name: (*name).into(), frequency, status: Status::Running, progress: Progress::default() };
+            let account = WorkerDetail {
+                name: (*name).into(),
+                frequency,
+                status: Status::Running,
+                progress: Progress::default(),
+            };
             (ServerId::new(*id).unwrap(), account)
         };
-        Overview { accounts: names.iter().map(account).collect(), readiness: Ok(()), repository: None }
+        Overview {
+            workers: names.iter().map(account).collect(),
+            readiness: Ok(()),
+            other_collectors: vec![],
+            repository: None,
+        }
     }
 
-    /// The name of the next event, and what it tells.
-    async fn next(frames: &mut Frames) -> (String, Value) {
-        let frame = frames.next().await.unwrap().unwrap().into_data().unwrap();
-        let text = String::from_utf8(frame.into()).unwrap();
+    /// The name of the next event, and its data.
+    async fn next(events: &mut EventStream) -> (String, Value) {
+        let bytes = events.next().await.unwrap();
+        let text = String::from_utf8(bytes.into()).unwrap();
         let (name, data) = text.strip_prefix("event: ").unwrap().split_once("\ndata: ").unwrap();
         (name.to_owned(), serde_json::from_str(data.strip_suffix("\n\n").unwrap()).unwrap())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_listener_is_told_everything_first_and_then_what_has_changed() {
-        let (calls, mut asked) = mpsc::channel(1);
-        let (fleet, events) = (Fleet::new(calls), Events::new());
+    async fn a_subscriber_gets_everything_first_and_then_what_has_changed() {
+        let (calls, mut requests) = mpsc::channel(1);
+        let (fleet, events) = (FleetSampler::new(calls), Events::new());
         let answer = |overview: Overview| async {
-            let Some(Call::Overview(reply)) = asked.recv().await else { panic!("nobody asks") };
+            let Some(Call::Overview(reply)) = requests.recv().await else { panic!("no request") };
             reply.send(overview).unwrap();
-            asked
+            requests
         };
-        let (listening, mut asked) = tokio::join!(events.listen(&fleet), answer(overview(&[(1, "a"), (2, "b\n")])));
-        let mut frames = listening.unwrap();
-        let (name, told) = next(&mut frames).await;
-        assert_eq!((name.as_str(), &told["servers"]["2"]["name"]), ("everything", &"b\\n".into()));
-        assert_eq!(told["servers"]["1"]["state"], "running");
+        let (subscribed, mut requests) =
+            tokio::join!(events.subscribe(&fleet), answer(overview(&[(1, "a"), (2, "b\n")])));
+        let mut stream = subscribed.unwrap();
+        let (name, data) = next(&mut stream).await;
+        assert_eq!((name.as_str(), &data["servers"]["2"]["name"]), ("everything", &"b\\n".into()));
+        assert_eq!(data["servers"]["1"]["state"], "running");
 
-        // Another one a moment later is told the same, and the first one nothing.
-        let mut others = events.listen(&fleet).await.unwrap();
-        assert_eq!(next(&mut others).await, ("everything".into(), told));
-        assert!(frames.next().now_or_never().is_none());
-        drop(others);
+        // Another subscriber a moment later gets the same, and the first one nothing.
+        let mut other = events.subscribe(&fleet).await.unwrap();
+        assert_eq!(next(&mut other).await, ("everything".into(), data));
+        assert!(stream.next().now_or_never().is_none());
+        drop(other);
 
-        tokio::time::advance(BETWEEN_EVENTS).await;
-        let going_on = async {
+        tokio::time::advance(EVENT_INTERVAL).await;
+        let running = async {
             tokio::select! {
-                () = events.go_on(&fleet) => unreachable!(),
+                () = events.run(&fleet) => unreachable!(),
                 () = async {
                     for accounts in [overview(&[(2, "c"), (3, "d")]), overview(&[(2, "c"), (3, "d")])] {
-                        let Some(Call::Overview(reply)) = asked.recv().await else { panic!("nobody asks") };
+                        let Some(Call::Overview(reply)) = requests.recv().await else { panic!("no request") };
                         reply.send(accounts).unwrap();
                     }
                     std::future::pending().await
                 } => {}
                 () = async {
-                    let told = loop {
-                        let (name, told) = next(&mut frames).await;
+                    let data = loop {
+                        let (name, data) = next(&mut stream).await;
                         if name == "update" {
-                            break told;
+                            break data;
                         }
                     };
-                    assert_eq!(told["servers"]["2"]["name"], "c");
-                    assert_eq!((told["servers"].as_object().unwrap().len(), &told["gone"]), (2, &[1].as_slice().into()));
+                    assert_eq!(data["servers"]["2"]["name"], "c");
+                    assert_eq!((data["servers"].as_object().unwrap().len(), &data["gone"]), (2, &[1].as_slice().into()));
                 } => {}
             }
         };
-        going_on.await;
+        running.await;
     }
 
     #[tokio::test(start_paused = true)]
-    async fn there_are_as_many_listeners_as_there_may_be_and_no_more() {
+    async fn there_are_as_many_subscribers_as_there_may_be_and_no_more() {
         let (calls, _) = mpsc::channel(1);
-        let (fleet, events) = (Fleet::new(calls), Events::new());
-        let mut listeners = Vec::new();
-        while let Some(listener) = events.listen(&fleet).await {
-            listeners.push(listener);
+        let (fleet, events) = (FleetSampler::new(calls), Events::new());
+        let mut streams = Vec::new();
+        while let Some(stream) = events.subscribe(&fleet).await {
+            streams.push(stream);
         }
-        assert_eq!(listeners.len(), MOST_LISTENERS);
-        listeners.pop();
-        assert!(events.listen(&fleet).await.is_some());
+        assert_eq!(streams.len(), MAX_SUBSCRIBERS);
+        streams.pop();
+        assert!(events.subscribe(&fleet).await.is_some());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_listener_who_does_not_keep_up_is_let_go() {
+    async fn a_subscriber_that_falls_behind_is_disconnected() {
         let (calls, _) = mpsc::channel(1);
-        let (fleet, events) = (Fleet::new(calls), Events::new());
-        let mut frames = events.listen(&fleet).await.unwrap();
-        for _ in 0..=WAITING_EVENTS {
-            events.known().tell(event("update", "{}"));
+        let (fleet, events) = (FleetSampler::new(calls), Events::new());
+        let mut stream = events.subscribe(&fleet).await.unwrap();
+        for _ in 0..=MAX_QUEUED_EVENTS {
+            events.published().send(event("update", "{}"));
         }
-        assert_eq!(next(&mut frames).await.0, "everything");
-        assert_eq!(events.places.available_permits(), MOST_LISTENERS - 1);
-        assert!(frames.next().await.is_none());
-        assert_eq!(events.places.available_permits(), MOST_LISTENERS);
+        assert_eq!(next(&mut stream).await.0, "everything");
+        assert_eq!(events.slots.available_permits(), MAX_SUBSCRIBERS - 1);
+        assert!(stream.next().await.is_none());
+        assert_eq!(events.slots.available_permits(), MAX_SUBSCRIBERS);
     }
 }

@@ -1,116 +1,140 @@
-//! `/metrics`: what was counted, and how everything is at this moment, in Prometheus' text format.
+//! `/metrics`: the counters, and the current state of the fleet, in Prometheus' text format.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use prometheus::{GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
 
-use super::fleet::Told;
-use super::state::State;
-use crate::control::Overview;
+use super::fleet_sample::FleetState;
+use super::server_state::ServerState;
 use crate::control::detail::Detail;
+use crate::control::{NotReady, Overview};
 use crate::metrics::Metrics;
 use crate::worker::{Phase, Status};
 
-/// What the text is.
+/// The media type of [`text`].
 pub(super) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
-/// All of it. Servers that are not there any more are not in it.
-pub(super) fn text(counted: &Metrics, told: &Told) -> String {
-    let mut families = counted.families();
-    families.extend(Scrape::default().of(told));
+/// All metrics. Removed servers are not included.
+pub(super) fn text(counters: &Metrics, state: &FleetState) -> String {
+    let mut families = counters.families();
+    families.extend(Scrape::default().families(state));
     families.sort_by(|a, b| a.name().cmp(b.name()));
-    TextEncoder::new().encode_to_string(&families).expect("a String takes everything, and nothing is without a value")
+    TextEncoder::new()
+        .encode_to_string(&families)
+        .expect("writing to a String cannot fail, and every metric has a value")
 }
 
-/// Gauges that are made for one answer.
+/// The metrics that are made for one response.
 #[derive(Default)]
 struct Scrape(Registry);
 
 impl Scrape {
-    fn of(self, told: &Told) -> Vec<prometheus::proto::MetricFamily> {
-        let build = self.gauges("powa_collector_build_info", "The version that runs.", &["version"]);
+    fn families(self, state: &FleetState) -> Vec<prometheus::proto::MetricFamily> {
+        let build = self.gauges("powa_collector_build_info", "Version of the collector.", &["version"]);
         set(&build, &[env!("CARGO_PKG_VERSION")], 1.0);
-        let is_ready = told.as_ref().is_ok_and(|overview| overview.readiness.is_ok());
+        let is_ready = state.as_ref().is_ok_and(|overview| overview.readiness.is_ok());
         let ready =
-            self.gauges("powa_collector_ready", "1 if the repository is connected, and commands are heard.", &[]);
+            self.gauges("powa_collector_ready", "1 if the repository is connected and commands are received.", &[]);
         set(&ready, &[], f64::from(is_ready));
-        if let Ok(overview) = told {
+        if let Ok(overview) = state {
+            self.collector(overview);
             self.repository(overview);
-            self.fleet(overview);
-            self.servers(overview);
+            // Until then the number of servers is unknown, not 0.
+            if overview.are_servers_known() {
+                self.fleet(overview);
+                self.servers(overview);
+            }
         }
         self.0.gather()
     }
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
-        let gauges = GaugeVec::new(Opts::new(name, help), labels).expect("its name is valid");
-        self.0.register(Box::new(gauges.clone())).expect("its name is its own");
+        let gauges = GaugeVec::new(Opts::new(name, help), labels).expect("the name is valid");
+        self.0.register(Box::new(gauges.clone())).expect("the name is unique");
         gauges
     }
 
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        let counters = IntCounterVec::new(Opts::new(name, help), labels).expect("its name is valid");
-        self.0.register(Box::new(counters.clone())).expect("its name is its own");
+        let counters = IntCounterVec::new(Opts::new(name, help), labels).expect("the name is valid");
+        self.0.register(Box::new(counters.clone())).expect("the name is unique");
         counters
+    }
+
+    /// How far the attempts to connect to the repository get, and how many other collectors use it.
+    fn collector(&self, overview: &Overview) {
+        if let Err(NotReady::Waiting(waiting)) = &overview.readiness {
+            let help =
+                "1 until the repository is reached for the first time, with the stage that the last attempt got to.";
+            let gauges = self.gauges("powa_collector_waiting_for_repository", help, &["stage"]);
+            set(&gauges, &[waiting.label()], 1.0);
+        }
+        if overview.are_servers_known() {
+            let help = "Other collectors that are connected to the repository and collect the same servers.";
+            set(
+                &self.gauges("powa_collector_other_collectors", help, &[]),
+                &[],
+                as_f64(overview.other_collectors.len()),
+            );
+        }
     }
 
     fn repository(&self, overview: &Overview) {
         let Some(occupancy) = overview.repository else { return };
         let name = "powa_collector_repository_connections";
-        let connections = self.gauges(name, "Connections of the pool to the repository.", &["state"]);
+        let connections = self.gauges(name, "Connections in the pool to the repository.", &["state"]);
         set(&connections, &["used"], as_f64(occupancy.used));
         set(&connections, &["idle"], as_f64(occupancy.idle));
         let name = "powa_collector_repository_connections_limit";
-        set(&self.gauges(name, "How many of them there may be.", &[]), &[], as_f64(occupancy.most));
+        set(&self.gauges(name, "Size of the pool to the repository.", &[]), &[], as_f64(occupancy.max));
         let name = "powa_collector_repository_connections_waited_for";
-        set(&self.gauges(name, "Who waits for one of them to be free.", &[]), &[], as_f64(occupancy.waiting));
+        set(&self.gauges(name, "Tasks that wait for a connection from the pool.", &[]), &[], as_f64(occupancy.waiting));
     }
 
     fn fleet(&self, overview: &Overview) {
         let now = SystemTime::now();
         let name = "powa_collector_phase_servers";
-        let phases = self.gauges(name, "Servers by what their workers are about.", &["phase"]);
+        let phases = self.gauges(name, "Servers by what their workers are doing.", &["phase"]);
         for phase in Phase::ALL {
-            let servers = overview.accounts.values().filter(|account| account.progress.phase == phase);
+            let servers = overview.workers.values().filter(|account| account.progress.phase == phase);
             set(&phases, &[&phase.to_string().replace(' ', "_")], as_f64(servers.count()));
         }
         let name = "powa_collector_state_servers";
-        let states = self.gauges(name, "Servers by how they are.", &["state"]);
-        let mut counts: BTreeMap<State, usize> = State::ALL.map(|state| (state, 0)).into();
-        for account in overview.accounts.values() {
-            *counts.entry(State::of(account, now)).or_default() += 1;
+        let states = self.gauges(name, "Servers by state. A server counts once, in the worst state.", &["state"]);
+        let mut counts: BTreeMap<ServerState, usize> = ServerState::ALL.map(|state| (state, 0)).into();
+        for account in overview.workers.values() {
+            *counts.entry(ServerState::of(account, now)).or_default() += 1;
         }
         counts.into_iter().for_each(|(state, count)| set(&states, &[state.name()], as_f64(count)));
-        let overdue = overview.accounts.values().filter(|account| account.is_overdue(now));
+        let overdue = overview.workers.values().filter(|account| account.is_overdue(now));
         let name = "powa_collector_overdue_servers";
-        let help = "Servers whose last snapshot is older than two should be.";
+        let help = "Servers whose last snapshot is more than two frequencies old.";
         set(&self.gauges(name, help, &[]), &[], as_f64(overdue.count()));
     }
 
     fn servers(&self, overview: &Overview) {
         let now = SystemTime::now();
         let gauges = |name: &str, help| self.gauges(&format!("powa_collector_server_{name}"), help, &["id", "server"]);
-        let up = gauges("up", "1 if the server and the repository can be reached by its worker.");
-        let failing = gauges("failing", "1 if something is in the way of its snapshots.");
-        let frequency = gauges("frequency_seconds", "From one snapshot to the next.");
-        let last = gauges("last_snapshot_timestamp_seconds", "When the last snapshot in the repository was begun.");
-        let next = gauges("next_snapshot_timestamp_seconds", "When its worker does something next.");
-        let collecting = gauges("last_collect_duration_seconds", "What it took to read the last snapshot.");
-        let loading = gauges("last_load_duration_seconds", "What it took to load the last snapshot.");
+        let up = gauges("up", "1 if the worker reaches its server and the repository.");
+        let failing = gauges("failing", "1 if an error prevents snapshots.");
+        let frequency = gauges("frequency_seconds", "Seconds from one snapshot to the next.");
+        let last = gauges("last_snapshot_timestamp_seconds", "When the last snapshot in the repository began.");
+        let next = gauges("next_snapshot_timestamp_seconds", "When the next snapshot or retry is due.");
+        let collecting = gauges("last_collect_duration_seconds", "Seconds to read the last snapshot.");
+        let loading = gauges("last_load_duration_seconds", "Seconds to load the last snapshot.");
         let rows = gauges("last_snapshot_rows", "Rows of the last snapshot.");
         let bytes = gauges("last_snapshot_bytes", "Bytes of the last snapshot.");
-        let lacking = gauges("last_snapshot_errors", "What failed of the last snapshot, which is stored without it.");
+        let lacking = gauges("last_snapshot_errors", "Errors of the last snapshot, whose datasources are not stored.");
         let counters =
             |name: &str, help| self.counters(&format!("powa_collector_server_{name}"), help, &["id", "server"]);
-        let taken = counters("snapshots_total", "Snapshots that were stored since its worker was started.");
-        let failures = counters("failures_total", "How often something was in the way since then.");
-        for (id, account) in &overview.accounts {
+        let taken = counters("snapshots_total", "Snapshots stored since the worker started.");
+        let failures = counters("failures_total", "Failures since the worker started.");
+        for (id, account) in &overview.workers {
             let (detail, id) = (Detail::of(account), id.to_string());
-            // Two servers may be called the same.
+            // The id distinguishes servers with the same name.
             let server = &[id.as_str(), detail.name.as_str()];
             set(&up, server, f64::from(account.status == Status::Running));
-            set(&failing, server, f64::from(State::of(account, now) == State::Failing));
+            set(&failing, server, f64::from(ServerState::of(account, now) == ServerState::Failing));
             set(&frequency, server, account.frequency.as_secs_f64());
             set_time(&last, server, account.progress.last);
             set_time(&next, server, account.progress.next);

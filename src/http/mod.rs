@@ -1,20 +1,23 @@
-//! How the daemon is watched by HTTP: probes, metrics and a status page, where the configuration names an address.
+//! Serves probes, metrics and the status page by HTTP, if `http.listen` is set.
 //!
-//! Nothing here touches a worker, or waits for one: what is to be shown is asked of the main task, once a second at most,
-//! whoever wants to know. `server` keeps strangers from costing more than that.
+//! Requests never touch or wait for a worker: the state of the fleet comes from the main task, once a second at most for all
+//! clients. `server` limits what connections can cost, `routes` is the router, `middleware` checks what each request may.
 
+mod access;
+mod address_probe;
 mod auth;
+mod connection;
 mod events;
-mod fleet;
+mod fleet_sample;
 mod history;
 mod metrics;
+mod middleware;
 mod page;
-mod prepared;
 mod routes;
 mod server;
-mod state;
+mod server_state;
+mod startup;
 mod tls;
-mod visitor;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,93 +27,94 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
-pub use prepared::{Error, Files, Prepared};
+pub use address_probe::{AddressState, probe_address};
+pub use startup::{Error, Files, PreparedServer};
 
 use crate::control::Call;
 use crate::metrics::Metrics;
-use prepared::Face;
-use routes::Site;
+use access::AccessPolicy;
+use routes::AppState;
 
-/// One that failed may do so again: that must not be all there is to do.
-const AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// Pause before the server task is restarted after a failure, which may come again at once.
+const RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// The task that serves, while the configuration names an address.
+/// Owns the task that serves HTTP, if the configuration names an address.
 pub struct Server {
-    site: Arc<Site>,
-    serving: Option<Serving>,
+    state: Arc<AppState>,
+    running: Option<Running>,
 }
 
-struct Serving {
+struct Running {
     listener: Arc<TcpListener>,
-    face: Arc<Face>,
+    policy: Arc<AccessPolicy>,
     task: AbortOnDropHandle<()>,
 }
 
 impl Server {
-    /// Serves nobody yet.
+    /// A server that does not run yet.
     pub fn new(calls: mpsc::Sender<Call>, metrics: Metrics) -> Self {
-        Self { site: Arc::new(Site::new(calls, metrics)), serving: None }
+        Self { state: Arc::new(AppState::new(calls, metrics)), running: None }
     }
 
-    /// Serves as it was prepared, and not as before. Where that is the same, nobody is cut off.
-    pub fn take_up(&mut self, prepared: Prepared) {
-        let before = self.serving.take();
-        let Prepared { listen, listener, face } = prepared;
+    /// Starts, replaces or stops the server. Connections stay open if nothing has changed for them.
+    pub fn apply(&mut self, prepared: PreparedServer) {
+        let previous = self.running.take();
+        let PreparedServer { listen, listener, policy } = prepared;
         if listen.is_none() {
-            if let Some(before) = before {
-                before.face.retire();
-                tracing::info!("nobody is served by HTTP any more");
-                self.site.events.forget();
+            if let Some(previous) = previous {
+                previous.policy.revoke();
+                tracing::info!("stopped serving HTTP");
+                self.state.events.reset();
             }
             return;
         }
-        let listener = match (listener, &before) {
+        let listener = match (listener, &previous) {
             (Some(listener), _) => Arc::new(listener),
-            (None, Some(same)) if same.face.is_as(&face) => {
-                self.serving = before;
+            (None, Some(same)) if same.policy.is_same_as(&policy) => {
+                self.running = previous;
                 return;
             }
-            (None, Some(before)) => Arc::clone(&before.listener),
+            (None, Some(previous)) => Arc::clone(&previous.listener),
             (None, None) => return,
         };
-        // Whoever is there came in with tokens that may not be good any more.
-        before.iter().for_each(|before| before.face.retire());
-        drop(before);
-        face.warn();
+        // Open connections were authenticated by tokens that may have been revoked.
+        previous.iter().for_each(|previous| previous.policy.revoke());
+        drop(previous);
+        policy.log_warnings();
         if let Ok(address) = listener.local_addr() {
-            let scheme = if face.is_encrypted() { "https" } else { "http" };
-            tracing::info!(url = %format_args!("{scheme}://{address}/"), tokens = face.takes_tokens(), "serving HTTP");
+            let scheme = if policy.tls.is_some() { "https" } else { "http" };
+            tracing::info!(url = %format_args!("{scheme}://{address}/"), tokens = policy.tokens.is_some(), "serving HTTP");
         }
-        self.begin(listener, Arc::new(face), Duration::ZERO);
+        self.start(listener, Arc::new(policy), Duration::ZERO);
     }
 
-    fn begin(&mut self, listener: Arc<TcpListener>, face: Arc<Face>, pause: Duration) {
-        let serve = server::serve(Arc::clone(&listener), Arc::clone(&face), Arc::clone(&self.site));
+    fn start(&mut self, listener: Arc<TcpListener>, policy: Arc<AccessPolicy>, delay: Duration) {
+        let serve = server::serve(Arc::clone(&listener), Arc::clone(&policy), Arc::clone(&self.state));
         let task = tokio::spawn(async move {
-            sleep(pause).await;
+            sleep(delay).await;
             serve.await;
         });
         let task = AbortOnDropHandle::new(task);
-        self.serving = Some(Serving { listener, face, task });
+        self.running = Some(Running { listener, policy, task });
     }
 
-    /// Waits for an end that nobody asked for, and begins anew. Safe to drop.
-    pub async fn tend(&mut self) {
-        let Some(serving) = &mut self.serving else { return std::future::pending().await };
-        if let Err(error) = (&mut serving.task).await {
-            tracing::error!(%error, "the task that serves HTTP failed");
+    /// Waits until the server task fails, and restarts it. Cancel-safe.
+    pub async fn next_event(&mut self) {
+        let Some(running) = &mut self.running else { return std::future::pending().await };
+        if let Err(error) = (&mut running.task).await {
+            tracing::error!(%error, "the HTTP server task failed and is restarted");
         }
-        if let Some(Serving { listener, face, .. }) = self.serving.take() {
-            self.begin(listener, face, AFTER_FAILURE);
+        if let Some(Running { listener, policy, .. }) = self.running.take() {
+            self.start(listener, policy, RESTART_DELAY);
         }
     }
 
-    /// Ends at once: whoever is served is cut off.
+    /// Stops at once and closes all connections.
     pub async fn stop(&mut self) {
-        if let Some(serving) = self.serving.take() {
-            serving.task.abort();
-            // It is as it was asked to be: cancelled.
-            drop(serving.task.await);
+        if let Some(running) = self.running.take() {
+            running.task.abort();
+            // The result of an aborted task is that it was cancelled.
+            drop(running.task.await);
         }
     }
 }

@@ -1,245 +1,219 @@
-//! What is answered to a request. Whoever asks, and whatever: an answer is bounded, and so is the time until it is there.
+//! The router: paths, their handlers, and what they share. Every response is bounded, and so is the time until it is there.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::body::Body;
+use axum::extract::State;
+use axum::handler::Handler;
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderName, StatusCode};
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, any};
+use axum::{Extension, Router};
 use bytes::Bytes;
-use futures_util::StreamExt;
-use http_body_util::{Either, Full, StreamBody};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use hyper::http::uri::Authority;
-use hyper::{Method, Request, Response, StatusCode};
+use futures_util::stream::{self, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::events::{Events, Frames};
-use super::fleet::{Fleet, Look};
-use super::metrics;
-use super::page::{self, Asset};
-use super::prepared::Face;
-use super::visitor::Visitor;
+use super::access::AccessPolicy;
+use super::connection::ConnectionState;
+use super::events::Events;
+use super::fleet_sample::{FleetSample, FleetSampler};
+use super::middleware::{authorize, refuse_if_revoked, set_response_headers};
+use super::{metrics, page};
 use crate::control::Call;
 use crate::metrics::Metrics;
 
-pub(super) type Body = Either<Full<Bytes>, StreamBody<Frames>>;
+/// The path of the server-sent events.
+pub(super) const EVENTS: &str = "/events";
 
-const PLAIN: &str = "text/plain; charset=utf-8";
+const EVENT_STREAM: &str = "text/event-stream";
+const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
-/// Nothing but what is served here, and nobody may put it into a frame.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-/// Said with every answer.
-const ALWAYS: [(HeaderName, &str); 6] = [
-    (hyper::header::CONTENT_SECURITY_POLICY, POLICY),
-    (hyper::header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (hyper::header::REFERRER_POLICY, "no-referrer"),
-    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-    // How things are is only true now; and what the page is made of is small.
-    (CACHE_CONTROL, "no-store"),
-];
-
-/// What there is to be shown.
-pub(super) struct Site {
-    pub(super) fleet: Fleet,
+/// What handlers share.
+pub(super) struct AppState {
+    pub(super) fleet: FleetSampler,
     pub(super) events: Events,
     metrics: Metrics,
-    /// What `/metrics` says, and of which look.
+    /// The last text of `/metrics`, and the time of its sample.
     rendered: Mutex<Option<(Instant, Bytes)>>,
 }
 
-/// What is asked for.
-enum Place {
-    Live,
-    Ready,
-    Metrics,
-    Events,
-    Asset(&'static Asset),
+/// All paths, under one access policy. Requests need an `Arc<ConnectionState>` as an extension.
+pub(super) fn router(state: Arc<AppState>, policy: Arc<AccessPolicy>) -> Router {
+    let probes = Router::new().route("/livez", read_only(live)).route("/readyz", read_only(ready));
+    let page = page::ASSETS.iter().fold(Router::new(), |router, asset| {
+        let respond = || async { ([(CONTENT_TYPE, asset.content_type)], asset.content) };
+        router.route(asset.path, read_only(respond))
+    });
+    let protected = page
+        .route("/metrics", read_only(metrics))
+        .route(EVENTS, read_only(events).head(events_head))
+        .fallback(not_found)
+        .layer(from_fn_with_state(Arc::clone(&policy), authorize));
+    probes
+        .merge(protected)
+        .layer(from_fn_with_state(policy, refuse_if_revoked))
+        .layer(map_response(set_response_headers))
+        .with_state(state)
 }
 
-impl Place {
-    fn at(path: &str) -> Option<Self> {
-        Some(match path {
-            "/livez" => Self::Live,
-            "/readyz" => Self::Ready,
-            "/metrics" => Self::Metrics,
-            "/events" => Self::Events,
-            path => Self::Asset(page::at(path)?),
-        })
-    }
-
-    /// Anybody may know it.
-    fn is_probe(&self) -> bool {
-        matches!(self, Self::Live | Self::Ready)
-    }
+/// A path that answers GET and HEAD. Built on [`any`], because axum adds `Allow` to whatever its own fallback for other methods
+/// returns: a 401 would then show a client without a token which paths exist.
+fn read_only<H, T>(handler: H) -> MethodRouter<Arc<AppState>>
+where
+    H: Handler<T, Arc<AppState>>,
+    T: 'static,
+{
+    any(method_not_allowed).get(handler)
 }
 
-impl Site {
+impl AppState {
     pub(super) fn new(calls: mpsc::Sender<Call>, metrics: Metrics) -> Self {
-        Self { fleet: Fleet::new(calls), events: Events::new(), metrics, rendered: Mutex::default() }
+        Self { fleet: FleetSampler::new(calls), events: Events::new(), metrics, rendered: Mutex::default() }
     }
 
-    /// The answer to a visitor.
-    pub(super) async fn answer<B>(
-        &self,
-        face: &Face,
-        request: &Request<B>,
-        visitor: &Arc<Visitor>,
-    ) -> Result<Response<Body>, Infallible> {
-        let mut response = self.respond(face, request, visitor).await;
-        for (name, value) in ALWAYS {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
-        }
-        Ok(response)
-    }
-
-    async fn respond<B>(&self, face: &Face, request: &Request<B>, visitor: &Arc<Visitor>) -> Response<Body> {
-        let (method, place) = (request.method(), Place::at(request.uri().path()));
-        let is_probe = place.as_ref().is_some_and(Place::is_probe);
-        if face.is_retired() {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "the configuration has changed: come again");
-        }
-        if let Some(tokens) = face.tokens.as_ref().filter(|_| !is_probe) {
-            if !tokens.admit(request.headers()) {
-                return unauthorized(place.as_ref());
-            }
-            visitor.admit();
-        }
-        if !is_probe && face.is_for_this_machine && !names_an_address(request) {
-            let reason = "this is served to this machine only, by its address, unless \"http.open_to_all\" is true: see \
-                          \"Who may\" in docs/http.md";
-            return text(StatusCode::MISDIRECTED_REQUEST, reason);
-        }
-        let Some(place) = place else { return text(StatusCode::NOT_FOUND, "there is nothing here") };
-        if ![Method::GET, Method::HEAD].contains(method) {
-            let response = text(StatusCode::METHOD_NOT_ALLOWED, "this can only be read");
-            return with(response, ALLOW, "GET, HEAD");
-        }
-        match place {
-            Place::Live => match self.fleet.look().await.told {
-                Ok(_) => text(StatusCode::OK, "ok"),
-                Err(silent) => text(StatusCode::SERVICE_UNAVAILABLE, &silent.to_string()),
-            },
-            Place::Ready => {
-                let ready = match self.fleet.look().await.told {
-                    Ok(overview) => overview.readiness.map_err(|reason| reason.to_string()),
-                    Err(silent) => Err(silent.to_string()),
-                };
-                match ready {
-                    Ok(()) => text(StatusCode::OK, "ok"),
-                    Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, &reason),
-                }
-            }
-            Place::Metrics => whole(metrics::CONTENT_TYPE, self.metrics_of(&self.fleet.look().await)),
-            Place::Events if method == Method::HEAD => whole("text/event-stream", ""),
-            Place::Events => match self.events.listen(&self.fleet).await {
-                Some(frames) => {
-                    let page = visitor.open_page();
-                    let frames = frames.enumerate().map(move |(number, frame)| {
-                        if number > 0 {
-                            page.goes_on();
-                        }
-                        frame
-                    });
-                    let frames: Frames = frames.boxed();
-                    let response = Response::new(Either::Right(StreamBody::new(frames)));
-                    // One that collects events before it hands them on is of no use.
-                    let response = with(response, HeaderName::from_static("x-accel-buffering"), "no");
-                    with(response, CONTENT_TYPE, "text/event-stream")
-                }
-                None => {
-                    let response = text(StatusCode::SERVICE_UNAVAILABLE, "as many listen already as may at once");
-                    with(response, RETRY_AFTER, "10")
-                }
-            },
-            Place::Asset(asset) => whole(asset.kind, asset.content),
-        }
-    }
-
-    /// Rendered once a look, however many ask.
-    fn metrics_of(&self, look: &Look) -> Bytes {
+    /// The text of `/metrics`, which is rendered once a sample for all clients.
+    fn metrics(&self, sample: &FleetSample) -> Bytes {
         let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
         match &*rendered {
-            Some((at, text)) if *at == look.at => text.clone(),
+            Some((time, text)) if *time == sample.time => text.clone(),
             _ => {
-                let text = Bytes::from(metrics::text(&self.metrics, &look.told));
-                rendered.insert((look.at, text)).1.clone()
+                let text = Bytes::from(metrics::text(&self.metrics, &sample.state));
+                rendered.insert((sample.time, text)).1.clone()
             }
         }
     }
 }
 
-/// Whether a request is for an address, or `localhost`. Another name may be that of a page that a browser of this machine has
-/// open, whose owner has let it point here to read what is not for them.
-fn names_an_address<B>(request: &Request<B>) -> bool {
-    let host = request.headers().get(HOST).map(|host| host.to_str().unwrap_or("?"));
-    let Some(Ok(host)) = host.map(str::parse::<Authority>) else { return host.is_none() };
-    let name = host.host().trim_matches(['[', ']']);
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+async fn live(State(app): State<Arc<AppState>>) -> Response {
+    probe_response(app.fleet.sample().await.state.map(drop))
 }
 
-/// A browser asks its user for a name and a token where Basic is offered: not for events, as it would ask whoever has a page
-/// open in the background. The page says that its token is good no more.
-fn unauthorized(place: Option<&Place>) -> Response<Body> {
-    const BASIC: &str = "Basic realm=\"powa-collector\", charset=\"UTF-8\"";
-    const BEARER: &str = "Bearer realm=\"powa-collector\"";
-    let schemes: &[&str] = if matches!(place, Some(Place::Events)) { &[BEARER] } else { &[BASIC, BEARER] };
-    let mut response = text(StatusCode::UNAUTHORIZED, "this takes a token of the collector's");
-    for scheme in schemes {
-        response.headers_mut().append(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+async fn ready(State(app): State<Arc<AppState>>) -> Response {
+    match app.fleet.sample().await.state {
+        Ok(overview) => probe_response(overview.readiness.as_ref().map(drop)),
+        Err(unresponsive) => probe_response(Err(unresponsive)),
     }
-    response
 }
 
-fn text(status: StatusCode, line: &str) -> Response<Body> {
-    let mut response = whole(PLAIN, format!("{line}\n"));
-    *response.status_mut() = status;
-    response
+fn probe_response(result: Result<(), impl ToString>) -> Response {
+    match result {
+        Ok(()) => text(StatusCode::OK, "ok"),
+        Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, &reason.to_string()),
+    }
 }
 
-fn whole(kind: &'static str, content: impl Into<Bytes>) -> Response<Body> {
-    with(Response::new(Either::Left(Full::new(content.into()))), CONTENT_TYPE, kind)
+async fn metrics(State(app): State<Arc<AppState>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], app.metrics(&app.fleet.sample().await))
 }
 
-fn with(mut response: Response<Body>, name: HeaderName, value: &'static str) -> Response<Body> {
-    response.headers_mut().insert(name, HeaderValue::from_static(value));
-    response
+/// A connection with open events counts as a stream until the response is dropped.
+async fn events(State(app): State<Arc<AppState>>, Extension(connection): Extension<Arc<ConnectionState>>) -> Response {
+    let Some(events) = app.events.subscribe(&app.fleet).await else {
+        let refusal =
+            text(StatusCode::SERVICE_UNAVAILABLE, "too many status pages are open; close one, or try again later");
+        return ([(RETRY_AFTER, "10")], refusal).into_response();
+    };
+    let guard = connection.open_stream();
+    let events = events.enumerate().map(move |(number, event)| {
+        // The second event is asked for when the first one has been sent.
+        if number > 0 {
+            guard.first_event_sent();
+        }
+        Ok::<_, Infallible>(event)
+    });
+    // A proxy must not collect events before it passes them on.
+    let headers = [(CONTENT_TYPE, EVENT_STREAM), (HeaderName::from_static("x-accel-buffering"), "no")];
+    (headers, Body::from_stream(events)).into_response()
+}
+
+/// The headers of [`events`], without a subscription. A stream has no `Content-Length`.
+async fn events_head() -> impl IntoResponse {
+    ([(CONTENT_TYPE, EVENT_STREAM)], Body::from_stream(stream::empty::<Result<Bytes, Infallible>>()))
+}
+
+async fn not_found() -> Response {
+    text(StatusCode::NOT_FOUND, "not found")
+}
+
+async fn method_not_allowed() -> impl IntoResponse {
+    ([(ALLOW, "GET, HEAD")], text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed; use GET or HEAD"))
+}
+
+/// A response with one line of plain text.
+pub(super) fn text(status: StatusCode, line: &str) -> Response {
+    (status, [(CONTENT_TYPE, PLAIN_TEXT)], format!("{line}\n")).into_response()
 }
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt;
+    use axum::body::to_bytes;
+    use axum::http::{Method, Request};
+    use tower_service::Service;
 
+    use super::super::auth::Tokens;
     use super::*;
 
-    #[test]
-    fn a_name_that_might_be_anybodys_is_not_taken_for_this_machine() {
-        let is_taken = |host: &str| names_an_address(&Request::get("/").header(HOST, host).body(()).unwrap());
-        for good in ["127.0.0.1", "127.0.0.1:9187", "[::1]:9187", "localhost:1", "LOCALHOST", "192.0.2.1"] {
-            assert!(is_taken(good), "{good}");
-        }
-        for bad in ["evil.example:9187", "localhost.evil.example", "127.0.0.1.evil.example", "", "a b", "\u{e9}"] {
-            assert!(!is_taken(bad), "{bad}");
-        }
-        assert!(names_an_address(&Request::get("/").body(()).unwrap()), "HTTP/1.0 has none");
+    async fn send(method: Method, path: &str) -> Response {
+        send_under(AccessPolicy::default(), method, path).await
+    }
+
+    async fn send_under(policy: AccessPolicy, method: Method, path: &str) -> Response {
+        let (calls, _never_read) = mpsc::channel(1);
+        let app = AppState::new(calls, Metrics::new());
+        let mut router = router(Arc::new(app), Arc::new(policy));
+        let request = Request::builder().method(method).uri(path).extension(Arc::<ConnectionState>::default());
+        router.call(request.body(Body::empty()).unwrap()).await.unwrap()
+    }
+
+    async fn body(response: Response) -> String {
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        String::from_utf8(bytes.into()).unwrap()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_main_task_that_does_not_turn_is_told_of_by_both_probes() {
-        let (calls, _nobody_reads) = mpsc::channel(1);
-        let site = Site::new(calls, Metrics::new());
         for path in ["/livez", "/readyz"] {
-            let request = Request::get(path).body(()).unwrap();
-            let answer = site.answer(&Face::default(), &request, &Arc::default()).await.unwrap();
-            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
-            let text = answer.into_body().collect().await.unwrap().to_bytes();
-            assert_eq!(text, "the main task does not answer\n", "{path}");
+            let response = send(Method::GET, path).await;
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+            assert_eq!(body(response).await, "the main task does not respond\n", "{path}");
         }
-        let request = Request::get("/metrics").body(()).unwrap();
-        let answer = site.answer(&Face::default(), &request, &Arc::default()).await.unwrap();
-        let text = answer.into_body().collect().await.unwrap().to_bytes();
-        assert!(std::str::from_utf8(&text).unwrap().contains("\npowa_collector_ready 0\n"));
+        let response = send(Method::GET, "/metrics").await;
+        assert!(body(response).await.contains("\npowa_collector_ready 0\n"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_get_and_head_are_allowed_on_paths_that_exist() {
+        for path in ["/", "/page.js", "/livez", "/metrics", EVENTS] {
+            let refused = send(Method::POST, path).await;
+            assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
+            let allowed: Vec<_> = refused.headers().get_all(ALLOW).iter().collect();
+            assert_eq!(allowed, ["GET, HEAD"], "{path}");
+            let head = send(Method::HEAD, path).await;
+            assert_ne!(head.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
+            assert_eq!(body(head).await, "", "{path}");
+        }
+        for (method, path) in [(Method::GET, "/page.js/"), (Method::POST, "/nowhere"), (Method::OPTIONS, "*")] {
+            assert_eq!(send(method, path).await.status(), StatusCode::NOT_FOUND, "{path}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_token_paths_that_exist_look_like_others() {
+        for method in [Method::GET, Method::HEAD, Method::POST] {
+            let mut responses = Vec::new();
+            for path in ["/", "/metrics", "/nowhere"] {
+                let tokens = Tokens::parse(b"ada:0123456789abcdef").unwrap();
+                let mut policy = AccessPolicy::default();
+                policy.tokens = Some(tokens);
+                let response = send_under(policy, method.clone(), path).await;
+                assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{method} {path}");
+                responses.push(response.headers().clone());
+            }
+            assert!(responses.iter().all(|headers| *headers == responses[0]), "{method}: {responses:?}");
+        }
     }
 }

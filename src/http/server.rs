@@ -1,10 +1,13 @@
-//! Connections: so many at once, each with its times. Strangers who are slow, silent or many cost no more than that.
+//! Connections: how many at once, and the time limits of each, so that slow, silent or many clients cost no more than that.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,127 +19,140 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
 use tokio_openssl::SslStream;
+use tower_service::Service;
 
-use super::prepared::Face;
-use super::routes::Site;
-use super::visitor::Visitor;
+use super::access::AccessPolicy;
+use super::connection::ConnectionState;
+use super::routes::{self, AppState};
 
-/// Connections at once. For one more, the oldest has to go that is no open page: of those without a token, if there are any.
-const MOST_CONNECTIONS: usize = 64;
+/// Connections at once. For one more, another one is closed: see [`eviction_candidate`].
+const MAX_CONNECTIONS: usize = 64;
 
-/// For the head of a request, be it the first or another one on the same connection; and for the hand-shake of TLS.
-const UNTIL_ASKED: Duration = Duration::from_secs(10);
+/// Time limit for the head of a request, whether the first or a later one of its connection, and for the TLS handshake.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long somebody may not take what is sent.
-const UNTIL_TAKEN: Duration = Duration::from_secs(10);
+/// Time limit for a client that does not read what is sent.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes of a request's head, and of what waits to be sent.
-const BUFFER: usize = 16 * 1024;
+/// Bytes of a request's head, and of a response that waits to be sent.
+const BUFFER_SIZE: usize = 16 * 1024;
 
-/// How long nothing is accepted after that was not possible: there are too many open files, for example.
-const BETWEEN_TRIES: Duration = Duration::from_millis(200);
+/// Pause after a connection could not be accepted, for example because of too many open files.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// Serves whoever comes, until it is dropped.
-pub(super) async fn serve(listener: Arc<TcpListener>, face: Arc<Face>, site: Arc<Site>) {
-    tokio::join!(accept(&listener, &face, &site), site.events.go_on(&site.fleet));
+/// Serves all connections until it is dropped.
+pub(super) async fn serve(listener: Arc<TcpListener>, policy: Arc<AccessPolicy>, state: Arc<AppState>) {
+    let router = routes::router(Arc::clone(&state), Arc::clone(&policy));
+    tokio::join!(accept(&listener, &policy, &router), state.events.run(&state.fleet));
 }
 
-async fn accept(listener: &TcpListener, face: &Arc<Face>, site: &Arc<Site>) {
-    let mut crowd = Crowd::default();
+async fn accept(listener: &TcpListener, policy: &Arc<AccessPolicy>, router: &Router) {
+    let mut connections = Connections::default();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => crowd.take_in(stream, face, site),
+                Ok((stream, _)) => connections.add(stream, policy, router),
                 Err(error) => {
-                    tracing::debug!(%error, "a connection by HTTP could not be accepted");
-                    tokio::time::sleep(BETWEEN_TRIES).await;
+                    tracing::debug!(%error, "an HTTP connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 }
             },
-            Some(_) = crowd.tasks.join_next() => crowd.forget_ended(),
+            Some(_) = connections.tasks.join_next() => connections.remove_closed(),
         }
     }
 }
 
-/// Those who are connected.
+/// The open connections.
 #[derive(Default)]
-struct Crowd {
+struct Connections {
     tasks: JoinSet<()>,
     /// The oldest first.
-    members: VecDeque<Member>,
+    open: VecDeque<Connection>,
 }
 
-struct Member {
+struct Connection {
     task: AbortHandle,
-    visitor: Arc<Visitor>,
+    state: Arc<ConnectionState>,
 }
 
-impl Crowd {
-    fn take_in(&mut self, stream: TcpStream, face: &Arc<Face>, site: &Arc<Site>) {
-        self.forget_ended();
-        if self.members.len() >= MOST_CONNECTIONS {
-            let Some(member) = who_goes(self.members.iter().map(|member| &*member.visitor))
-                .and_then(|position| self.members.remove(position))
+impl Connections {
+    /// Starts a task for a new connection. Closes another one if there are too many.
+    fn add(&mut self, stream: TcpStream, policy: &Arc<AccessPolicy>, router: &Router) {
+        self.remove_closed();
+        if self.open.len() >= MAX_CONNECTIONS {
+            let Some(evicted) = eviction_candidate(self.open.iter().map(|connection| &*connection.state))
+                .and_then(|position| self.open.remove(position))
             else {
                 return;
             };
-            member.task.abort();
+            evicted.task.abort();
         }
-        let visitor = Arc::new(Visitor::default());
-        let task = self.tasks.spawn(converse(stream, Arc::clone(face), Arc::clone(site), Arc::clone(&visitor)));
-        self.members.push_back(Member { task, visitor });
+        let state = Arc::new(ConnectionState::default());
+        let task = self.tasks.spawn(handle(stream, Arc::clone(policy), router.clone(), Arc::clone(&state)));
+        self.open.push_back(Connection { task, state });
     }
 
-    fn forget_ended(&mut self) {
+    fn remove_closed(&mut self) {
         while self.tasks.try_join_next().is_some() {}
-        self.members.retain(|member| !member.task.is_finished());
+        self.open.retain(|connection| !connection.task.is_finished());
     }
 }
 
-/// Requests are answered at once: who has been there for longest has nothing to ask, or is not quick about it. Those who
-/// have shown a token go only where all others have gone; open pages never do.
-fn who_goes<'a>(visitors: impl Iterator<Item = &'a Visitor> + Clone) -> Option<usize> {
-    let stranger = visitors.clone().position(|visitor| !visitor.is_admitted() && !visitor.streams());
-    stranger.or_else(|| visitors.clone().position(|visitor| !visitor.streams()))
+/// The connection to close for a new one: the oldest without a token, otherwise the oldest, but never an event stream. Requests
+/// are answered at once, so the oldest connection is idle or slow.
+fn eviction_candidate<'a>(connections: impl Iterator<Item = &'a ConnectionState> + Clone) -> Option<usize> {
+    let is_evictable = |connection: &ConnectionState| !connection.is_streaming();
+    let unauthenticated =
+        connections.clone().position(|connection| is_evictable(connection) && !connection.is_authenticated());
+    unauthenticated.or_else(|| connections.clone().position(is_evictable))
 }
 
-/// Somebody's requests, one after the other.
-async fn converse(stream: TcpStream, face: Arc<Face>, site: Arc<Site>, visitor: Arc<Visitor>) {
-    // Where it does not work, events come a little later, and who vanished is noticed a little later.
+/// Handles one connection, with TLS if the policy has a certificate, until it is closed.
+async fn handle(stream: TcpStream, policy: Arc<AccessPolicy>, router: Router, connection: Arc<ConnectionState>) {
+    // If these options cannot be set, events and the detection of vanished clients are a little delayed.
     stream.set_nodelay(true).ok();
-    SockRef::from(&stream).set_tcp_user_timeout(Some(3 * UNTIL_TAKEN)).ok();
+    SockRef::from(&stream).set_tcp_user_timeout(Some(3 * WRITE_TIMEOUT)).ok();
     let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(UNTIL_TAKEN));
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let stream = Box::pin(stream);
-    match &face.tls {
-        None => answer(stream, &face, &site, &visitor).await,
+    match &policy.tls {
+        None => serve_requests(stream, &router, &connection).await,
         Some(acceptor) => {
-            if let Ok(Some(encrypted)) = timeout(UNTIL_ASKED, shake_hands(acceptor, stream)).await {
-                answer(encrypted, &face, &site, &visitor).await;
+            if let Ok(Some(encrypted)) = timeout(REQUEST_TIMEOUT, tls_handshake(acceptor, stream)).await {
+                serve_requests(encrypted, &router, &connection).await;
             }
         }
     }
 }
 
-type Plain = Pin<Box<TimeoutStream<TcpStream>>>;
+type PlainStream = Pin<Box<TimeoutStream<TcpStream>>>;
 
-/// `None`: it came to nothing.
-async fn shake_hands(acceptor: &SslAcceptor, stream: Plain) -> Option<SslStream<Plain>> {
+/// `None`: the handshake failed.
+async fn tls_handshake(acceptor: &SslAcceptor, stream: PlainStream) -> Option<SslStream<PlainStream>> {
     let mut stream = SslStream::new(Ssl::new(acceptor.context()).ok()?, stream).ok()?;
     Pin::new(&mut stream).accept().await.ok()?;
     Some(stream)
 }
 
-async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, face: &Face, site: &Site, visitor: &Arc<Visitor>) {
-    let service = service_fn(async |request| site.answer(face, &request, visitor).await);
-    let conversation = http1::Builder::new()
+/// Passes the requests of a connection to the router, one after the other.
+async fn serve_requests(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    router: &Router,
+    connection: &Arc<ConnectionState>,
+) {
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Arc::clone(connection));
+        router.clone().call(request)
+    });
+    let requests = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(UNTIL_ASKED)
-        .max_buf_size(BUFFER)
+        .header_read_timeout(REQUEST_TIMEOUT)
+        .max_buf_size(BUFFER_SIZE)
         .serve_connection(TokioIo::new(stream), service);
     tokio::select! {
-        // Whatever was wrong with it, it is the other one's business.
-        _ = conversation => {}
-        () = visitor.is_too_slow() => {}
+        // Errors are those of the client or the network: there is nothing to do.
+        _ = requests => {}
+        () = connection.deadline_missed() => {}
     }
 }
 
@@ -146,18 +162,18 @@ mod tests {
 
     #[test]
     fn strangers_go_first_and_open_pages_never() {
-        let visitors = [(); 4].map(|()| Arc::new(Visitor::default()));
-        let who_goes = || who_goes(visitors.iter().map(|visitor| &**visitor));
-        assert_eq!(who_goes(), Some(0));
-        visitors[0].admit();
-        let page = visitors[1].open_page();
-        assert_eq!(who_goes(), Some(2));
-        visitors[2].admit();
-        visitors[3].admit();
-        assert_eq!(who_goes(), Some(0));
-        let _pages = [0, 2, 3].map(|number: usize| visitors[number].open_page());
-        assert_eq!(who_goes(), None);
-        drop(page);
-        assert_eq!(who_goes(), Some(1));
+        let connections = [(); 4].map(|()| Arc::new(ConnectionState::default()));
+        let candidate = || eviction_candidate(connections.iter().map(|connection| &**connection));
+        assert_eq!(candidate(), Some(0));
+        connections[0].set_authenticated();
+        let stream = connections[1].open_stream();
+        assert_eq!(candidate(), Some(2));
+        connections[2].set_authenticated();
+        connections[3].set_authenticated();
+        assert_eq!(candidate(), Some(0));
+        let _streams = [0, 2, 3].map(|number: usize| connections[number].open_stream());
+        assert_eq!(candidate(), None);
+        drop(stream);
+        assert_eq!(candidate(), Some(1));
     }
 }

@@ -1,50 +1,75 @@
-//! Reads the datasources from the remote server into the spool. Each stands for itself: one that fails costs itself only.
-
-use std::sync::atomic::{AtomicUsize, Ordering};
+//! Reads the datasources from the remote server into the spool. The failure of one does not affect the others.
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
+use tokio::time::sleep;
 
+use super::database_queue::DatabaseQueue;
 use super::plan::{DatabasePlan, Datasource, Leading};
-use super::{Sessions, SourceFailure};
-use crate::postgres::{DatabaseInfo, Error, IncomingRows, RemoteSession, in_order};
+use super::sessions::max_sessions;
+use super::{Sessions, SourceFailure, cures};
+use crate::remote::{DatabaseInfo, IncomingRows, RemoteSession};
 use crate::server::ServerId;
 use crate::spool::{Spool, SpooledRows};
+use session::{ConnectionLimit, Error, Extensions, Side, in_order};
 
-/// Collects for one server.
+/// Collects the datasources of one server.
 pub(super) struct Collector<'a> {
     pub(super) server: ServerId,
+    /// The longest statement text in bytes (`limits.query_text`). Longer ones are truncated.
+    pub(super) query_text: Option<usize>,
+    /// The extensions of the database with PoWA.
+    pub(super) extensions: &'a Extensions,
     pub(super) spool: &'a Spool,
 }
 
-/// What became of one datasource.
+/// The result of one datasource.
 #[derive(Default)]
 pub(super) struct Outcome {
     pub(super) rows: Option<SpooledRows>,
-    /// Reading and cleaning up can both fail.
+    /// Several, as reading and cleaning up can both fail.
     pub(super) failures: Vec<SourceFailure>,
+    /// The OID of the database, if the datasource is a catalog that could not be read.
+    pub(super) incomplete_catalogs: Option<String>,
 }
 
 impl Outcome {
+    /// Whether PostgreSQL reported an error in an open session. Does not include sessions that could not be opened.
+    pub(super) fn has_session_error(&self) -> bool {
+        self.failures.iter().any(|failure| failure.sqlstate.is_some() && failure.database.is_none())
+    }
+
     fn database_failed(database: &str, error: &super::Error) -> Self {
         let failure = SourceFailure {
             database: Some(database.to_owned()),
             sqlstate: error.sqlstate().map(Into::into),
             ..SourceFailure::new(format!("database \"{database}\""), error.to_string())
         };
-        Self { rows: None, failures: vec![failure] }
+        Self { failures: vec![failure], ..Self::default() }
+    }
+
+    /// The failure for a database whose name is not valid UTF-8: its invalid bytes were replaced by U+FFFD.
+    fn undecodable_name(database: &str) -> Self {
+        let reason = "its name has bytes that are not UTF-8, so it cannot be connected to (remote server); \
+                      rename it from another database whose own encoding is SQL_ASCII, after set client_encoding to sql_ascii: \
+                      create database ascii template template0 encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C' makes one";
+        let failure = SourceFailure {
+            database: Some(database.to_owned()),
+            ..SourceFailure::new(format!("database \"{database}\""), reason)
+        };
+        Self { failures: vec![failure], ..Self::default() }
     }
 }
 
 fn failure(datasource: impl Into<String>, error: &Error) -> SourceFailure {
-    SourceFailure { sqlstate: error.sqlstate().map(Into::into), ..SourceFailure::new(datasource, error.in_full()) }
+    SourceFailure { sqlstate: error.sqlstate().map(Into::into), ..SourceFailure::new(datasource, error.to_string()) }
 }
 
 impl Collector<'_> {
-    /// Collects the datasources of one database, inside the transaction that is begun, or was, in the session, and ends it.
+    /// Collects the datasources of one database in one transaction of the session, and ends the transaction. `begin` begins it,
+    /// or is ready if that was done before.
     ///
-    /// All requests are sent without waiting for an answer, so that they cost one round trip; what has not been
-    /// prepared yet costs another one.
+    /// All requests are pipelined, so that they take one round trip. Statements that are not prepared yet take another one.
     pub(super) async fn collect_and_end(
         &self,
         session: &RemoteSession,
@@ -53,16 +78,16 @@ impl Collector<'_> {
         datasources: &[Datasource<'_>],
     ) -> Result<Vec<Outcome>, super::Error> {
         let collecting = async {
-            session.prepare(datasources.iter().map(|datasource| &*datasource.query)).await;
+            session.prepare(datasources.iter().map(|datasource| &datasource.query)).await;
             let collecting = datasources.iter().map(|source| self.collect_one(session, database, source).boxed());
             tokio::join!(biased; in_order(collecting.collect()), session.end())
         };
         let collecting = async { tokio::join!(biased; begin, collecting) };
-        let (begun, (mut outcomes, ended)) = session.unless_silent("collect", collecting).await?;
+        let (begun, (mut outcomes, ended)) = session.with_silence_limit("collect", collecting).await?;
         begun?;
         match ended {
             Ok(()) => Ok(outcomes),
-            // The end tells only that it is over; what it began with tells why.
+            // The first failure has the cause; the error at the end of the transaction only says that the session is lost.
             Err(error) => match outcomes.iter_mut().find_map(|outcome| outcome.failures.pop()) {
                 Some(first) => Err(super::Error::Broken(first)),
                 None => Err(error.into()),
@@ -77,7 +102,9 @@ impl Collector<'_> {
             Leading::ServerTimeDatabase => &[&server, &database.now, &database.oid],
             Leading::ServerDatabase => &[&server, &database.oid],
         };
-        let mut rows = IncomingRows::new(columns.iter().copied(), self.spool.writer());
+        let leading = columns.iter().copied();
+        let mut rows = IncomingRows::new(leading, &source.columns, self.query_text, self.spool.writer())
+            .without(source.excluded.clone());
         let copying = session.copy_out(&source.query, &mut rows);
         let cleaning_up = async {
             match &source.cleanup {
@@ -89,11 +116,24 @@ impl Collector<'_> {
 
         let mut outcome = Outcome::default();
         match copied {
-            Ok(()) => {
-                // A spool that is broken ends the snapshot, not this datasource, and says why itself.
-                outcome.rows = rows.finish(source.name.clone(), source.target.to_string()).await.ok();
+            Ok(()) if rows.is_incomplete() => {
+                let error = Error::unexpected(Side::Remote, "read it", "a row is too long for any repository");
+                outcome.failures.push(failure(&source.name, &error));
             }
-            Err(error) => outcome.failures.push(failure(&source.name, &error)),
+            Ok(()) => {
+                let too_long = rows.left_out().map(|rows| cures::rows_too_long(source, rows, self.extensions));
+                let is_whole = too_long.is_none();
+                outcome.failures.extend(too_long);
+                // In a complete list, a missing row would mean that the object was dropped.
+                if is_whole || !source.is_list {
+                    // An error of the spool is not reported here: it ends the whole snapshot.
+                    outcome.rows = rows.finish(source.name.clone(), source.target.to_string()).await.ok();
+                }
+            }
+            Err(error) => {
+                outcome.failures.push(failure(&source.name, &error));
+                outcome.incomplete_catalogs = (source.leading == Leading::ServerDatabase).then(|| database.oid.clone());
+            }
         }
         if let Err(error) = cleaned_up {
             outcome.failures.push(failure(&source.name, &error));
@@ -101,54 +141,75 @@ impl Collector<'_> {
         outcome
     }
 
-    /// Collects from several databases side by side, up to a bound. `now` is the snapshot's time, the same for all.
+    /// Collects from several databases, at most `concurrency` at a time. `now` is the time of the snapshot, the same for all.
     pub(super) async fn collect_databases(
         &self,
         sessions: &Sessions,
         plans: &[DatabasePlan<'_>],
-        at_once: usize,
+        concurrency: usize,
         now: &str,
     ) -> Vec<Outcome> {
-        // Not a future for each database: of these there may be thousands.
-        let next = AtomicUsize::new(0);
-        let turns = at_once.min(plans.len());
-        let collecting: Vec<_> = (0..turns).map(|_| self.collect_next(sessions, plans, &next, now).boxed()).collect();
+        // One future for each reader, not for each database: there may be thousands of databases.
+        let readers = sessions.start_databases(concurrency.min(plans.len()));
+        let queue = DatabaseQueue::new(plans, readers);
+        let needed = max_sessions(plans.len(), concurrency);
+        let collecting: Vec<_> =
+            (0..readers).map(|_| self.collect_queued(sessions, &queue, needed, now).boxed()).collect();
         let outcomes = join_all(collecting).await.into_iter().flatten().collect();
         sessions.keep_only(plans.iter().map(|plan| plan.database.as_str()));
         outcomes
     }
 
-    async fn collect_next(
+    /// Reads databases from the queue until it is empty. `needed` is the number of sessions that the server should allow.
+    async fn collect_queued(
         &self,
         sessions: &Sessions,
-        plans: &[DatabasePlan<'_>],
-        next: &AtomicUsize,
+        queue: &DatabaseQueue<'_>,
+        needed: usize,
         now: &str,
     ) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
-        while let Some(plan) = plans.get(next.fetch_add(1, Ordering::Relaxed)) {
-            outcomes.extend(self.collect_database(sessions, plan, now).await);
+        while let Some((queued, plan)) = queue.next() {
+            let error = match self.collect_database(sessions, plan, now).await {
+                Ok(collected) => {
+                    sessions.check_in(&plan.database, plan.may_stay_open);
+                    outcomes.extend(collected);
+                    continue;
+                }
+                Err(super::Error::NoSession(error)) if error.is_missing_database() => {
+                    // Otherwise the database was dropped, or closed to connections, after the plan was made: not a failure.
+                    if plan.database.contains(char::REPLACEMENT_CHARACTER) {
+                        outcomes.push(Outcome::undecodable_name(&plan.database));
+                    }
+                    continue;
+                }
+                Err(error) => error,
+            };
+            match error.connection_limit() {
+                Some(ConnectionLimit::Database) if !queued.is_retry => {
+                    queue.requeue(queued);
+                    continue;
+                }
+                Some(ConnectionLimit::Role | ConnectionLimit::Server) => {
+                    if queue.hand_over(queued) {
+                        return outcomes;
+                    }
+                    if let Some(pause) = queue.pause() {
+                        sleep(pause).await;
+                        queue.requeue(queued);
+                        continue;
+                    }
+                }
+                _ => {}
+            }
+            // The state of the session is unknown: cancel everything that runs in it.
+            sessions.cancel_database(&plan.database).await;
+            outcomes.push(Outcome::database_failed(&plan.database, &sessions.with_cure(error, &plan.database, needed)));
         }
         outcomes
     }
 
-    async fn collect_database(&self, sessions: &Sessions, plan: &DatabasePlan<'_>, now: &str) -> Vec<Outcome> {
-        match self.try_database(sessions, plan, now).await {
-            Ok(outcomes) => {
-                sessions.put_back(&plan.database, plan.may_stay);
-                outcomes
-            }
-            // Dropped or closed since the plan was made.
-            Err(super::Error::NoSession(error)) if error.is_missing_database() => vec![],
-            Err(error) => {
-                // In whatever state it is: nothing may go on there.
-                sessions.cancel_database(&plan.database).await;
-                vec![Outcome::database_failed(&plan.database, &error)]
-            }
-        }
-    }
-
-    async fn try_database(
+    async fn collect_database(
         &self,
         sessions: &Sessions,
         plan: &DatabasePlan<'_>,

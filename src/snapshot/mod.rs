@@ -1,92 +1,116 @@
-//! The life of a snapshot: plan, collect, load. The whole story is on this page; the steps are in the files.
+//! Snapshots of remote servers: [`Snapshot`] has one method for each step (prepare, begin, collect, load).
 //!
-//! Collecting talks to the remote server only, and loading to the repository only, so that neither waits for the
-//! other, and what was collected outlives a load that failed.
+//! Collecting uses only the remote server and loading only the repository, so that neither waits for the other, and a
+//! collected snapshot survives a failed load.
 
+mod catalog_retries;
 mod collect;
+mod cures;
+mod database_queue;
+mod dry_run;
 mod plan;
 mod report;
+mod session_capacity;
+mod session_renewal;
 mod sessions;
-mod trial;
 
+use session::{ConnectionLimit, ErrorKind, PowaVersion, Side};
 use std::fmt;
 use std::future::ready;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+pub use catalog_retries::CatalogRetries;
+pub use dry_run::{DryRun, DryRunResult};
 pub use plan::CatalogRefresh;
 pub use report::{Report, SourceFailure};
-pub use sessions::Sessions;
-pub use trial::{Trial, Tried};
+pub use sessions::{Sessions, max_sessions};
 
-use crate::config::Config;
-use crate::failures::Failures;
-use crate::postgres::{
-    self, Attempt, Care, LoadTurn, PowaVersion, RemoteServerInfo, RemoteSession, Repository, Side, Sources,
-};
+use crate::config::{Config, Selection};
+use crate::remote::{RemoteServerInfo, RemoteSession};
+use crate::repository::failures::Failures;
+use crate::repository::{Attempt, Care, LoadPermit, Repository, Sources};
 use crate::server::ServerId;
-use crate::spool::{Spool, SpooledRows};
+use crate::spool::{Spool, SpooledRows, Spools};
 use collect::{Collector, Outcome};
 use plan::Plan;
 
-/// Whose snapshot it is, and where it goes.
+/// The server to take a snapshot of, the repository to store it in, and the settings for both.
 pub struct Snapshot<'a> {
     pub server: ServerId,
-    /// What the server is called.
+    /// The name of the server in messages.
     pub name: &'a str,
     pub config: &'a Config,
+    /// Which databases of the server are collected, and whether it is while it is a standby.
+    pub selection: &'a Selection,
     pub repository: &'a Repository,
 }
 
-/// A transaction that was begun on the remote server, and what is to be read in it.
-pub struct Begun {
+/// Changes the selection of catalogs to read; without it, those that are due are read.
+pub struct Catalogs<'a> {
+    /// Catalogs that are read although they are not due.
+    pub refresh: &'a CatalogRefresh,
+    /// Catalogs that are not read again yet although they are due.
+    pub retries: &'a mut CatalogRetries,
+    /// The pause between the first two attempts.
+    pub first_pause: Duration,
+}
+
+/// A transaction that was begun on the remote server, and the datasources to read in it.
+pub struct StartedSnapshot {
     sources: Sources,
     session: Arc<RemoteSession>,
     server: RemoteServerInfo,
 }
 
-/// Everything that was read from a server, waiting to be loaded.
-pub struct Collected {
+/// The rows and errors of a snapshot that was read from a server and waits to be loaded.
+pub struct CollectedSnapshot {
     sources: Sources,
     pieces: Vec<SpooledRows>,
     report: Report,
     failures: Failures,
     attempt: Option<Attempt>,
+    /// When the snapshot was taken, by the clock of the remote server.
+    taken_at: String,
+    /// OIDs of databases with a catalog that could not be read.
+    incomplete_catalogs: Vec<String>,
 }
 
-/// In words, for whoever has to learn that it was lost.
-impl fmt::Display for Collected {
+/// For messages about a snapshot that is lost.
+impl fmt::Display for CollectedSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the {} rows of {} datasources that were collected", self.report.rows, self.report.datasources)
+        write!(f, "the {} collected rows of {} datasources", self.report.rows, self.report.datasources)
     }
 }
 
-/// Why there is no snapshot.
+/// Why a snapshot could not be taken or loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{}", .0.in_full())]
-    NoSession(postgres::Error),
-    #[error("{}", .0.in_full())]
-    Postgres(#[from] postgres::Error),
-    #[error("the session broke; the first to fail was {0}")]
+    #[error("{0}")]
+    NoSession(session::Error),
+    #[error("{0}")]
+    Postgres(#[from] session::Error),
+    #[error("the session was lost; the first datasource that failed was {0}")]
     Broken(SourceFailure),
-    #[error("could not keep what was read (collector): {0}")]
+    #[error("could not spool the collected rows (collector): {0}")]
     Spool(std::io::Error),
     #[error("PoWA on the remote server: {0}")]
     Unusable(String),
     #[error("incompatible PoWA versions: the repository server has {repository}, the remote server {remote}")]
     Incompatible { repository: PowaVersion, remote: PowaVersion },
+    #[error("the server is a standby; not collected while it is one (collect.standby is false)")]
+    ExcludedStandby,
     #[error("the server has no row in powa_snapshot_metas: register it with powa_register_server()")]
     NotRegistered,
 }
 
 impl Error {
-    /// It happened on the repository, so that the sessions on the remote server are as they were.
+    /// Whether it is an error of the repository, so that the sessions on the remote server are still usable.
     pub fn is_of_repository(&self) -> bool {
         matches!(self, Self::Postgres(error) if error.side() == Side::Repository)
     }
 
-    /// PostgreSQL's code of it, if it is an error of PostgreSQL's.
+    /// The SQLSTATE, if PostgreSQL reported the error.
     pub fn sqlstate(&self) -> Option<&str> {
         match self {
             Self::NoSession(error) | Self::Postgres(error) => error.sqlstate(),
@@ -95,10 +119,23 @@ impl Error {
         }
     }
 
-    /// The side that cannot be talked to at all, if that is the reason.
+    /// Whether the server is not registered in the repository, or no longer.
+    pub fn is_not_registered(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.kind() == ErrorKind::NotRegistered)
+    }
+
+    /// The connection limit because of which a session was refused, if that is the reason.
+    pub fn connection_limit(&self) -> Option<ConnectionLimit> {
+        match self {
+            Self::NoSession(error) => error.connection_limit(),
+            _ => None,
+        }
+    }
+
+    /// The unreachable side, if that is the reason.
     pub fn unreachable_side(&self) -> Option<Side> {
         match self {
-            // Whatever the server says: who is not let in is not connected.
+            // Including refused logins: the collector has no session then.
             Self::NoSession(error) => Some(error.side()),
             Self::Postgres(error) if error.is_connection() => Some(error.side()),
             Self::Broken(_) => Some(Side::Remote),
@@ -108,49 +145,67 @@ impl Error {
 }
 
 impl Snapshot<'_> {
-    /// Plans: finds out what the repository wants, and begins the transaction on the remote server. `known` is what the
-    /// repository wanted the last time, which serves when it cannot be reached, and is replaced when it can.
+    /// Connects to the server and reads from the repository which datasources to collect. `known` caches the last result: it is
+    /// used when the repository is unreachable, and updated otherwise.
     ///
     /// # Errors
-    /// The remote server cannot be talked to, or has no PoWA that fits the repository's.
-    pub async fn begin(&self, sessions: &mut Sessions, known: &mut Option<Sources>) -> Result<Begun, Error> {
+    /// The remote server cannot be connected to, or the repository cannot be read and `known` is empty.
+    pub async fn prepare(&self, sessions: &mut Sessions, known: &mut Option<Sources>) -> Result<Sources, Error> {
         let version_num = sessions.main().await.map_err(Error::NoSession)?.version_num();
-        let sources = self.sources(version_num, known).await?;
-        Self::begin_for(sources, sessions).await
+        Ok(self.sources(version_num, known).await?)
     }
 
-    /// Begins for what is known to be wanted.
+    /// Begins the transaction on the remote server.
+    ///
+    /// # Errors
+    /// The connection failed, the server has no PoWA version that is compatible with the repository's, or it is excluded.
+    pub async fn begin(&self, sources: Sources, sessions: &mut Sessions) -> Result<StartedSnapshot, Error> {
+        let begun = Self::begin_for(sources, sessions).await?;
+        if begun.server.is_standby && !self.selection.standby {
+            begun.session.end_and_wait().await?;
+            return Err(Error::ExcludedStandby);
+        }
+        Ok(begun)
+    }
+
+    /// The same, but excludes no server.
     ///
     /// # Errors
     /// As for [`Self::begin`].
-    pub async fn begin_for(sources: Sources, sessions: &mut Sessions) -> Result<Begun, Error> {
+    pub async fn begin_for(sources: Sources, sessions: &mut Sessions) -> Result<StartedSnapshot, Error> {
         let (session, server) = sessions.begin().await?;
         let remote = server.extensions.usable_powa().map_err(|unusable| Error::Unusable(unusable.to_string()))?;
         if !sources.powa.fits(&remote) {
             return Err(Error::Incompatible { repository: sources.powa, remote });
         }
-        Ok(Begun { sources, session, server })
+        Ok(StartedSnapshot { sources, session, server })
     }
 
-    /// Collects. A datasource that fails is no error of the snapshot: it becomes a line in the report.
+    /// Reads the datasources from the remote server. The failure of a datasource is not an error of the snapshot: it is listed
+    /// in the report.
     ///
     /// # Errors
-    /// The connection to the remote server was lost, or it does not answer any more, or there is no room for what it
-    /// says.
+    /// The connection to the remote server was lost, it stopped responding, or there is no room for the rows.
     pub async fn collect(
         &self,
-        begun: Begun,
+        mut begun: StartedSnapshot,
         sessions: &Sessions,
-        refresh: &CatalogRefresh,
-    ) -> Result<Collected, Error> {
+        catalogs: Catalogs<'_>,
+        spools: &Spools,
+    ) -> Result<CollectedSnapshot, Error> {
+        let Catalogs { refresh, retries, first_pause } = catalogs;
         let started = Instant::now();
-        let plan = Plan::new(&begun.sources, &begun.server, refresh);
-        let outcomes = self.read(&begun, sessions, &plan, &Spool::new(&self.config.spool)).await?;
+        let databases = begun.server.databases.iter().map(|database| database.name.as_str());
+        retries.apply(&mut begun.sources, databases, first_pause, started.into());
+        let plan = Plan::new(&begun.sources, &begun.server, refresh, self.selection);
+        let outcomes = self.read(&begun, sessions, &plan, &Spool::new(spools, &self.config.spool)).await?;
         let mut failures = plan.failures;
         let mut pieces = Vec::new();
+        let mut incomplete_catalogs = Vec::new();
         for outcome in outcomes {
             failures.extend(outcome.failures);
             pieces.extend(outcome.rows);
+            incomplete_catalogs.extend(outcome.incomplete_catalogs);
         }
         let report = Report {
             datasources: pieces.len(),
@@ -159,20 +214,28 @@ impl Snapshot<'_> {
             collecting: started.elapsed(),
             ..Report::default()
         };
-        let sources = begun.sources;
-        Ok(Collected { sources, pieces, report, failures: failures.iter().collect(), attempt: None })
+        Ok(CollectedSnapshot {
+            sources: begun.sources,
+            pieces,
+            report,
+            failures: failures.iter().collect(),
+            attempt: None,
+            taken_at: begun.server.database.now,
+            incomplete_catalogs,
+        })
     }
 
-    /// Reads what a plan says, all databases side by side, into the spool.
+    /// Reads the datasources of a plan into the spool, several databases concurrently.
     async fn read(
         &self,
-        begun: &Begun,
+        begun: &StartedSnapshot,
         sessions: &Sessions,
         plan: &Plan<'_>,
         spool: &Spool,
     ) -> Result<Vec<Outcome>, Error> {
         let (session, database) = (&begun.session, &begun.server.database);
-        let collector = Collector { server: self.server, spool };
+        let (query_text, extensions) = (self.config.limits.query_text, &begun.server.extensions);
+        let collector = Collector { server: self.server, query_text, extensions, spool };
         let collecting = async {
             tokio::join!(
                 collector.collect_and_end(session, ready(Ok(())), database, &plan.main),
@@ -180,36 +243,49 @@ impl Snapshot<'_> {
             )
         };
         let (main, others) = spool.unless_broken(collecting).await.map_err(Error::Spool)?;
-        Ok(main?.into_iter().chain(others).collect())
+        let mut main = main?;
+        cures::add(begun, &plan.main, &mut main).await;
+        let outcomes: Vec<Outcome> = main.into_iter().chain(others).collect();
+        sessions.snapshot_ended(outcomes.iter().any(Outcome::has_session_error));
+        Ok(outcomes)
     }
 
-    async fn sources(&self, version_num: i32, known: &mut Option<Sources>) -> Result<Sources, postgres::Error> {
+    async fn sources(&self, version_num: i32, known: &mut Option<Sources>) -> Result<Sources, session::Error> {
         match (self.repository.sources(self.server, version_num).await, &known) {
             (Ok(sources), _) => {
                 *known = Some(sources.clone());
                 Ok(sources)
             }
             (Err(error), Some(last)) if error.is_connection() => {
-                tracing::debug!(error = error.in_full(), "the last known plan serves");
+                tracing::debug!(error = %error, "using the last known list of datasources");
                 Ok(last.clone())
             }
             (Err(error), _) => Err(error),
         }
     }
 
-    /// Loads what was collected: all of it, or nothing. What was not loaded can be loaded again, and is not there twice
-    /// then, also where the answer to the first try was lost.
+    /// Loads a collected snapshot in one transaction. Safe to retry: a snapshot is stored once, even if the result of an
+    /// earlier commit was lost. `last_count` is [`Report::count`] of the server's last snapshot.
     ///
     /// # Errors
-    /// The repository cannot be talked to, or refuses the snapshot as a whole.
-    pub async fn load(&self, collected: &mut Collected, turn: LoadTurn, care: Care) -> Result<Report, Error> {
+    /// The repository is unreachable, or refuses the whole snapshot.
+    pub async fn load(
+        &self,
+        collected: &mut CollectedSnapshot,
+        turn: LoadPermit,
+        care: Care,
+        last_count: Option<i64>,
+    ) -> Result<Report, Error> {
         let started = Instant::now();
-        let load = postgres::Load {
+        let load = crate::repository::Load {
             server: self.server,
             name: self.name,
             sources: &collected.sources,
             pieces: &mut collected.pieces,
             failures: &collected.failures,
+            taken_at: &collected.taken_at,
+            incomplete_catalogs: &collected.incomplete_catalogs,
+            last_count,
             care,
         };
         let loaded = self.repository.load(load, &mut collected.attempt, turn).await?;

@@ -1,27 +1,34 @@
-//! What is to be collected, for one server and one snapshot: query, target, clean-up of each datasource. Pure.
+//! The plan of one snapshot of one server: the query, target table and clean-up of each datasource. Pure.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use super::SourceFailure;
-use crate::postgres::{Catalog, DatabaseModule, Module, QuotedIdent, RemoteDatabase, RemoteServerInfo, Side, Sources};
+use crate::config::Selection;
+use crate::remote::{ExcludedRows, RemoteDatabase, RemoteServerInfo};
+use crate::repository::{Catalog, DatabaseModule, Module, Sources};
+use session::{QuotedIdent, Side};
 
-/// Databases of one server that are collected: a plan has some ten datasources for each, and a server can make up as many
-/// as it likes.
-const MOST_DATABASES: usize = 10_000;
+/// The most databases that are collected of one server. A plan has about ten datasources for each, and the number of databases
+/// is up to the server, so it must be bounded.
+const MAX_DATABASES: usize = 10_000;
 
-/// Which catalogs are copied although they are not due.
+/// Source functions of PoWA 4 that return rows of all databases in the one with PoWA. PoWA 5 reads these in each database.
+const POWA4_ALL_DATABASES: [&str; 2] = ["powa_all_relations_src", "powa_user_functions_src"];
+
+/// The catalogs to copy although they are not due.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CatalogRefresh {
     #[default]
     None,
     All,
-    /// Those of these databases.
+    /// The catalogs of these databases.
     Only(BTreeSet<String>),
 }
 
 impl CatalogRefresh {
-    /// Both together.
+    /// Merges two requests.
     pub fn add(&mut self, other: Self) {
         match (&mut *self, other) {
             (Self::All, _) | (_, Self::None) => {}
@@ -39,7 +46,7 @@ impl CatalogRefresh {
     }
 }
 
-/// The columns that the repository's table has in front of the ones the query gives.
+/// The columns that the repository's table has in front of those of the query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leading {
     Server,
@@ -47,57 +54,88 @@ pub(super) enum Leading {
     ServerDatabase,
 }
 
-/// One thing to collect. The query is the same text at every snapshot and for every server of a version, so that it
-/// stays prepared, and is one entry in the remote server's `pg_stat_statements`. There is one for each of what may be
-/// thousands of databases: what is the same for all of them is there once.
+/// One query to collect. Its text is the same at every snapshot and for every server of a version, so that it stays prepared
+/// and has one entry in the remote server's `pg_stat_statements`. There may be one for each of thousands of databases, so they
+/// share what is the same for all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Datasource<'a> {
-    /// What it is called in messages.
+    /// Its name in messages.
     pub(super) name: String,
-    pub(super) query: Cow<'a, str>,
-    /// Table of the repository, qualified and quoted.
+    pub(super) query: Arc<str>,
+    /// The target table in the repository, qualified and quoted.
     pub(super) target: Cow<'a, str>,
     pub(super) cleanup: Option<String>,
     pub(super) leading: Leading,
+    /// Rows that are dropped because of their database.
+    pub(super) excluded: Option<ExcludedRows>,
+    /// Whether it is a complete list of objects of the server, so that PoWA takes a missing row for a dropped object.
+    pub(super) is_list: bool,
+    /// The names of its columns in order, if one of them has statement texts; otherwise empty.
+    pub(super) columns: Vec<String>,
 }
 
-/// What to collect in one database.
+/// The datasources to collect in one database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DatabasePlan<'a> {
     pub(super) database: String,
-    /// A session in it disturbs nobody, so it may stay open.
-    pub(super) may_stay: bool,
+    /// Whether a session may stay open after the snapshot. Not in a template database: it would block `CREATE DATABASE`.
+    pub(super) may_stay_open: bool,
     pub(super) datasources: Vec<Datasource<'a>>,
 }
 
+/// Everything to collect in one snapshot.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan<'a> {
-    /// In the database that has PoWA: the modules, and what is collected in every database.
+    /// The datasources in the database with PoWA: the modules, and those that are collected in every database.
     pub(super) main: Vec<Datasource<'a>>,
+    /// The other databases.
     pub(super) others: Vec<DatabasePlan<'a>>,
-    /// What cannot be collected, as is clear beforehand.
+    /// Datasources that cannot be collected.
     pub(super) failures: Vec<SourceFailure>,
 }
 
 impl<'a> Plan<'a> {
-    /// Puts together what the repository wants and what the remote server has.
-    pub(super) fn new(sources: &'a Sources, server: &RemoteServerInfo, refresh: &CatalogRefresh) -> Self {
+    /// Combines what the repository wants with what the remote server has, without excluded databases.
+    pub(super) fn new(
+        sources: &'a Sources,
+        server: &RemoteServerInfo,
+        refresh: &CatalogRefresh,
+        selection: &Selection,
+    ) -> Self {
         let mut plan = Self::default();
-        for module in &sources.modules {
+        let (excluded, included): (Vec<_>, Vec<_>) =
+            server.databases.iter().partition(|database| selection.excludes(&database.name));
+        let excluded: Arc<HashSet<u32>> = Arc::new(excluded.iter().map(|database| database.oid).collect());
+        // One failure for each extension, however many datasources it has.
+        let missing: Vec<_> = sources.missing_extensions().collect();
+        plan.failures.extend(missing.iter().map(|extension| missing_repository_extension(extension)));
+        let is_missing = |module: &&Module| module.external && missing.contains(&module.name.as_str());
+        for module in sources.modules.iter().filter(|module| !is_missing(module)) {
+            let is_filtered =
+                selection.excludes_statements() || POWA4_ALL_DATABASES.contains(&module.query_source.as_str());
             match plan_module(module, sources, server) {
-                Ok(datasource) => plan.main.push(datasource),
+                Ok(datasource) => {
+                    let column = Some("dbid").filter(|_| is_filtered && !excluded.is_empty());
+                    let column = column.and_then(|name| sources.targets.index_after_server(&datasource.target, name));
+                    let rows = column.map(|column| ExcludedRows { column, databases: Arc::clone(&excluded) });
+                    let columns = sources.targets.with_query_text(&datasource.target);
+                    plan.main.push(Datasource { excluded: rows, columns, ..datasource });
+                }
                 Err(failure) => plan.failures.push(failure),
             }
         }
-        let (first, rest) = server.databases.split_at(server.databases.len().min(MOST_DATABASES));
-        // The one with PoWA is there anyhow.
-        let (main, beyond): (Vec<_>, Vec<_>) = rest.iter().partition(|database| database.name == server.database.name);
+        // Lists last: the statistics of a database that is created meanwhile need a row in the list of databases.
+        plan.main.sort_by_key(|datasource| datasource.is_list);
+        let open: Vec<_> = included.into_iter().filter(|database| database.is_open).collect();
+        let (first, rest) = open.split_at(open.len().min(MAX_DATABASES));
+        // The database with PoWA is collected in any case.
+        let (main, beyond): (Vec<&RemoteDatabase>, Vec<_>) =
+            rest.iter().partition(|database| database.name == server.database.name);
         if !beyond.is_empty() {
-            let reason = format!("{} are not collected: {MOST_DATABASES} of one server are the most", beyond.len());
+            let reason = format!("{} are not collected: the limit is {MAX_DATABASES} for each server", beyond.len());
             plan.failures.push(SourceFailure::new("databases", reason));
         }
-        let databases = first.iter().chain(main);
-        for RemoteDatabase { name: database, is_template } in databases {
+        for RemoteDatabase { name: database, is_template, .. } in first.iter().copied().chain(main) {
             let modules = sources.database_modules.iter().filter(|module| is_for(module, database));
             let catalogs = sources.catalogs.iter().filter(|catalog| is_due(catalog, database, refresh));
             let datasources = modules
@@ -107,15 +145,19 @@ impl<'a> Plan<'a> {
                 plan.main.extend(datasources);
             } else {
                 let (database, datasources) = (database.clone(), datasources.collect());
-                plan.others.push(DatabasePlan { database, may_stay: !is_template, datasources });
+                plan.others.push(DatabasePlan { database, may_stay_open: !is_template, datasources });
             }
         }
         plan.others.retain(|other| !other.datasources.is_empty());
         if let CatalogRefresh::Only(names) = refresh {
-            let is_there = |name: &&String| server.databases.iter().any(|database| database.name == **name);
+            // An excluded database is not an error.
+            let is_there = |name: &&String| {
+                let named = server.databases.iter().find(|database| database.name == **name);
+                named.is_some_and(|database| database.is_open) || selection.excludes(name)
+            };
             let missing = names.iter().filter(|name| !is_there(name));
             plan.failures.extend(missing.map(|name| {
-                let reason = format!("the remote server has no database \"{name}\" that takes connections");
+                let reason = format!("the remote server has no database \"{name}\" that accepts connections");
                 SourceFailure::new("catalog refresh", reason)
             }));
         }
@@ -124,7 +166,7 @@ impl<'a> Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Without what changes anything on the remote server.
+    /// Removes the clean-ups, so that the plan changes nothing on the remote server.
     #[must_use]
     pub(super) fn without_clean_ups(mut self) -> Self {
         for datasource in &mut self.main {
@@ -134,27 +176,40 @@ impl Plan<'_> {
     }
 }
 
-fn plan_module(
-    module: &Module,
+/// The failure for an extension that is missing in the repository, where its tables would be.
+fn missing_repository_extension(extension: &str) -> SourceFailure {
+    let name = QuotedIdent::new(extension);
+    let reason = format!(
+        "extension \"{extension}\" is not installed (repository server); run there: create extension {name}; then \
+         \"powa-collector check\" prints what to grant; or stop collecting it: powa-collector servers extensions ... \
+         --deactivate {extension}"
+    );
+    SourceFailure::new(extension, reason)
+}
+
+fn plan_module<'a>(
+    module: &'a Module,
     sources: &Sources,
     server: &RemoteServerInfo,
-) -> Result<Datasource<'static>, SourceFailure> {
+) -> Result<Datasource<'a>, SourceFailure> {
     let name = format!("{} ({})", module.name, module.query_source);
     let failed = |side: Side, reason: String| SourceFailure::new(name.clone(), format!("{reason} ({side})"));
     if module.is_extension {
-        // PoWA's own function for it would say something else.
+        // Otherwise the error would name PoWA's own source function instead of the missing extension.
         server.extensions.schema(&module.name).map_err(|unknown| failed(Side::Remote, unknown.to_string()))?;
     }
-    let owner = if module.external { &module.name } else { "powa" };
-    let source_schema = server.extensions.schema(owner).map_err(|unknown| failed(Side::Remote, unknown.to_string()))?;
-    let target_schema =
-        sources.extensions.schema(owner).map_err(|unknown| failed(Side::Repository, unknown.to_string()))?;
+    let source_schema =
+        server.extensions.schema(module.owner()).map_err(|unknown| failed(Side::Remote, unknown.to_string()))?;
+    let target = module.target(&sources.extensions).map_err(|unknown| failed(Side::Repository, unknown.to_string()))?;
     let cleanup = module.query_cleanup.as_deref().map(|text| server.extensions.expand(text)).transpose();
     Ok(Datasource {
         query: format!("select * from {source_schema}.{}(0)", QuotedIdent::new(&module.query_source)).into(),
-        target: format!("{target_schema}.{}", QuotedIdent::new(&format!("{}_tmp", module.query_source))).into(),
+        target: target.into(),
         cleanup: cleanup.map_err(|unknown| failed(Side::Remote, unknown.to_string()))?,
         leading: Leading::Server,
+        excluded: None,
+        is_list: module.is_list(),
+        columns: Vec::new(),
         name,
     })
 }
@@ -162,20 +217,26 @@ fn plan_module(
 fn plan_database_module<'a>(module: &'a DatabaseModule, database: &str) -> Datasource<'a> {
     Datasource {
         name: format!("{} of database \"{database}\"", module.name),
-        query: Cow::Borrowed(&module.query_source),
+        query: Arc::clone(&module.query_source),
         target: Cow::Borrowed(&module.target),
         cleanup: None,
         leading: Leading::ServerTimeDatabase,
+        excluded: None,
+        is_list: false,
+        columns: Vec::new(),
     }
 }
 
 fn plan_catalog<'a>(catalog: &'a Catalog, database: &str) -> Datasource<'a> {
     Datasource {
         name: format!("catalog {} of database \"{database}\"", catalog.name),
-        query: Cow::Borrowed(&catalog.query_source),
+        query: Arc::clone(&catalog.query_source),
         target: Cow::Borrowed(&catalog.target),
         cleanup: None,
         leading: Leading::ServerDatabase,
+        excluded: None,
+        is_list: false,
+        columns: Vec::new(),
     }
 }
 
@@ -184,191 +245,8 @@ fn is_for(module: &DatabaseModule, database: &str) -> bool {
 }
 
 fn is_due(catalog: &Catalog, database: &str, refresh: &CatalogRefresh) -> bool {
-    refresh.covers(database) || !catalog.fresh_in.iter().any(|name| name == database)
+    refresh.covers(database) || !catalog.fresh_in.contains(database)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::postgres::{DatabaseInfo, Extensions};
-
-    fn extensions(rows: &[(&str, &str, &str)]) -> Extensions {
-        Extensions::from_rows(rows.iter().map(|(a, b, c)| (a.to_string(), b.to_string(), c.to_string())))
-    }
-
-    fn sources() -> Sources {
-        let installed = extensions(&[("powa", "5.0.2", "powa"), ("pg_track_settings", "2.1.2", "track")]);
-        let module = |name: &str, external, source: &str, cleanup: Option<&str>| Module {
-            name: name.into(),
-            is_extension: true,
-            external,
-            query_source: source.into(),
-            query_cleanup: cleanup.map(Into::into),
-        };
-        Sources {
-            powa: installed.usable_powa().unwrap(),
-            extensions: installed,
-            modules: vec![
-                module("pg_stat_statements", false, "powa_statements_src", None),
-                module("pg_track_settings", true, "pg_track_settings_rds_src", None),
-                module("pg_qualstats", false, "powa_qualstats_src", Some("SELECT {pg_qualstats}.pg_qualstats_reset()")),
-            ],
-            database_modules: vec![
-                DatabaseModule {
-                    name: "pg_stat_all_tables".into(),
-                    query_source: "SELECT 1".into(),
-                    target: "powa.powa_all_tables_src_tmp".into(),
-                    databases: None,
-                },
-                DatabaseModule {
-                    name: "pg_stat_all_indexes".into(),
-                    query_source: "SELECT 2".into(),
-                    target: "powa.powa_all_indexes_src_tmp".into(),
-                    databases: Some(vec!["app".into()]),
-                },
-            ],
-            catalogs: vec![Catalog {
-                name: "pg_class".into(),
-                query_source: "SELECT 3".into(),
-                target: "powa.powa_catalog_class_src_tmp".into(),
-                fresh_in: vec!["app".into()],
-            }],
-        }
-    }
-
-    fn server() -> RemoteServerInfo {
-        RemoteServerInfo {
-            database: DatabaseInfo { now: "2026-01-01 00:00:00+00".into(), oid: "5".into(), name: "powa".into() },
-            extensions: extensions(&[
-                ("powa", "5.0.1", "Po Wa"),
-                ("pg_stat_statements", "1.11", "public"),
-                ("pg_track_settings", "2.1.2", "public"),
-                ("pg_qualstats", "2.1.1", "quals"),
-            ]),
-            databases: [("app", false), ("other", false), ("template1", true)]
-                .map(|(name, is_template)| RemoteDatabase { name: name.into(), is_template })
-                .into(),
-        }
-    }
-
-    fn names(plan: &Plan, database: &str) -> Vec<String> {
-        let of = plan.others.iter().find(|plan| plan.database == database);
-        of.map_or(vec![], |plan| plan.datasources.iter().map(|source| source.name.clone()).collect())
-    }
-
-    #[test]
-    fn a_module_is_read_from_its_schema_there_and_written_to_its_schema_here() {
-        let sources = sources();
-        let plan = Plan::new(&sources, &server(), &CatalogRefresh::None);
-        let shown: Vec<_> = plan.main.iter().map(|source| (&*source.query, &*source.target)).collect();
-        assert_eq!(
-            shown,
-            [
-                ("select * from \"Po Wa\".\"powa_statements_src\"(0)", "\"powa\".\"powa_statements_src_tmp\""),
-                (
-                    "select * from \"public\".\"pg_track_settings_rds_src\"(0)",
-                    "\"track\".\"pg_track_settings_rds_src_tmp\""
-                ),
-                ("select * from \"Po Wa\".\"powa_qualstats_src\"(0)", "\"powa\".\"powa_qualstats_src_tmp\""),
-            ]
-        );
-        assert_eq!(plan.main[2].cleanup.as_deref(), Some("SELECT \"quals\".pg_qualstats_reset()"));
-        assert_eq!(plan.failures, []);
-    }
-
-    #[test]
-    fn an_extension_that_is_missing_on_either_side_costs_its_datasource_and_is_named() {
-        let poor = RemoteServerInfo { extensions: extensions(&[("powa", "5.0.1", "powa")]), ..server() };
-        let whole = sources();
-        let plan = Plan::new(&whole, &poor, &CatalogRefresh::None);
-        assert_eq!(plan.main, []);
-        let reasons: Vec<_> = plan.failures.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            reasons,
-            [
-                "pg_stat_statements (powa_statements_src): extension \"pg_stat_statements\" is not installed (remote server)",
-                "pg_track_settings (pg_track_settings_rds_src): extension \"pg_track_settings\" is not installed (remote server)",
-                "pg_qualstats (powa_qualstats_src): extension \"pg_qualstats\" is not installed (remote server)",
-            ]
-        );
-        let poor = Sources { extensions: extensions(&[("powa", "5.0.1", "powa")]), ..sources() };
-        let plan = Plan::new(&poor, &server(), &CatalogRefresh::None);
-        assert!(plan.failures[0].to_string().contains("(repository server)"), "{:?}", plan.failures);
-    }
-
-    #[test]
-    fn database_modules_go_where_they_are_for_and_catalogs_where_they_are_old() {
-        let sources = sources();
-        let plan = Plan::new(&sources, &server(), &CatalogRefresh::None);
-        assert_eq!(
-            names(&plan, "app"),
-            ["pg_stat_all_tables of database \"app\"", "pg_stat_all_indexes of database \"app\""]
-        );
-        assert_eq!(
-            names(&plan, "other"),
-            ["pg_stat_all_tables of database \"other\"", "catalog pg_class of database \"other\""]
-        );
-    }
-
-    #[test]
-    fn the_database_with_powa_needs_no_session_of_its_own() {
-        let mut server = server();
-        server.database.name = "app".into();
-        let sources = sources();
-        let plan = Plan::new(&sources, &server, &CatalogRefresh::None);
-        assert_eq!(names(&plan, "app"), [""; 0]);
-        let last = &plan.main[plan.main.len() - 2..];
-        assert_eq!(last[0].name, "pg_stat_all_tables of database \"app\"");
-        assert_eq!(last[0].leading, Leading::ServerTimeDatabase);
-    }
-
-    #[test]
-    fn of_more_databases_than_anyone_has_the_first_are_collected_and_the_one_with_powa() {
-        let mut server = server();
-        let database = |n: usize| RemoteDatabase { name: format!("db {n:06}"), is_template: false };
-        server.databases = (0..MOST_DATABASES + 3).map(database).collect();
-        server.database.name = format!("db {:06}", MOST_DATABASES + 2);
-        let sources = sources();
-        let plan = Plan::new(&sources, &server, &CatalogRefresh::None);
-        assert_eq!(plan.others.len(), MOST_DATABASES);
-        assert_eq!(plan.main.len(), 3 + 2);
-        let reasons: Vec<_> = plan.failures.iter().map(ToString::to_string).collect();
-        assert_eq!(reasons, ["databases: 2 are not collected: 10000 of one server are the most"]);
-    }
-
-    #[test]
-    fn a_session_in_a_template_may_not_stay() {
-        let sources = sources();
-        let plan = Plan::new(&sources, &server(), &CatalogRefresh::None);
-        let stay: Vec<_> = plan.others.iter().map(|plan| (plan.database.as_str(), plan.may_stay)).collect();
-        assert_eq!(stay, [("app", true), ("other", true), ("template1", false)]);
-    }
-
-    #[test]
-    fn a_refresh_adds_catalogs_that_are_fresh_and_takes_none_away() {
-        let only = CatalogRefresh::Only(BTreeSet::from(["app".into(), "gone".into()]));
-        for refresh in [CatalogRefresh::All, only] {
-            let sources = sources();
-            let plan = Plan::new(&sources, &server(), &refresh);
-            assert!(names(&plan, "app").contains(&"catalog pg_class of database \"app\"".into()));
-            assert!(names(&plan, "other").contains(&"catalog pg_class of database \"other\"".into()));
-            let expected = usize::from(refresh != CatalogRefresh::All);
-            assert_eq!(plan.failures.len(), expected, "{:?}", plan.failures);
-        }
-    }
-
-    #[test]
-    fn refreshes_add_up() {
-        let only = |names: &[&str]| CatalogRefresh::Only(names.iter().map(ToString::to_string).collect());
-        let sum = |mut a: CatalogRefresh, b: CatalogRefresh| {
-            a.add(b);
-            a
-        };
-        let (none, all) = (CatalogRefresh::None, CatalogRefresh::All);
-        assert_eq!(sum(none.clone(), only(&["a"])), only(&["a"]));
-        assert_eq!(sum(only(&["a"]), only(&["b"])), only(&["a", "b"]));
-        assert_eq!(sum(only(&["a"]), all.clone()), all);
-        assert_eq!(sum(all.clone(), only(&["a"])), all);
-        assert_eq!(sum(all.clone(), none), all);
-    }
-}
+mod tests;

@@ -1,67 +1,79 @@
-//! What came of a snapshot: counts, times, and what went wrong, in words for the log and for `powa_snapshot_metas`.
+//! The result of a snapshot: counts, times, and error messages for the log and for `powa_snapshot_metas`.
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::failures::Failures;
-use crate::one_line::on_one_line;
-use crate::postgres::Loaded;
+use crate::repository::failures::Failures;
+use crate::repository::{FoundFault, Loaded};
+use session::on_one_line;
 
 /// A datasource that failed, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceFailure {
     pub datasource: String,
-    /// Names the side, and has the cure where it is known.
+    /// The error message. It names the side.
     pub reason: String,
-    /// PostgreSQL's code of it, if it is an error of PostgreSQL's.
+    /// The SQLSTATE, if PostgreSQL reported the error.
     pub sqlstate: Option<String>,
-    /// The database, if nothing was to be collected in it.
+    /// The database, if nothing could be collected in it.
     pub database: Option<String>,
+    /// SQL statements that fix it, if known, to run in the database with PoWA on the remote server.
+    pub cures: Vec<String>,
 }
 
 impl SourceFailure {
-    /// One of a datasource, that PostgreSQL has no code for.
+    /// A failure without a SQLSTATE.
     pub(super) fn new(datasource: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { datasource: datasource.into(), reason: reason.into(), sqlstate: None, database: None }
+        Self { datasource: datasource.into(), reason: reason.into(), sqlstate: None, database: None, cures: vec![] }
     }
 }
 
 impl fmt::Display for SourceFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // It may have the name of a database in it.
-        write!(f, "{}: {}", on_one_line(&self.datasource), self.reason)
+        // It may contain the name of a database.
+        write!(f, "{}: {}", on_one_line(&self.datasource), self.reason)?;
+        if !self.cures.is_empty() {
+            write!(f, "; run in the database with PoWA there: {}", on_one_line(&self.cures.join("; ")))?;
+        }
+        Ok(())
     }
 }
 
-/// The figures of a snapshot.
+/// The counts, times and errors of a snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Datasources whose rows were collected and not refused.
+    /// Datasources whose rows were collected and accepted by the repository.
     pub datasources: usize,
     pub rows: u64,
     /// Bytes of these rows, in the text format of COPY.
     pub bytes: u64,
     pub collecting: Duration,
-    /// Waiting for its turn included.
+    /// Includes the wait for a permit to load.
     pub loading: Duration,
-    /// What the repository refused comes first: of what fails on a remote server there may be more than is told.
+    /// PoWA's count of the server's snapshots (`coalesce_seq`), including this one.
+    pub count: Option<i64>,
+    /// Errors of the repository come first, as lists that are truncated must not hide them behind errors of the remote server.
     pub errors: Vec<String>,
+    /// Known bugs of PoWA that occurred.
+    pub faults: Vec<FoundFault>,
 }
 
 impl Report {
-    /// What collecting took, in milliseconds, as it is told to programs.
+    /// The time to collect, in milliseconds.
     pub fn collect_ms(&self) -> u64 {
         milliseconds(self.collecting)
     }
 
-    /// What loading took, likewise.
+    /// The time to load, in milliseconds.
     pub fn load_ms(&self) -> u64 {
         milliseconds(self.loading)
     }
 
-    /// With what came of the load, and of all before.
+    /// Adds the result of the load, and the failures while collecting.
     pub(super) fn add(&mut self, loaded: &Loaded, failures: &Failures) {
+        self.count = Some(loaded.coalesce_seq);
         self.datasources -= loaded.refused.len();
+        self.faults.clone_from(&loaded.faults);
         let refused = loaded.refused.iter().map(ToString::to_string);
         let failed = loaded.failed_functions.iter().map(|reason| format!("{reason} (repository server)"));
         self.errors = refused.chain(failed).collect::<Failures>().before(failures).lines();

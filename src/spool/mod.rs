@@ -1,174 +1,231 @@
-//! Where the rows of a snapshot wait between the collect and the load: its datasources share one log of blocks, which is
-//! in memory up to a bound, and beyond it in one temporary file without a name.
+//! Holds the rows of a snapshot between collect and load. The datasources of a snapshot share one log of blocks: in memory up
+//! to a limit (`mapped_buffer`), beyond it in one unnamed temporary file.
+//!
+//! All spools of the collector share one memory budget (`budget`) and a few threads for file operations (`disk`).
 
+mod budget;
+mod disk;
 mod log;
+mod mapped_buffer;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::config;
+use budget::{Budget, Reservation};
+use disk::Disk;
 use log::Log;
 
-/// Bytes of one datasource that are gathered before they are appended to the log.
-pub const BLOCK: usize = 32 * 1024;
+pub use disk::THREADS;
 
-/// What a block begins with: most datasources have little to say.
-const FIRST: usize = 2 * 1024;
+/// The size of a block in bytes: how much a writer gathers before it appends to the log in memory. The buffer grows by doubling
+/// from `INITIAL_BLOCK`; a little less than a power of two keeps the last row of a block from doubling it once more.
+pub const BLOCK: usize = 7 * 1024;
 
-/// Bytes read back at a time.
-const PART: u64 = 128 * 1024;
+/// The size of a block for a log in a file, where each block is a system call.
+const FILE_BLOCK: usize = 15 * 1024;
 
-/// Takes the rows of one snapshot, of several datasources side by side.
+/// The initial size of a block buffer: most datasources have few rows.
+const INITIAL_BLOCK: usize = 2 * 1024;
+
+/// The number of bytes that are read from the log at a time.
+const READ_SIZE: u64 = 128 * 1024;
+
+/// The memory budget and threads that the spools of all snapshots share. Clones share them too.
+#[derive(Clone)]
+pub struct Spools {
+    budget: Budget,
+    disk: Disk,
+}
+
+impl Spools {
+    /// Creates it with a budget of `config.total_memory`.
+    pub fn new(config: &config::Spool) -> Self {
+        Self { budget: Budget::new(config.total_memory), disk: Disk::default() }
+    }
+
+    /// Applies a new configuration. Memory that exceeds a lower limit stays in use until its rows are loaded.
+    pub fn configure(&self, config: &config::Spool) {
+        self.budget.set_limit(config.total_memory);
+    }
+}
+
+/// The spool of one snapshot. Several datasources can write to it concurrently.
 pub struct Spool {
     shared: Arc<Shared>,
 }
 
 struct Shared {
     log: Mutex<Log>,
+    budget: Budget,
+    /// Whether the log is in a file.
+    is_in_file: AtomicBool,
     broken: CancellationToken,
 }
 
 impl Spool {
-    /// Empty; nothing is made on disk yet.
-    pub fn new(config: &config::Spool) -> Self {
-        Self { shared: Arc::new(Shared { log: Mutex::new(Log::new(config)), broken: CancellationToken::new() }) }
+    /// Creates an empty spool. Creates no file yet.
+    pub fn new(spools: &Spools, config: &config::Spool) -> Self {
+        Self::with_log(Log::new(spools, config), spools)
     }
 
-    /// One that keeps nothing of what it takes, and counts it.
-    pub fn of_nothing(config: &config::Spool) -> Self {
-        let log = Log::of_nothing(config);
-        Self { shared: Arc::new(Shared { log: Mutex::new(log), broken: CancellationToken::new() }) }
+    /// Creates a spool that counts rows and discards them.
+    pub fn discarding(config: &config::Spool) -> Self {
+        let spools = Spools::new(config);
+        Self::with_log(Log::discarding(&spools, config), &spools)
     }
 
-    /// For the rows of one datasource. It holds no memory before the first of them, and none after the last.
+    fn with_log(log: Log, spools: &Spools) -> Self {
+        let (budget, broken) = (spools.budget.clone(), CancellationToken::new());
+        Self { shared: Arc::new(Shared { log: Mutex::new(log), budget, is_in_file: AtomicBool::new(false), broken }) }
+    }
+
+    /// A writer for the rows of one datasource. It uses no memory before the first row and after the last one.
     pub fn writer(&self) -> Writer {
-        Writer { shared: Arc::clone(&self.shared), block: Vec::new(), extents: Vec::new() }
+        let reservation = self.shared.budget.reservation();
+        Writer { shared: Arc::clone(&self.shared), block: Vec::new(), reservation, extents: Vec::new() }
     }
 
-    /// Does work that writes to the spool. That ends with the spool: once a block could not be kept, what was kept
-    /// before is gone too, so that its room is free at once for others, and the rest need not be read.
+    /// Runs work that writes to the spool, until the spool fails. When a block cannot be written, the whole log is discarded:
+    /// its memory is free for other snapshots at once, and the rest need not be collected.
     ///
     /// # Errors
-    /// The temporary file cannot be made or written to.
+    /// The temporary file cannot be created or written.
     pub async fn unless_broken<T>(&self, work: impl Future<Output = T>) -> io::Result<T> {
         let done = tokio::select! {
             biased;
             done = work => Some(done),
             () = self.shared.broken.cancelled() => None,
         };
-        self.shared.log.lock().await.intact()?;
-        Ok(done.expect("what is not done was broken"))
+        self.shared.log.lock().await.check()?;
+        Ok(done.expect("unfinished work means a broken log"))
     }
 }
 
 impl Shared {
     async fn append(&self, block: Vec<u8>) -> io::Result<(Range<u64>, Vec<u8>)> {
-        let appended = self.log.lock().await.append(block).await;
+        let mut log = self.log.lock().await;
+        let appended = log.append(block).await;
+        self.is_in_file.store(log.is_in_file(), Ordering::Relaxed);
         if appended.is_err() {
             self.broken.cancel();
         }
         appended
     }
+
+    /// The size of a block.
+    fn block(&self) -> usize {
+        if self.is_in_file.load(Ordering::Relaxed) { FILE_BLOCK } else { BLOCK }
+    }
 }
 
-/// Takes the rows of one datasource. What it has taken is wasted when it is dropped: that happens to what failed half-way,
-/// is rare, and lasts until the snapshot is loaded; to use the room again would take a list of holes.
+/// Writes the rows of one datasource. If it is dropped without [`Self::finish`], because the datasource failed, the space of
+/// its rows is wasted until the snapshot is loaded. That is rare, so it is not worth a list of free ranges.
 pub struct Writer {
     shared: Arc<Shared>,
     block: Vec<u8>,
+    /// The memory of the block.
+    reservation: Reservation,
     extents: Vec<Range<u64>>,
 }
 
 impl Writer {
-    /// Where to put what comes next. [`Self::make_room`] has to follow if it is full then.
+    /// The buffer to append rows to. Call [`Self::flush`] when [`Self::is_full`].
     pub fn block(&mut self) -> &mut Vec<u8> {
         if self.block.capacity() == 0 {
-            self.block.reserve(FIRST);
+            self.block.reserve(INITIAL_BLOCK);
         }
+        // Rows that arrive cannot be refused, so this may exceed the budget; other spools get less then.
+        self.reservation.grow(self.shared.block().saturating_sub(self.reservation.bytes()));
         &mut self.block
     }
 
-    /// Whether there is enough in the block to be handed on.
+    /// Whether the block has to be flushed.
     pub fn is_full(&self) -> bool {
-        self.block.len() >= BLOCK
+        self.block.len() >= self.shared.block()
     }
 
-    /// Ends the taking.
+    /// Flushes the last block, and returns the rows for reading. `name` is the name of the datasource in messages, `target` its
+    /// table, qualified and quoted.
     ///
     /// # Errors
-    /// The temporary file cannot be made or written to.
+    /// The temporary file cannot be created or written.
     pub async fn finish(mut self, name: String, target: String, rows: u64) -> io::Result<SpooledRows> {
-        self.make_room().await?;
-        let Self { shared, extents, .. } = self;
+        self.flush().await?;
+        let Self { shared, mut extents, .. } = self;
+        extents.shrink_to_fit();
         Ok(SpooledRows { name, target, rows, shared, extents, extent: 0, read: 0 })
     }
 
-    /// Hands on what is in the block.
+    /// Appends the block to the log.
     ///
     /// # Errors
-    /// The temporary file cannot be made or written to.
-    pub async fn make_room(&mut self) -> io::Result<()> {
+    /// The temporary file cannot be created or written.
+    pub async fn flush(&mut self) -> io::Result<()> {
         if self.block.is_empty() {
             return Ok(());
         }
-        let (place, mut block) = self.shared.append(std::mem::take(&mut self.block)).await?;
+        let (range, mut block) = self.shared.append(std::mem::take(&mut self.block)).await?;
         block.clear();
         self.block = block;
         match self.extents.last_mut() {
-            Some(last) if last.end == place.start => last.end = place.end,
-            _ => self.extents.push(place),
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => self.extents.push(range),
         }
         Ok(())
     }
 }
 
-/// The rows of one datasource, to be read from the beginning as often as needed.
+/// The spooled rows of one datasource. They can be read repeatedly.
 pub struct SpooledRows {
     name: String,
     target: String,
     rows: u64,
     shared: Arc<Shared>,
-    /// Where they are in the log.
+    /// The ranges of the log that have the rows.
     extents: Vec<Range<u64>>,
-    /// The extent that the next part is of, and what has been read of it.
+    /// The index of the extent to read next, and the bytes that were read of it.
     extent: usize,
     read: u64,
 }
 
 impl SpooledRows {
-    /// How many there are.
+    /// The number of rows.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// How long they are together, as COPY writes them.
+    /// Their size in bytes, in the text format of COPY.
     pub fn bytes(&self) -> u64 {
         self.extents.iter().map(|extent| extent.end - extent.start).sum()
     }
 
-    /// The table they are for, qualified and quoted.
+    /// The target table, qualified and quoted.
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// What their datasource is called in messages.
+    /// The name of the datasource in messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The next part of the rows; an empty one is the end.
+    /// The next part of the rows, empty at the end.
     ///
     /// # Errors
     /// The file cannot be read.
     pub async fn next_part(&mut self) -> io::Result<Bytes> {
         let Some(extent) = self.extents.get(self.extent) else { return Ok(Bytes::new()) };
         let start = extent.start + self.read;
-        let end = extent.end.min(start + PART);
+        let end = extent.end.min(start + READ_SIZE);
         let part = self.shared.log.lock().await.read(start..end).await?;
         if end == extent.end {
             (self.extent, self.read) = (self.extent + 1, 0);
@@ -178,193 +235,8 @@ impl SpooledRows {
         Ok(part)
     }
 
-    /// Goes back to the beginning.
+    /// Restarts reading at the first row.
     pub fn rewind(&mut self) {
         (self.extent, self.read) = (0, 0);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::log::Store;
-    use super::*;
-    use futures_util::FutureExt;
-    use futures_util::future::join_all;
-    use std::path::Path;
-
-    fn config(memory: usize, directory: Option<&Path>) -> config::Spool {
-        config::Spool { memory, limit: 2 << 20, directory: directory.map(Into::into) }
-    }
-
-    fn some_bytes(length: usize, seed: usize) -> Vec<u8> {
-        (0..length).map(|n| ((n * 7 + seed) % 251) as u8).collect()
-    }
-
-    async fn write(writer: &mut Writer, bytes: &[u8]) {
-        writer.block().extend_from_slice(bytes);
-        if writer.is_full() {
-            writer.make_room().await.unwrap();
-        }
-    }
-
-    async fn finish(writer: Writer) -> SpooledRows {
-        writer.finish("n".into(), "t".into(), 1).await.unwrap()
-    }
-
-    async fn read_back(rows: &mut SpooledRows) -> Vec<u8> {
-        let mut all = Vec::new();
-        loop {
-            let part = rows.next_part().await.unwrap();
-            if part.is_empty() {
-                return all;
-            }
-            all.extend_from_slice(&part);
-        }
-    }
-
-    async fn is_in_memory(spool: &Spool) -> bool {
-        matches!(spool.shared.log.lock().await.store, Store::Memory(_))
-    }
-
-    #[tokio::test]
-    async fn what_is_not_kept_takes_no_room_and_is_bounded_all_the_same() {
-        let spool = Spool::of_nothing(&config(0, Some(Path::new("/nowhere"))));
-        let mut writer = spool.writer();
-        write(&mut writer, &some_bytes(1 << 20, 0)).await;
-        let mut rows = finish(writer).await;
-        assert_eq!((rows.rows(), rows.bytes()), (1, 1 << 20));
-        assert!(read_back(&mut rows).await.is_empty());
-        let mut writer = spool.writer();
-        writer.block().resize(2 << 20, 0);
-        assert!(writer.make_room().await.is_err());
-    }
-
-    #[tokio::test]
-    async fn what_goes_in_comes_out_in_order_and_again() {
-        for (bound, size) in [(1000, 0), (1000, 10), (0, 10), (100, 1000), (100, 300_000), (200_000, 300_000)] {
-            for piece in [77, 40_000, 500_000] {
-                let case = format!("bound {bound}, size {size}, piece {piece}");
-                let bytes = some_bytes(size, 0);
-                let spool = Spool::new(&config(bound, None));
-                let mut writer = spool.writer();
-                for piece in bytes.chunks(piece) {
-                    write(&mut writer, piece).await;
-                }
-                let mut rows = finish(writer).await;
-                assert_eq!(is_in_memory(&spool).await, size <= bound, "{case}");
-                assert_eq!(rows.bytes(), size as u64, "{case}");
-                assert!(rows.extents.len() <= 1, "who writes alone has it in one piece: {case}");
-                rows.next_part().await.unwrap();
-                rows.rewind();
-                assert_eq!(read_back(&mut rows).await, bytes, "{case}");
-                rows.rewind();
-                assert_eq!(read_back(&mut rows).await, bytes, "again: {case}");
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn datasources_that_are_written_side_by_side_stay_apart() {
-        for bound in [0, 500_000, 10_000_000] {
-            let spool = Spool::new(&config(bound, None));
-            let contents: Vec<_> = (0..5).map(|n| some_bytes(200_000 + 10_000 * n, n)).collect();
-            let mut writers: Vec<_> = contents.iter().map(|_| spool.writer()).collect();
-            for turn in 0..300 {
-                for (writer, content) in writers.iter_mut().zip(&contents) {
-                    if let Some(piece) = content.chunks(1000).nth(turn) {
-                        write(writer, piece).await;
-                    }
-                }
-            }
-            // One that failed half-way spoils nothing.
-            drop(writers.remove(2));
-            let mut rows = join_all(writers.into_iter().map(finish)).await;
-            for (rows, content) in rows.iter_mut().zip([0, 1, 3, 4].map(|n| &contents[n])) {
-                assert_eq!(&read_back(rows).await, content, "bound {bound}");
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_block_that_nobody_waits_for_any_more_spoils_nothing() {
-        for bound in [0, 40_000] {
-            let spool = Spool::new(&config(bound, None));
-            let mut early = spool.writer();
-            write(&mut early, &some_bytes(BLOCK, 1)).await;
-            // The first of them would make the file, if it is not there yet.
-            for _ in 0..3 {
-                let mut given_up = spool.writer();
-                given_up.block().resize(BLOCK, 0);
-                // Most often it is given up here: the thread that writes may have been quicker.
-                drop(given_up.make_room().now_or_never());
-                write(&mut early, &some_bytes(BLOCK, 2)).await;
-            }
-            let expected = [some_bytes(BLOCK, 1), some_bytes(BLOCK, 2).repeat(3)].concat();
-            assert_eq!(read_back(&mut finish(early).await).await, expected, "bound {bound}");
-        }
-    }
-
-    #[tokio::test]
-    async fn all_datasources_together_stay_within_the_bound_and_share_one_file() {
-        let open_files = || std::fs::read_dir("/proc/self/fd").unwrap().count();
-        let spool = Spool::new(&config(10_000, None));
-        let mut kept = Vec::new();
-        for n in 0..100 {
-            let mut writer = spool.writer();
-            write(&mut writer, &some_bytes(100, n)).await;
-            kept.push(finish(writer).await);
-        }
-        assert!(is_in_memory(&spool).await);
-        let before = open_files();
-        for n in 100..1000 {
-            let mut writer = spool.writer();
-            write(&mut writer, &some_bytes(100, n)).await;
-            kept.push(finish(writer).await);
-        }
-        assert!(!is_in_memory(&spool).await);
-        // Other tests of this process open files too, but not hundreds.
-        assert!(open_files() < before + 100);
-        for (n, rows) in kept.iter_mut().enumerate() {
-            assert_eq!(read_back(rows).await, some_bytes(100, n));
-        }
-    }
-
-    #[tokio::test]
-    async fn no_more_is_kept_than_the_limit_in_memory_or_in_the_file() {
-        for bound in [0, 4 << 20] {
-            let spool = Spool::new(&config(bound, None));
-            let (mut one, mut other) = (spool.writer(), spool.writer());
-            for _ in 0..32 {
-                write(&mut one, &[1; BLOCK]).await;
-                write(&mut other, &[2; BLOCK]).await;
-            }
-            finish(one).await;
-            other.block().push(3);
-            let error = spool.unless_broken(other.finish("n".into(), "t".into(), 1)).await.err().unwrap().to_string();
-            assert!(error.contains("more than 2 MB") && error.contains("spool.limit"), "{error}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_spool_that_is_broken_says_why_and_ends_the_work() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        for directory in [Path::new("/nowhere/at/all"), file.path()] {
-            let spool = Spool::new(&config(10, Some(directory)));
-            let mut early = spool.writer();
-            write(&mut early, b"within").await;
-            let mut early = finish(early).await;
-            let mut late = spool.writer();
-            let never_ending = async {
-                late.block().resize(BLOCK, 0);
-                late.make_room().await.unwrap_err();
-                std::future::pending::<()>().await;
-            };
-            let error = spool.unless_broken(never_ending).await.unwrap_err().to_string();
-            assert!(error.contains(directory.to_str().unwrap()) && error.contains("os error"), "{error}");
-            // It says the same ever after, and keeps nothing.
-            let at_the_end = async { finish(spool.writer()).await };
-            assert_eq!(spool.unless_broken(at_the_end).await.err().unwrap().to_string(), error);
-            assert_eq!(early.next_part().await.unwrap_err().to_string(), error);
-        }
     }
 }

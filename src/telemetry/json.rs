@@ -1,7 +1,8 @@
-//! A message as a JSON object on a line of its own: `timestamp`, `level`, `message`, an object for each span that it is in
-//! (`server`: whose it is), and all else that it tells in `fields`.
+//! Formats a message as a JSON object on one line: `timestamp`, `level`, `message`, an object for each span (such as `server`),
+//! and the other values in `fields`.
 //!
-//! Not by tracing-subscriber's own JSON: there the name of a span takes the place of the server's, and large numbers are texts.
+//! tracing-subscriber's JSON format is not used because the name of a span overwrites the field `name` of the server, and large
+//! numbers become strings.
 
 use std::fmt;
 
@@ -14,7 +15,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Writes a message.
+/// Formats messages as JSON.
 pub struct JsonLines;
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> FormatEvent<S, Fields> for JsonLines {
@@ -42,7 +43,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> FormatEvent<S, Fields> for JsonLine
     }
 }
 
-/// Keeps what a span tells, as JSON.
+/// Formats the fields of a span as JSON.
 pub struct Fields;
 
 impl<'a> FormatFields<'a> for Fields {
@@ -51,14 +52,14 @@ impl<'a> FormatFields<'a> for Fields {
     }
 }
 
-/// An object that is added to in the order in which it is read.
+/// A JSON object with its members in the order in which they are added.
 pub struct Line(String);
 
 impl Line {
-    /// Of this moment.
+    /// A message with the current time.
     pub fn new(level: Level, message: &str) -> Self {
         let mut time = String::new();
-        // Into a text, which takes all.
+        // Writing to a String cannot fail.
         SystemTime.format_time(&mut Writer::new(&mut time)).ok();
         let mut line = Self(String::new());
         line.add("timestamp", &time.into());
@@ -74,7 +75,7 @@ impl Line {
 }
 
 impl fmt::Display for Line {
-    /// With the control characters escaped that JSON lets be.
+    /// Also escapes the control characters that JSON permits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.0.chars() {
             if c.is_control() {
@@ -87,7 +88,7 @@ impl fmt::Display for Line {
     }
 }
 
-/// Fields by name.
+/// The fields of a message or span, by name.
 struct Values(Map<String, Value>);
 
 impl Values {
@@ -97,38 +98,38 @@ impl Values {
         values
     }
 
-    fn keep(&mut self, field: &Field, value: impl Into<Value>) {
+    fn insert(&mut self, field: &Field, value: impl Into<Value>) {
         self.0.insert(field.name().into(), value.into());
     }
 }
 
 impl Visit for Values {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.keep(field, value);
+        self.insert(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.keep(field, value);
+        self.insert(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.keep(field, value);
+        self.insert(field, value);
     }
 
     fn record_u128(&mut self, field: &Field, value: u128) {
-        // Milliseconds, for example: in practice it is none too large.
-        self.keep(field, u64::try_from(value).unwrap_or(u64::MAX));
+        // Such as milliseconds: in practice no value is too large.
+        self.insert(field, u64::try_from(value).unwrap_or(u64::MAX));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.keep(field, value);
+        self.insert(field, value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.keep(field, value);
+        self.insert(field, value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.keep(field, format!("{value:?}"));
+        self.insert(field, format!("{value:?}"));
     }
 }

@@ -1,20 +1,19 @@
-//! Keeps each message on its line, whatever names and other people's texts are in it, and puts its priority before it where
-//! the journal reads that.
+//! Keeps each message on one line, whatever names and external texts it contains, and adds the priority for the journal.
 
 use std::io::{self, Write};
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::one_line::on_one_line;
+use session::on_one_line;
 
-/// Makes what writes a message.
+/// Creates a writer for each message.
 pub struct Lines<M> {
     writer: M,
     with_priority: bool,
 }
 
-/// Writes a message.
+/// The writer of one message.
 pub struct Line<W> {
     writer: W,
     priority: &'static str,
@@ -40,7 +39,7 @@ impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Lines<M> {
 }
 
 impl<W: Write> Write for Line<W> {
-    /// Gets whole messages.
+    /// Writes one whole message: the formatter passes each message in a single call.
     fn write(&mut self, message: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(message);
         self.writer.write_all((self.priority.to_owned() + &whole_line(&text)).as_bytes())?;
@@ -52,7 +51,7 @@ impl<W: Write> Write for Line<W> {
     }
 }
 
-/// What the journal takes for the level, at the beginning of a line.
+/// The prefix of a line from which the journal reads the level.
 pub fn priority(level: Level) -> &'static str {
     match level {
         Level::ERROR => "<3>",
@@ -62,8 +61,8 @@ pub fn priority(level: Level) -> &'static str {
     }
 }
 
-/// Escapes control characters, but for the end of the line, and the one that begins a colour: that one is escaped already
-/// where it is not the formatter's own.
+/// Escapes control characters, except the final newline and the escape character of colours: the formatter has already escaped
+/// those that are not its own.
 fn whole_line(message: &str) -> String {
     const COLOUR: &str = "\u{1b}";
     let (line, end) = message.strip_suffix('\n').map_or((message, ""), |line| (line, "\n"));

@@ -1,6 +1,8 @@
-//! The log: to standard error, one line a message, at the level that the configuration or `RUST_LOG` asks for.
+//! The log: one line for each message, on standard error, at the level that the configuration or `RUST_LOG` sets.
 
-mod form;
+pub mod colours;
+mod filter;
+mod format;
 mod json;
 mod lines;
 
@@ -10,46 +12,72 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
-pub use form::{Form, LogFormat};
+pub use filter::InvalidFilter;
+use filter::RustLog;
+pub use format::{LogFormat, OutputFormat};
 
-/// Lets the level be changed while the daemon runs.
+/// The handle of the log. It can change the level while the daemon runs.
 pub struct Telemetry {
     filter: reload::Handle<EnvFilter, Registry>,
+    rust_log: RustLog,
 }
 
 impl Telemetry {
-    /// Begins to log, in this form. To be called once.
-    pub fn start(form: Form) -> Self {
-        let (filter, handle) = reload::Layer::new(filter(false));
-        tracing_subscriber::registry().with(filter).with(form.log()).init();
+    /// Starts to log in this format. Must be called once.
+    ///
+    /// # Errors
+    /// `RUST_LOG` is not a valid filter.
+    pub fn start(format: OutputFormat) -> Result<Self, InvalidFilter> {
+        let rust_log = RustLog::from_environment()?;
+        log_filter_warnings(&rust_log, format);
+        let (filter, handle) = reload::Layer::new(rust_log.filter(&default_filter(false)));
+        tracing_subscriber::registry().with(filter).with(format.layer()).init();
         std::panic::set_hook(Box::new(log_panic));
-        Self { filter: handle }
+        Ok(Self { filter: handle, rust_log })
     }
 
-    /// Begins to log what whoever types a command has to know: warnings and errors, without the time. To be called once.
-    pub fn quietly() {
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(OTHERS));
-        tracing_subscriber::registry().with(filter).with(Form::Untimed.log()).init();
+    /// Starts the log of a subcommand: warnings and errors, without the time. Must be called once.
+    ///
+    /// # Errors
+    /// `RUST_LOG` is not a valid filter.
+    pub fn start_for_command() -> Result<(), InvalidFilter> {
+        let rust_log = RustLog::from_environment()?;
+        log_filter_warnings(&rust_log, OutputFormat::Untimed);
+        let filter = rust_log.filter(LIBRARY_LEVELS);
+        tracing_subscriber::registry().with(filter).with(OutputFormat::Untimed.layer()).init();
         std::panic::set_hook(Box::new(log_panic));
+        Ok(())
     }
 
-    /// Logs more, or not.
+    /// Enables or disables debug messages. `RUST_LOG` overrides it.
     pub fn set_debug(&self, debug: bool) {
-        self.filter.reload(filter(debug)).expect("the subscriber lives as long as the process");
+        let filter = self.rust_log.filter(&default_filter(debug));
+        self.filter.reload(filter).expect("the subscriber lives as long as the process");
     }
 }
 
-/// What is heard of others where nobody asks for more.
-const OTHERS: &str = "warn,deadpool=error,deadpool_postgres=error";
-
-/// A panic is a line of the log like any other, in the span of the server that it happened for.
-fn log_panic(panic: &PanicHookInfo<'_>) {
-    let place = panic.location().map(ToString::to_string);
-    tracing::error!(place, "bug: {}", panic.payload_as_str().unwrap_or("a panic without a message"));
+/// Logs the warnings about `RUST_LOG`, without a filter: one that matches nothing would hide the warning about it.
+fn log_filter_warnings(rust_log: &RustLog, format: OutputFormat) {
+    let warnings = rust_log.warnings();
+    let unfiltered = || tracing_subscriber::registry().with(format.layer());
+    if !warnings.is_empty() {
+        tracing::subscriber::with_default(unfiltered(), || {
+            warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        });
+    }
 }
 
-/// `RUST_LOG` goes before the configuration. What the driver logs is never heard: it has the values of parameters in it.
-fn filter(debug: bool) -> EnvFilter {
+/// The default levels of messages of libraries.
+const LIBRARY_LEVELS: &str = "warn,deadpool=error,deadpool_postgres=error";
+
+/// Logs a panic as one message, in the span of its server.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let location = panic.location().map(ToString::to_string);
+    tracing::error!(place = location, "bug: {}", panic.payload_as_str().unwrap_or("a panic without a message"));
+}
+
+/// The daemon's filter if `RUST_LOG` is not set.
+fn default_filter(debug: bool) -> String {
     let own = if debug { "powa_collector=debug" } else { "powa_collector=info" };
-    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("{OTHERS},{own}")))
+    format!("{LIBRARY_LEVELS},{own}")
 }

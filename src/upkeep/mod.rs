@@ -1,9 +1,9 @@
-//! When are the tables emptied that rows only pass through?
+//! The upkeep of the repository's `*_src_tmp` tables: deletes left-over rows and empties bloated tables.
 //!
-//! They are looked at once at the beginning, and then again and again. Where one has bloated, and cannot be emptied, that is
-//! said once, with what to do about it.
+//! Runs at the start and then periodically. Problems are logged once, with their cure.
 
-mod left;
+mod cleaning;
+mod skipped_tables;
 
 use std::convert::Infallible;
 
@@ -12,71 +12,78 @@ use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
 use crate::config::Config;
-use crate::one_line::on_one_line;
-use crate::postgres::Repository;
-use left::{Left, Why};
+use crate::repository::Repository;
+use cleaning::LeftoverCleanup;
+use session::on_one_line;
+use skipped_tables::{SkipReason, SkippedTables};
 
-/// The care for one repository.
+/// The upkeep of one repository.
 pub struct Upkeep(BoxFuture<'static, Infallible>);
 
 impl Upkeep {
-    /// It does nothing until it is polled. What is under way when it is dropped is cancelled.
-    pub fn of(repository: Repository, config: &Config) -> Self {
-        let Some(bound) = config.repository.bloat else { return Self(std::future::pending().boxed()) };
-        // Each time, a table may take others as long as a load: so not again before as much time is theirs.
+    /// Creates it. It does nothing until [`Self::run`] is polled; dropping it cancels what it is doing.
+    pub fn new(repository: Repository, config: &Config) -> Self {
+        let threshold = config.repository.bloat;
+        // Emptying a table can block loads for up to this long, so leave them as much time in between.
         let pause = config.timeouts.snapshot;
-        let caring = async move {
-            let mut left = Left::default();
+        let working = async move {
+            let mut cleanup = LeftoverCleanup::default();
+            let mut skipped = SkippedTables::default();
             loop {
-                empty_what_has_bloated(&repository, bound, &mut left).await;
+                // First, because a table with rows is not emptied.
+                cleanup.clean(&repository).await;
+                if let Some(threshold) = threshold {
+                    empty_bloated_tables(&repository, threshold, &mut skipped).await;
+                }
                 sleep(pause).await;
             }
         };
-        Self(caring.boxed())
+        Self(working.boxed())
     }
 
-    /// Goes on with it, for ever. Safe to drop: it stays where it is.
-    pub async fn go_on(&mut self) -> Infallible {
+    /// Runs forever. Cancel-safe: the next call continues where it stopped.
+    pub async fn run(&mut self) -> Infallible {
         (&mut self.0).await
     }
 }
 
-/// One table after the other, so that snapshots are loaded in between.
-async fn empty_what_has_bloated(repository: &Repository, bound: u64, left: &mut Left) {
-    let bloated = match repository.bloated_tables(bound).await {
+/// Empties bloated tables one after the other, so that snapshots can be loaded in between.
+async fn empty_bloated_tables(repository: &Repository, threshold: u64, skipped: &mut SkippedTables) {
+    let bloated = match repository.bloated_tables(threshold).await {
         Ok(bloated) => bloated,
         Err(error) => {
-            let reason = error.in_full();
-            // Of a repository that is away, all others tell.
-            return tell(&reason, !error.is_connection() && left.note_blindness(&reason));
+            let reason = error.to_string();
+            // Workers and the command channel report that the repository is unreachable.
+            return log(&reason, !error.is_connection() && skipped.record_listing_error(&reason));
         }
     };
-    for table in left.due(bloated) {
+    for table in skipped.due(bloated) {
         let (name, megabytes) = (on_one_line(&table.name), table.size >> 20);
-        let emptied = match &table.missing_grant {
-            Some(grant) => Err(Why::NotAllowed(grant.clone())),
+        let emptied = match &table.missing_truncate {
+            Some(grant) => Err(SkipReason::NotAllowed(grant.clone())),
             None => {
-                tracing::debug!("{name} is to be emptied, as soon as no snapshot is being loaded");
+                tracing::debug!("emptying {name} as soon as no snapshot is being loaded");
                 match repository.empty(&table).await {
                     Ok(true) => Ok(()),
-                    Ok(false) => Err(Why::HasRows),
-                    Err(error) if error.is_connection() => return tell(&error.in_full(), false),
-                    Err(error) => Err(Why::Failed(error.in_full())),
+                    Ok(false) => Err(SkipReason::HasRows),
+                    Err(error) if error.is_connection() => return log(&error.to_string(), false),
+                    Err(error) => Err(SkipReason::Failed(error.to_string())),
                 }
             }
         };
         match emptied {
             Ok(()) => {
-                tracing::info!("{name} had bloated to {megabytes} MB, and was emptied");
-                left.forget(&table);
+                tracing::info!("emptied {name}, which had bloated to {megabytes} MB");
+                skipped.forget(&table);
             }
-            Err(why) => tell(&why.told_of(&table), left.note(&table, why)),
+            Err(why) => log(&why.message(&table), skipped.record(&table, why)),
         }
     }
 }
 
-fn tell(what: &str, is_news: bool) {
-    if is_news {
+/// Logs a problem as a warning if it is new.
+fn log(what: &str, is_new: bool) {
+    if is_new {
         tracing::warn!("{what}");
     } else {
         tracing::debug!("{what}");

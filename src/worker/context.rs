@@ -1,29 +1,31 @@
-//! What all workers share.
+//! The resources and settings that all workers share.
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
+use super::CollectPermits;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::postgres::{Connectors, Repository};
+use crate::repository::Repository;
 use crate::server::Server;
+use crate::spool::Spools;
+use session::Connectors;
 
-/// What all workers share.
+/// The resources and settings that all workers share. Cheap to clone.
 #[derive(Clone)]
 pub struct Context {
     pub config: Arc<Config>,
     pub repository: Repository,
-    /// One permit a server that is being collected; whoever waits is served in the order of asking.
-    pub collects: Arc<Semaphore>,
-    /// The certificates of servers that are told the same are read once.
+    /// A permit is held while a server is collected, and while its snapshot waits for a load.
+    pub collect_permits: CollectPermits,
+    /// Where collected rows wait to be loaded.
+    pub spools: Spools,
+    /// TLS connectors, shared by all servers with the same TLS parameters, so that certificates are read once.
     pub connectors: Connectors,
-    /// What is counted while they work.
     pub metrics: Metrics,
 }
 
 impl Context {
-    /// What a server is called.
+    /// The name of a server in logs and on the page.
     pub fn name_of(&self, server: &Server) -> String {
         server.name(self.config.use_server_alias)
     }

@@ -1,6 +1,6 @@
-//! What others can do with a worker: ask how it is, and leave it word. Nothing here waits for the worker.
+//! The handle to a worker: reads its state and sends it requests. No call waits for the worker.
 //!
-//! Word that is left twice is the same word: the mailbox has a place for each kind, so it cannot overflow.
+//! Mailboxes cannot overflow: a mailbox has one place for each kind of request, and repeated requests are merged.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -8,28 +8,28 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::account::{Account, Phase, Progress};
+use super::detail::{Phase, Progress, WorkerDetail};
 use super::{Context, Status};
-use crate::postgres::Side;
+use crate::pace::Pace;
 use crate::server::Server;
 use crate::snapshot::CatalogRefresh;
+use session::Side;
 
-/// A snapshot is not forced this soon after the one before.
-pub const TOO_SOON: Duration = Duration::from_secs(10);
-
-/// Held by the supervisor; the worker has the other end.
+/// The supervisor's end of the connection to a worker.
 pub struct Handle {
     shared: Arc<Shared>,
     cancel: CancellationToken,
     server: Server,
+    pace: Pace,
 }
 
-/// Between a handle and its worker.
+/// The state that a handle and its worker share.
 #[derive(Default)]
 pub(super) struct Shared {
     mailbox: Mutex<Mailbox>,
+    /// Notified when there is something in the mailbox.
     mail: Notify,
-    /// Snapshots begun so far.
+    /// The number of snapshots begun so far.
     begun: watch::Sender<u64>,
 }
 
@@ -37,8 +37,8 @@ pub(super) struct Shared {
 struct Mailbox {
     settings: Option<(Server, Context)>,
     check_versions: bool,
-    hurry: bool,
-    repository_is_back: bool,
+    retry_now: bool,
+    repository_reconnected: bool,
     forced: bool,
     refresh: CatalogRefresh,
     state: State,
@@ -50,20 +50,20 @@ struct State {
     unreachable: Option<Side>,
     finished: bool,
     snapshot_in_progress: bool,
-    last_begun: Option<Instant>,
+    last_started: Option<Instant>,
 }
 
-/// What a worker finds in its mailbox, a forced snapshot aside.
+/// The content of a mailbox, without the request for a forced snapshot.
 pub(super) struct Mail {
     pub(super) settings: Option<(Server, Context)>,
     pub(super) check_versions: bool,
-    /// Whoever writes wants something done now, not after a pause.
-    pub(super) hurry: bool,
-    /// What waits for the repository need not wait any longer.
-    pub(super) repository_is_back: bool,
+    /// Retry now instead of after the pause.
+    pub(super) retry_now: bool,
+    /// The repository is reachable again.
+    pub(super) repository_reconnected: bool,
 }
 
-/// Why no snapshot can be forced, in the words of the Python collector, which powa-web shows.
+/// Why a snapshot cannot be forced. The messages are those of the Python collector, which powa-web shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ForceRefused {
     #[error("A snapshot is already in progress")]
@@ -75,35 +75,35 @@ pub enum ForceRefused {
 }
 
 impl ForceRefused {
-    /// All there are.
+    /// All reasons.
     pub const ALL: [Self; 3] = [Self::InProgress, Self::Scheduled, Self::TooSoon];
 }
 
-/// Tells when the forced snapshot begins.
-pub struct Forced(watch::Receiver<u64>);
+/// A snapshot that was forced and may not have begun yet.
+pub struct ForcedSnapshot(watch::Receiver<u64>);
 
-impl Forced {
-    /// Whether it begins within `patience`.
-    pub async fn begins_within(mut self, patience: Duration) -> bool {
-        tokio::time::timeout(patience, self.0.changed()).await.is_ok_and(|changed| changed.is_ok())
+impl ForcedSnapshot {
+    /// Whether it begins within `limit`.
+    pub async fn begins_within(mut self, limit: Duration) -> bool {
+        tokio::time::timeout(limit, self.0.changed()).await.is_ok_and(|changed| changed.is_ok())
     }
 }
 
 impl Handle {
-    pub(super) fn new(server: Server, cancel: CancellationToken) -> (Self, Arc<Shared>) {
+    pub(super) fn new(server: Server, pace: Pace, cancel: CancellationToken) -> (Self, Arc<Shared>) {
         let shared = Arc::new(Shared::default());
-        shared.tell(|progress| progress.started = Some(SystemTime::now()));
-        // Until it has connected for the first time.
+        shared.update(|progress| progress.started = Some(SystemTime::now()));
+        // Until the first connection.
         shared.set_unreachable(Some(Side::Remote));
-        (Self { shared: Arc::clone(&shared), cancel, server }, shared)
+        (Self { shared: Arc::clone(&shared), cancel, server, pace }, shared)
     }
 
-    /// The server, as the worker was last told.
+    /// The server, with the settings that were last sent to the worker.
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// How the worker is.
+    /// The status of the worker.
     pub fn status(&self) -> Status {
         self.status_of(&self.shared.lock().state)
     }
@@ -116,10 +116,10 @@ impl Handle {
         }
     }
 
-    /// All that is known of the worker, whose server is called `name`.
-    pub fn account(&self, name: String) -> Account {
+    /// The state of the worker. `name` is the name of its server.
+    pub fn detail(&self, name: String) -> WorkerDetail {
         let mailbox = self.shared.lock();
-        Account {
+        WorkerDetail {
             name,
             frequency: self.server.frequency,
             status: self.status_of(&mailbox.state),
@@ -127,32 +127,32 @@ impl Handle {
         }
     }
 
-    /// When the last snapshot that is in the repository was begun, as far as the worker knows.
+    /// When the last snapshot in the repository was begun, if the worker knows.
     pub fn last_snapshot(&self) -> Option<SystemTime> {
         self.shared.lock().progress.last
     }
 
-    /// Gives the worker other settings.
+    /// Sends new settings to the worker.
     pub fn change(&mut self, server: Server, context: Context) {
         self.server = server.clone();
-        self.shared.post(|mailbox| (mailbox.settings, mailbox.hurry) = (Some((server, context)), true));
+        self.shared.post(|mailbox| (mailbox.settings, mailbox.retry_now) = (Some((server, context)), true));
     }
 
-    /// Asks for the stored versions to be compared with the server's.
+    /// Requests a comparison of the stored versions with those of the server.
     pub fn check_versions(&self) {
         self.shared.post(|mailbox| mailbox.check_versions = true);
     }
 
-    /// Tells that the repository can be reached again.
-    pub fn repository_is_back(&self) {
-        self.shared.post(|mailbox| mailbox.repository_is_back = true);
+    /// Notifies the worker that the repository is reachable again.
+    pub fn repository_reconnected(&self) {
+        self.shared.post(|mailbox| mailbox.repository_reconnected = true);
     }
 
-    /// Asks for a snapshot now.
+    /// Requests a snapshot now.
     ///
     /// # Errors
-    /// There is one already, or there was just now.
-    pub fn force_snapshot(&self) -> Result<Forced, ForceRefused> {
+    /// A snapshot is in progress or was requested already, or the last one is less than 10 s ago.
+    pub fn force_snapshot(&self) -> Result<ForcedSnapshot, ForceRefused> {
         let mut mailbox = self.shared.lock();
         if mailbox.state.snapshot_in_progress {
             return Err(ForceRefused::InProgress);
@@ -160,11 +160,11 @@ impl Handle {
         if mailbox.forced {
             return Err(ForceRefused::Scheduled);
         }
-        if mailbox.state.last_begun.is_some_and(|begun| begun.elapsed() < TOO_SOON) {
+        if mailbox.state.last_started.is_some_and(|begun| begun.elapsed() < self.pace.forced_snapshot_interval) {
             return Err(ForceRefused::TooSoon);
         }
-        (mailbox.forced, mailbox.hurry) = (true, true);
-        let forced = Forced(self.shared.begun.subscribe());
+        (mailbox.forced, mailbox.retry_now) = (true, true);
+        let forced = ForcedSnapshot(self.shared.begun.subscribe());
         self.shared.mail.notify_one();
         Ok(forced)
     }
@@ -174,14 +174,14 @@ impl Handle {
         self.shared.lock().refresh.add(refresh);
     }
 
-    /// Asks the worker to end.
+    /// Requests the worker to stop.
     pub fn stop(&self) {
         self.cancel.cancel();
     }
 }
 
 impl Shared {
-    /// A mailbox is as good as before when someone panicked who held the lock: each of its places stands for itself.
+    /// A poisoned lock is used as it is: the fields of a mailbox are independent of each other.
     fn lock(&self) -> MutexGuard<'_, Mailbox> {
         self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -191,7 +191,7 @@ impl Shared {
         self.mail.notify_one();
     }
 
-    /// Waits for mail.
+    /// Waits for something in the mailbox.
     pub(super) async fn mail(&self) {
         self.mail.notified().await;
     }
@@ -201,8 +201,8 @@ impl Shared {
         Mail {
             settings: mailbox.settings.take(),
             check_versions: std::mem::take(&mut mailbox.check_versions),
-            hurry: std::mem::take(&mut mailbox.hurry),
-            repository_is_back: std::mem::take(&mut mailbox.repository_is_back),
+            retry_now: std::mem::take(&mut mailbox.retry_now),
+            repository_reconnected: std::mem::take(&mut mailbox.repository_reconnected),
         }
     }
 
@@ -210,14 +210,18 @@ impl Shared {
         self.lock().forced
     }
 
-    /// A snapshot begins, forced or not. The catalogs it has to refresh are taken out; what comes in meanwhile is for the
-    /// next one.
+    /// Whether the server was excluded when its last snapshot was due.
+    pub(super) fn is_excluded(&self) -> bool {
+        self.lock().progress.excluded.is_some()
+    }
+
+    /// Records that a snapshot begins, and returns the catalogs that it has to refresh. Later requests are for the next one.
     pub(super) fn begin_snapshot(&self) -> CatalogRefresh {
         let refresh = {
             let mut mailbox = self.lock();
             mailbox.forced = false;
             mailbox.state.snapshot_in_progress = true;
-            mailbox.state.last_begun = Some(Instant::now());
+            mailbox.state.last_started = Some(Instant::now());
             mailbox.progress.phase = Phase::Collecting;
             std::mem::take(&mut mailbox.refresh)
         };
@@ -225,31 +229,31 @@ impl Shared {
         refresh
     }
 
-    /// The snapshot has ended; the refresh it did not carry out is for the next one.
+    /// Records that the snapshot has ended. The catalogs that it did not refresh are kept for the next one.
     pub(super) fn end_snapshot(&self, not_refreshed: CatalogRefresh) {
         let mut mailbox = self.lock();
         mailbox.state.snapshot_in_progress = false;
         mailbox.refresh.add(not_refreshed);
     }
 
-    /// What was collected waits to be loaded again. Meanwhile another snapshot may be forced.
+    /// Records that the snapshot waits for another attempt to load. Meanwhile another one may be forced.
     pub(super) fn pause_snapshot(&self) {
         self.lock().state.snapshot_in_progress = false;
     }
 
-    /// Which side cannot be reached, if any.
+    /// Sets which side is unreachable, if any.
     pub(super) fn set_unreachable(&self, side: Option<Side>) {
         self.lock().state.unreachable = side;
     }
 
-    /// Tells how far the worker has got.
-    pub(super) fn tell(&self, progress: impl FnOnce(&mut Progress)) {
+    /// Updates the published progress.
+    pub(super) fn update(&self, progress: impl FnOnce(&mut Progress)) {
         progress(&mut self.lock().progress);
     }
 
-    /// Tells what it is about.
-    pub(super) fn enter(&self, phase: Phase) {
-        self.tell(|progress| progress.phase = phase);
+    /// Sets the published phase.
+    pub(super) fn set_phase(&self, phase: Phase) {
+        self.update(|progress| progress.phase = phase);
     }
 
     pub(super) fn finish(&self) {
@@ -264,7 +268,7 @@ mod tests {
 
     fn handle() -> (Handle, Arc<Shared>) {
         let row = ServerRow { frequency: Some(5), ..ServerRow::example(1) };
-        Handle::new(Server::parse(row).unwrap(), CancellationToken::new())
+        Handle::new(Server::parse(row).unwrap(), Pace::of_this_process(), CancellationToken::new())
     }
 
     #[test]
@@ -285,7 +289,7 @@ mod tests {
         worker.begin_snapshot();
         assert!(forced.begins_within(Duration::from_secs(10)).await);
         worker.end_snapshot(CatalogRefresh::None);
-        worker.lock().state.last_begun = None;
+        worker.lock().state.last_started = None;
         let forced = handle.force_snapshot().unwrap();
         assert!(!forced.begins_within(Duration::from_millis(1)).await);
     }

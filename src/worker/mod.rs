@@ -1,14 +1,17 @@
-//! The task that owns one remote server: it waits, takes a snapshot, and tells how it went.
+//! The task that collects one remote server: it connects, waits until a snapshot is due, collects it, loads it and reports
+//! the result.
 
-mod account;
+mod collect_permits;
 mod context;
+mod detail;
 mod handle;
 mod next;
+mod pending_load;
+mod retry;
 pub mod schedule;
 mod status;
-mod take;
-mod trouble;
-mod waiting;
+pub mod supervisor;
+mod take_snapshot;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,22 +20,26 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-pub use account::{Account, Phase, Progress, is_overdue};
+pub use collect_permits::CollectPermits;
 pub use context::Context;
-pub use handle::{ForceRefused, Forced, Handle, TOO_SOON};
+pub use detail::{ExclusionReason, Phase, Progress, WorkerDetail, is_overdue};
+pub use handle::{ForceRefused, ForcedSnapshot, Handle};
 pub use status::Status;
 
-use crate::postgres::{Endpoint, Registration, Side, Sources};
+use crate::config::endpoints;
+use crate::repository::{Registration, Sources};
 use crate::server::Server;
-use crate::snapshot::{self, Sessions};
+use crate::snapshot::{self, CatalogRetries, Sessions};
+use collect_permits::MIN_SILENCE;
 use handle::Shared;
 use next::{Next, State};
-use schedule::{Last, Schedule};
-use take::{SILENCE, held_until};
-use trouble::{Step, Trouble};
-use waiting::Waiting;
+use pending_load::PendingLoad;
+use retry::{Operation, RetryState};
+use schedule::{LastSnapshot, Schedule};
+use session::Side;
+use take_snapshot::lend_after;
 
-/// The worker of one server, before it runs.
+/// The worker of one server. [`Worker::run`] drives it.
 pub struct Worker {
     server: Server,
     context: Context,
@@ -41,25 +48,30 @@ pub struct Worker {
     name: String,
     schedule: Schedule,
     sessions: Sessions,
-    /// What the repository wanted the last time it could be asked.
+    /// The datasources that the repository wants, as last read from it.
     known: Option<Sources>,
-    last: Option<Last>,
+    last: Option<LastSnapshot>,
     versions_are_saved: bool,
-    /// Set while something keeps the worker from its work.
-    trouble: Option<Trouble>,
-    /// What was collected, and could not be loaded yet.
-    waiting: Option<Waiting>,
+    /// Set while the worker has an error.
+    retry: Option<RetryState>,
+    /// The snapshot that was collected and is not loaded yet.
+    pending: Option<PendingLoad>,
+    /// The errors of the datasources in the last snapshot, to log each of them once.
     errors: Vec<String>,
+    /// PoWA's count of the server's snapshots after the last load. A different count at the next load means that another
+    /// process has written snapshots of this server.
+    last_count: Option<i64>,
+    catalog_retries: CatalogRetries,
 }
 
 impl Worker {
-    /// A worker, and the handle to it. It does nothing until it runs.
+    /// Creates a worker and the handle to it. The worker does nothing until it runs.
     pub fn new(server: Server, context: Context, cancel: CancellationToken) -> (Self, Handle) {
-        let (handle, shared) = Handle::new(server.clone(), cancel.clone());
+        let (handle, shared) = Handle::new(server.clone(), context.config.pace, cancel.clone());
         let name = context.name_of(&server);
         let worker = Self {
-            schedule: Schedule::new(server.id, server.frequency),
-            sessions: Sessions::new(Endpoint::remote(&server, &name, &context.config, &context.connectors)),
+            schedule: Schedule::new(server.id, context.config.pace.frequency(server.frequency)),
+            sessions: Sessions::new(endpoints::remote(&server, &name, &context.config, &context.connectors)),
             name,
             server,
             context,
@@ -68,34 +80,36 @@ impl Worker {
             known: None,
             last: None,
             versions_are_saved: false,
-            trouble: None,
-            waiting: None,
+            retry: None,
+            pending: None,
             errors: Vec::new(),
+            last_count: None,
+            catalog_retries: CatalogRetries::default(),
         };
         (worker, handle)
     }
 
-    /// Runs until it is told to stop.
+    /// Runs until the worker is cancelled.
     pub async fn run(mut self) {
         while !self.cancel.is_cancelled() {
-            // The name may change, so each step has a span of its own.
+            // The name may change, so each iteration has its own span.
             let span = tracing::info_span!("server", id = self.server.id.get(), name = self.name);
-            self.step().instrument(span).await;
+            self.run_once().instrument(span).await;
         }
         self.sessions.close();
     }
 
-    async fn step(&mut self) {
-        self.read_mail();
+    async fn run_once(&mut self) {
+        self.read_mailbox();
         let cancel = self.cancel.clone();
         let next = self.next();
-        self.tell_of(&next);
-        // What is done rarely is on the heap only then: hundreds of workers do nothing but wait.
+        self.publish_phase(&next);
+        // The large futures are boxed, so that the hundreds of workers that only wait stay small.
         match next {
             Next::Wait(until) => self.wait(until).await,
             Next::Load => Box::pin(self.load(None)).await,
             Next::Snapshot { due } => Box::pin(self.snapshot(due)).await,
-            // Dropped half-way, it leaves a connection that closes by itself.
+            // Safe to drop: a half-open connection closes by itself.
             Next::Connect => tokio::select! {
                 () = cancel.cancelled() => {}
                 () = Box::pin(self.connect()) => {}
@@ -106,8 +120,8 @@ impl Worker {
     fn next(&self) -> Next {
         let (now, clock) = (SystemTime::now(), Instant::now());
         let state = State {
-            pause: self.trouble.as_ref().and_then(|trouble| trouble.pause(clock)),
-            is_loaded: self.waiting.is_none(),
+            pause: self.retry.as_ref().and_then(|retry| retry.pause(clock)),
+            is_loaded: self.pending.is_none(),
             is_ready: self.is_ready(),
             is_forced: self.shared.is_forced(),
             due: self.last.map_or(now, |last| self.schedule.due(last, now)),
@@ -115,24 +129,24 @@ impl Worker {
         state.next(now, clock)
     }
 
-    /// Those who watch learn what comes next, and when.
-    fn tell_of(&self, next: &Next) {
+    /// Publishes what the worker does next, and when.
+    fn publish_phase(&self, next: &Next) {
         let (phase, at) = match next {
-            // It may sleep for less than that.
-            Next::Wait(until) if self.trouble_pauses() => (Phase::Idle, Some(on_the_wall(*until))),
+            // The sleep may be shorter (`next::LONGEST_SLEEP`).
+            Next::Wait(until) if self.is_pausing() => (Phase::Idle, Some(to_system_time(*until))),
             Next::Wait(_) => (Phase::Idle, self.last.map(|last| self.schedule.due(last, SystemTime::now()))),
             Next::Connect => (Phase::Connecting, None),
             Next::Load => (Phase::WaitingToLoad, None),
             Next::Snapshot { due } => (Phase::WaitingToCollect, Some(*due)),
         };
-        self.shared.tell(|progress| {
+        self.shared.update(|progress| {
             progress.phase = phase;
             progress.next = at.or(progress.next);
         });
     }
 
-    fn trouble_pauses(&self) -> bool {
-        self.trouble.as_ref().is_some_and(|trouble| trouble.pause(Instant::now()).is_some())
+    fn is_pausing(&self) -> bool {
+        self.retry.as_ref().is_some_and(|retry| retry.pause(Instant::now()).is_some())
     }
 
     fn is_ready(&self) -> bool {
@@ -152,45 +166,46 @@ impl Worker {
         }
     }
 
-    fn read_mail(&mut self) {
+    fn read_mailbox(&mut self) {
         let mail = self.shared.take_mail();
         if mail.check_versions {
             self.versions_are_saved = false;
+            // Settings of the role and the database take effect at login.
+            self.sessions.reopen();
         }
         if let Some((server, context)) = mail.settings {
             self.change(server, context);
         }
-        if let Some(trouble) = &mut self.trouble {
-            let is_over = mail.repository_is_back && trouble.unreachable() == Some(Side::Repository);
-            // Anybody may have asked for a reload: it must not use up the tries to load.
-            let is_worth_a_look = mail.check_versions && !trouble.is_about(Step::Load);
-            if mail.hurry || is_over || is_worth_a_look {
-                trouble.retry(Instant::now());
+        if let Some(retry) = &mut self.retry {
+            let is_reachable_again = mail.repository_reconnected && retry.unreachable() == Some(Side::Repository);
+            // Any role can request a reload, so that must not use up the attempts to load.
+            let is_reload = mail.check_versions && !retry.is_during(Operation::Load);
+            if mail.retry_now || is_reachable_again || is_reload {
+                retry.end_pause(Instant::now());
             }
         }
     }
 
     fn change(&mut self, server: Server, context: Context) {
         let name = context.name_of(&server);
-        let endpoint = Endpoint::remote(&server, &name, &context.config, &context.connectors);
-        if !self.sessions.are_of(&endpoint) {
-            self.sessions.close();
-            self.sessions = Sessions::new(endpoint);
+        let endpoint = endpoints::remote(&server, &name, &context.config, &context.connectors);
+        if !self.sessions.are_for(&endpoint) {
+            self.sessions.set_endpoint(endpoint);
         }
         if !context.repository.is_same_database(&self.context.repository) {
-            // What is known is of another repository, and what waits is for it.
-            (self.known, self.last, self.versions_are_saved) = (None, None, false);
-            self.shared.tell(|progress| progress.last = None);
-            if let Some(waiting) = self.waiting.take() {
-                tracing::warn!("the repository is another one: {} are lost", waiting.collected);
-                self.shared.end_snapshot(waiting.refresh);
+            // Everything that was read from the previous repository is invalid, and so is the pending snapshot.
+            (self.known, self.last, self.versions_are_saved, self.last_count) = (None, None, false, None);
+            self.shared.update(|progress| progress.last = None);
+            if let Some(pending) = self.pending.take() {
+                tracing::warn!("the repository has changed: {} are lost", pending.collected);
+                self.shared.end_snapshot(pending.refresh);
             }
         }
         if server.frequency != self.server.frequency {
-            self.schedule = Schedule::new(server.id, server.frequency);
-            // One that is older than the new frequency is overdue.
+            self.schedule = Schedule::new(server.id, context.config.pace.frequency(server.frequency));
+            // A snapshot older than the new frequency is overdue.
             let now = SystemTime::now();
-            if let Some(begun) = self.last.and_then(Last::begun) {
+            if let Some(begun) = self.last.and_then(LastSnapshot::begun) {
                 self.last = Some(self.schedule.resume(now.duration_since(begun).ok(), now));
             }
         }
@@ -198,42 +213,41 @@ impl Worker {
         (self.name, self.server, self.context) = (name, server, context);
     }
 
-    /// Gets to where snapshots can be taken: connected, with the versions saved and the last snapshot known.
+    /// Prepares for snapshots: connects to the server, saves its versions and reads the time of the last snapshot.
     ///
-    /// It takes a turn, as collecting does: a fleet that was just started would connect all at once, and keep itself waiting.
+    /// Takes a collect permit, so that the workers of a fleet do not all connect at once after a start.
     async fn connect(&mut self) {
-        let collects = Arc::clone(&self.context.collects);
-        let mut turn = Some(collects.acquire_owned().await.expect("nobody closes the semaphore"));
-        match held_until(sleep(SILENCE), &mut turn, self.try_to_connect()).await {
-            Ok(()) => match &self.trouble {
-                // Whether that has gone, the next snapshot shows.
-                Some(trouble) if !trouble.ends_with_connection() => {
-                    let unreachable = trouble.unreachable().filter(|side| *side == Side::Repository);
+        let mut permit = self.context.collect_permits.acquire().await;
+        match lend_after(sleep(MIN_SILENCE), &mut permit, self.try_to_connect()).await {
+            Ok(()) => match &self.retry {
+                // Only the next snapshot shows whether this error persists.
+                Some(retry) if !retry.ends_on_connect() => {
+                    let unreachable = retry.unreachable().filter(|side| *side == Side::Repository);
                     self.shared.set_unreachable(unreachable);
                 }
-                _ => self.connected(),
+                _ => self.on_connected(),
             },
-            Err(error) => self.stumble(Step::Prepare, error).await,
+            Err(error) => self.handle_error(Operation::Prepare, error).await,
         }
     }
 
     async fn try_to_connect(&mut self) -> Result<(), snapshot::Error> {
-        // Beside, as those who watch want to know it also of a server that is not there.
+        // At the same time as connecting, so that the last snapshot is known of an unreachable server too.
         let (repository, server, is_known) = (&self.context.repository, self.server.id, self.last.is_some());
         let registration = async { if is_known { None } else { Some(repository.registration(server).await) } };
         let (session, registration) = tokio::join!(self.sessions.main(), registration);
         if let Some(Ok(Registration::Present(age))) = registration {
             let last = self.schedule.resume(age, SystemTime::now());
-            self.shared.tell(|progress| progress.last = last.begun());
+            self.shared.update(|progress| progress.last = last.begun());
             self.last = Some(last);
         }
         let session = session.map_err(snapshot::Error::NoSession)?;
         if !self.versions_are_saved {
             let versions = session.versions().await?;
-            // Not saved is a pity, and no reason to take no snapshot.
+            // Versions that are not saved do not prevent a snapshot.
             match self.context.repository.save_versions(self.server.id, &versions).await {
                 Err(error) if error.is_connection() => return Err(error.into()),
-                Err(error) => tracing::warn!(error = error.in_full(), "versions were not saved"),
+                Err(error) => tracing::warn!(error = %error, "versions were not saved"),
                 Ok(()) => {}
             }
             self.versions_are_saved = true;
@@ -244,60 +258,62 @@ impl Worker {
         }
     }
 
-    /// Nothing is in the way any more.
-    fn connected(&mut self) {
-        if let Some(trouble) = self.trouble.take().filter(|trouble| !trouble.lost().is_empty()) {
-            tracing::info!(was = trouble.reason(), "connected again");
-            trouble.lost().iter().for_each(|side| self.context.metrics.reconnected(*side));
+    /// Clears the error state.
+    fn on_connected(&mut self) {
+        if let Some(retry) = self.retry.take().filter(|retry| !retry.unreachable_sides().is_empty()) {
+            tracing::info!(was = retry.reason(), "connected again");
+            retry.unreachable_sides().iter().for_each(|side| self.context.metrics.count_reconnection(*side));
         }
-        self.shared.tell(|progress| progress.trouble = None);
+        self.shared.update(|progress| progress.error = None);
         self.shared.set_unreachable(None);
     }
 
-    /// Something is in the way: says so, once, and plans the next try.
-    async fn stumble(&mut self, step: Step, error: snapshot::Error) {
+    /// Ends the sessions if the error is not the repository's, then records the failure.
+    async fn handle_error(&mut self, operation: Operation, error: snapshot::Error) {
         if !error.is_of_repository() {
-            // Whatever state the sessions are in: nothing may go on there.
+            // The state of the sessions is unknown: cancel everything that runs in them.
             self.sessions.cancel().await;
         }
-        self.trip_over(step, error.to_string(), error.unreachable_side()).await;
+        self.record_failure(operation, error.to_string(), error.unreachable_side()).await;
     }
 
-    async fn trip_over(&mut self, step: Step, reason: String, unreachable: Option<Side>) {
+    /// Logs and stores a failure if it is new, and schedules the next attempt.
+    async fn record_failure(&mut self, operation: Operation, reason: String, unreachable: Option<Side>) {
         self.shared.set_unreachable(unreachable);
-        unreachable.into_iter().for_each(|side| self.context.metrics.unreachable(side));
-        let failure = (step, reason, unreachable);
-        let (trouble, is_news) = Trouble::after(self.trouble.take(), failure, self.server.frequency, Instant::now());
-        if is_news {
-            tracing::error!("{}", trouble.reason());
+        unreachable.into_iter().for_each(|side| self.context.metrics.count_unreachable(side));
+        let failure = (operation, reason, unreachable);
+        let frequency = self.context.config.pace.frequency(self.server.frequency);
+        let (retry, is_new) = RetryState::after(self.retry.take(), failure, frequency, Instant::now());
+        if is_new {
+            tracing::error!("{}", retry.reason());
         }
-        let trouble = self.trouble.insert(trouble);
-        self.shared.tell(|progress| {
-            progress.trouble = Some(trouble.reason().to_owned());
+        let retry = self.retry.insert(retry);
+        self.shared.update(|progress| {
+            progress.error = Some(retry.reason().to_owned());
             progress.failures += 1;
         });
-        if !trouble.is_stored && unreachable != Some(Side::Repository) {
-            let errors = [trouble.reason().to_owned()];
+        if !retry.is_stored && unreachable != Some(Side::Repository) {
+            let errors = [retry.reason().to_owned()];
             match self.context.repository.replace_errors(self.server.id, &errors).await {
-                Ok(()) => trouble.is_stored = true,
-                Err(error) => tracing::debug!(error = error.in_full(), "the error was not stored in the repository"),
+                Ok(()) => retry.is_stored = true,
+                Err(error) => tracing::debug!(error = %error, "the error was not stored in the repository"),
             }
         }
     }
 }
 
-/// The time on the wall at a moment to come.
-fn on_the_wall(moment: Instant) -> SystemTime {
+/// The wall-clock time of a future instant.
+fn to_system_time(moment: Instant) -> SystemTime {
     SystemTime::now() + moment.duration_since(Instant::now())
 }
 
 impl Drop for Worker {
-    /// However it ends, by a panic too.
+    /// Also runs when the worker panics.
     fn drop(&mut self) {
         self.shared.finish();
-        if let Some(waiting) = &self.waiting {
-            let (id, lost) = (self.server.id.get(), &waiting.collected);
-            tracing::warn!(id, name = self.name, "ended before the snapshot was loaded: {lost} are lost");
+        if let Some(pending) = &self.pending {
+            let (id, snapshot) = (self.server.id.get(), &pending.collected);
+            tracing::warn!(id, name = self.name, "worker stopped before the snapshot was loaded: {snapshot} are lost");
         }
     }
 }

@@ -1,47 +1,47 @@
-//! What does a worker do next? Pure.
+//! Decides what a worker does next. Pure.
 
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-/// The longest a worker sleeps without looking at the clock: it may have been set meanwhile.
+/// The longest sleep of a worker. It then reads the wall clock again, which may have been set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// What a worker does next.
 #[derive(Debug, PartialEq)]
 pub(super) enum Next {
-    /// Nothing, until then.
+    /// Wait until then.
     Wait(Instant),
-    /// Get to where snapshots can be taken.
+    /// Connect and prepare for snapshots.
     Connect,
-    /// Load what was collected.
+    /// Load the pending snapshot.
     Load,
-    Snapshot {
-        due: SystemTime,
-    },
+    /// Take a snapshot.
+    Snapshot { due: SystemTime },
 }
 
-/// What that depends on.
+/// The state of a worker that decides what it does next.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct State {
-    /// When to try again what failed.
+    /// When to retry after a failure.
     pub(super) pause: Option<Instant>,
-    /// Something was collected, and is not loaded yet.
+    /// There is no pending snapshot.
     pub(super) is_loaded: bool,
-    /// Connected, and all is known that has to be known.
+    /// Connected and prepared for snapshots.
     pub(super) is_ready: bool,
-    /// Somebody wants a snapshot now.
+    /// A snapshot was requested.
     pub(super) is_forced: bool,
+    /// When the next regular snapshot is due.
     pub(super) due: SystemTime,
 }
 
 impl State {
-    /// The next step, given both clocks: the one on the wall decides what is due, the other one how long to sleep.
+    /// The next step. The wall clock (`now`) decides what is due, the monotonic `clock` how long to sleep.
     pub(super) fn next(self, now: SystemTime, clock: Instant) -> Next {
         if let Some(pause) = self.pause {
             return Next::Wait(pause);
         }
-        // Before anything new is read: reading resets what pg_qualstats has seen, so what waits is all there is of it.
+        // Before anything new is read: reading resets pg_qualstats, so the pending snapshot has the only copy of its data.
         if !self.is_loaded {
             return Next::Load;
         }

@@ -1,8 +1,8 @@
-//! When is the next snapshot? Pure.
+//! Decides when the next snapshot of a server is due. Pure.
 //!
-//! Each server has a grid of its own: its phase, and every `frequency` from there on. The phases are multiples of the
-//! golden ratio, which spreads any number of servers evenly without any of them knowing of the others, so a fleet never
-//! fires at once, a restart shifts nothing, and nothing drifts.
+//! Each server has its own grid of times: an offset (phase), and every `frequency` after it. The phases are multiples of the
+//! golden ratio, which spreads any number of servers evenly without coordination: snapshots of a fleet do not start at the
+//! same time, a restart does not shift them, and they do not drift.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,20 +18,20 @@ pub struct Schedule {
     frequency: Duration,
 }
 
-/// What is known of the snapshot before.
+/// What is known about the last snapshot.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Last {
-    /// There was none, or none that is recent.
+pub enum LastSnapshot {
+    /// There is none, or it is older than the frequency.
     Overdue { begun: Option<SystemTime> },
     At {
         begun: SystemTime,
-        /// The next one is at the first point of the grid after this.
+        /// The next snapshot is due at the first point of the grid after this time.
         quiet_until: SystemTime,
     },
 }
 
-impl Last {
-    /// When it was begun, if that is known.
+impl LastSnapshot {
+    /// When it was begun, if known.
     pub fn begun(self) -> Option<SystemTime> {
         match self {
             Self::Overdue { begun } => begun,
@@ -41,33 +41,33 @@ impl Last {
 }
 
 impl Schedule {
-    /// The grid of a server with that id and frequency.
+    /// The grid of a server with this id and frequency.
     pub fn new(server: ServerId, frequency: Duration) -> Self {
         let phase = frequency.mul_f64((f64::from(server.get()) * GOLDEN).fract());
         Self { phase, frequency }
     }
 
-    /// What a worker that starts, or gets another frequency, makes of the age of the last snapshot: one older than the
-    /// frequency is overdue.
-    pub fn resume(&self, age: Option<Duration>, now: SystemTime) -> Last {
+    /// The last snapshot from its age, for a worker that starts or gets another frequency. A snapshot older than the frequency
+    /// is overdue.
+    pub fn resume(&self, age: Option<Duration>, now: SystemTime) -> LastSnapshot {
         match age {
             Some(age) if age < self.frequency => {
-                Last::At { begun: now - age, quiet_until: now - age + self.frequency / 2 }
+                LastSnapshot::At { begun: now - age, quiet_until: now - age + self.frequency / 2 }
             }
-            age => Last::Overdue { begun: age.and_then(|age| now.checked_sub(age)) },
+            age => LastSnapshot::Overdue { begun: age.and_then(|age| now.checked_sub(age)) },
         }
     }
 
-    /// What follows from a snapshot that was due at one time, begun at another, and ended; and how many points of the
-    /// grid have passed meanwhile.
+    /// Records a snapshot that was due, begun and ended at these times. Also returns how many points of the grid have passed
+    /// meanwhile: these snapshots are skipped.
     ///
-    /// One that was forced, or comes late by more than half a frequency, is followed by a pause of at least that; one
-    /// that comes a little late does not shift the grid. What passes while a snapshot is under way is not made up for.
-    pub fn taken(&self, due: SystemTime, begun: SystemTime, ended: SystemTime) -> (Last, u64) {
+    /// A forced snapshot, or one that is late by half a frequency or more, is followed by a pause of at least half a
+    /// frequency. A snapshot that is a little late does not shift the grid.
+    pub fn after_snapshot(&self, due: SystemTime, begun: SystemTime, ended: SystemTime) -> (LastSnapshot, u64) {
         let half = self.frequency / 2;
         let late = begun.duration_since(due).unwrap_or_default();
         let from = if late < half { due } else { begun } + half;
-        let last = Last::At { begun, quiet_until: from.max(ended) };
+        let last = LastSnapshot::At { begun, quiet_until: from.max(ended) };
         let first_missed = self.point_after(from);
         let skipped = match ended.duration_since(first_missed) {
             Ok(beyond) => 1 + beyond.as_nanos() / self.frequency.as_nanos().max(1),
@@ -76,21 +76,21 @@ impl Schedule {
         (last, u64::try_from(skipped).unwrap_or(u64::MAX))
     }
 
-    /// When the next snapshot is due; a time that is not after `now` means at once.
-    pub fn due(&self, last: Last, now: SystemTime) -> SystemTime {
+    /// When the next snapshot is due. A time that is not after `now` means immediately.
+    pub fn due(&self, last: LastSnapshot, now: SystemTime) -> SystemTime {
         match last {
-            // A clock that was set back makes the last snapshot one of the future, which says nothing.
-            Last::At { begun, quiet_until } if begun <= now => self.point_after(quiet_until),
+            // A snapshot in the future means that the clock was set back: take the next one now.
+            LastSnapshot::At { begun, quiet_until } if begun <= now => self.point_after(quiet_until),
             _ => now,
         }
     }
 
-    /// Whether a point of the grid after the one that was due has passed.
+    /// Whether the point of the grid after `due` has passed.
     pub fn has_passed(&self, due: SystemTime, now: SystemTime) -> bool {
         self.point_after(due) <= now
     }
 
-    /// Strictly after.
+    /// The first point of the grid strictly after `time`.
     fn point_after(&self, time: SystemTime) -> SystemTime {
         let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         let into_grid = since_epoch.saturating_sub(self.phase).as_nanos() % self.frequency.as_nanos().max(1);
@@ -124,20 +124,20 @@ mod tests {
             (0.0, 0.1, 59.0, 60.0, 0),
             (0.0, 29.0, 31.0, 60.0, 0),
             (0.0, 31.0, 32.0, 120.0, 0),
-            // It takes longer than the frequency.
+            // Longer than the frequency.
             (0.0, 0.1, 72.0, 120.0, 1),
             (0.0, 0.1, 90.0, 120.0, 1),
             (0.0, 0.1, 121.0, 180.0, 2),
             (0.0, 0.1, 3600.5, 3660.0, 60),
-            // It was forced.
+            // Forced.
             (17.0, 17.0, 18.0, 60.0, 0),
             (47.0, 47.0, 48.0, 120.0, 0),
-            // It was due before an outage.
+            // Due before an outage.
             (0.0, 500.0, 501.0, 540.0, 0),
             (0.0, 530.0, 531.0, 600.0, 0),
         ];
         for (due, begun, ended, next, skipped) in cases {
-            let (last, missed) = on_the_minute().taken(at(due), at(begun), at(ended));
+            let (last, missed) = on_the_minute().after_snapshot(at(due), at(begun), at(ended));
             let found = (on_the_minute().due(last, at(ended)), missed);
             assert_eq!(found, (at(next), skipped), "due {due}, begun {begun}, ended {ended}");
         }
@@ -160,10 +160,10 @@ mod tests {
     #[test]
     fn a_worker_goes_on_at_once_when_the_clock_is_set_back() {
         let grid = on_the_minute();
-        let (last, _) = grid.taken(at(3600.0), at(3600.0), at(3601.0));
+        let (last, _) = grid.after_snapshot(at(3600.0), at(3600.0), at(3601.0));
         let mut now = at(10.0);
         assert_eq!(grid.due(last, now), now);
-        let (last, _) = grid.taken(now, now, at(11.0));
+        let (last, _) = grid.after_snapshot(now, now, at(11.0));
         now = at(12.0);
         assert_eq!(grid.due(last, now), at(60.0));
     }
@@ -174,7 +174,7 @@ mod tests {
         let mut due = grid.due(grid.resume(Some(Duration::from_secs(1)), at(3.0)), at(3.0));
         for _ in 0..1000 {
             let begun = due + Duration::from_millis(130);
-            let (last, skipped) = grid.taken(due, begun, begun + Duration::from_millis(200));
+            let (last, skipped) = grid.after_snapshot(due, begun, begun + Duration::from_millis(200));
             assert_eq!(skipped, 0);
             let next = grid.due(last, begun);
             assert_eq!(next.duration_since(due).unwrap(), Duration::from_secs(300));
@@ -188,7 +188,7 @@ mod tests {
             let grid = on_the_minute();
             let (mut due, mut taken, mut missed) = (at(0.0), 0, 0);
             while due < at(36_000.0) {
-                let (last, skipped) = grid.taken(due, due, due + Duration::from_secs_f64(takes));
+                let (last, skipped) = grid.after_snapshot(due, due, due + Duration::from_secs_f64(takes));
                 (taken, missed) = (taken + 1, missed + skipped);
                 due = grid.due(last, due + Duration::from_secs_f64(takes));
             }
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn the_longest_frequency_is_no_trouble() {
         let grid = schedule(i32::MAX, i32::MAX as u64);
-        let (last, _) = grid.taken(at(0.0), at(0.0), at(1.0));
+        let (last, _) = grid.after_snapshot(at(0.0), at(0.0), at(1.0));
         assert!(grid.due(last, at(1.0)) > at(1.0));
     }
 }

@@ -1,9 +1,10 @@
-//! How a worker is, in the words that powa-web shows and compares.
+//! The status of a worker. Its texts are those of the Python collector, which powa-web shows and compares.
 
 use std::fmt;
 
-use crate::postgres::Side;
+use session::Side;
 
+/// The status of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     Running,

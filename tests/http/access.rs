@@ -7,7 +7,7 @@ use lab::Registration;
 use serde_json::json;
 
 use super::http;
-use crate::support::{Browser, Papers, Scene, Watcher, output, program, tests, text, wait_for};
+use crate::support::{Browser, Certificates, Scene, Watcher, output, program, tests, text, wait_for};
 
 tests![
     whoever_has_no_token_is_turned_away_but_for_the_probes;
@@ -93,14 +93,17 @@ fn refusal(scene: &Scene, config: serde_json::Value) -> String {
 
 fn what_others_get_to_is_not_served_without_tokens_unless_it_is_said_so(scene: &Scene) {
     let said = refusal(scene, json!({"listen": "0.0.0.0:0"}));
-    assert!(said.contains("\"http.listen\" is 0.0.0.0:0, where others get to: name a \"http.tokens_file\""), "{said}");
+    assert!(
+        said.contains("\"http.listen\" is 0.0.0.0:0, which other machines can reach; set \"http.tokens_file\""),
+        "{said}"
+    );
     let (collector, watcher) = scene.watched_with(json!({"listen": "0.0.0.0:0", "open_to_all": true}));
     assert_eq!(watcher.get("/metrics").status, 200);
     assert!(collector.said("plain text").is_empty());
     let file = tokens(scene, &format!("ada:{TOKEN}\n"));
     scene.config(json!({"http": {"listen": "0.0.0.0:0", "tokens_file": file}}));
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
-    assert!(collector.wait_to_say("tokens go over the network in plain text").contains("WARN"));
+    assert!(collector.wait_to_say("tokens cross the network in plain text").contains("WARN"));
     assert_eq!(watcher.get("/metrics").status, 401);
 }
 
@@ -116,8 +119,8 @@ fn a_tokens_file_that_is_none_is_a_reason_not_to_start_and_not_to_reload(scene: 
 }
 
 fn what_has_a_certificate_is_encrypted_and_a_reload_takes_up_a_new_one(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let [first, second] = [&papers.root, &papers.stranger].map(|authority| {
+    let certificates = Certificates::of(scene);
+    let [first, second] = [&certificates.root, &certificates.stranger].map(|authority| {
         let subject = lab::Subject { common_name: "collector", names: &["127.0.0.1"], ..lab::Subject::default() };
         authority.issue(&subject).unwrap()
     });
@@ -129,15 +132,15 @@ fn what_has_a_certificate_is_encrypted_and_a_reload_takes_up_a_new_one(scene: &S
     show(&first);
     let (collector, plain) = scene.watched_with(json!({"certificate": certificate, "key": key}));
     let metrics = |authority: &lab::Authority| plain.get_encrypted("/metrics", &authority.file());
-    assert!(metrics(&papers.root).unwrap().starts_with("HTTP/1.1 200 OK"));
-    assert_eq!(metrics(&papers.stranger), None);
+    assert!(metrics(&certificates.root).unwrap().starts_with("HTTP/1.1 200 OK"));
+    assert_eq!(metrics(&certificates.stranger), None);
     assert!(plain.say(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").is_none_or(|said| !said.contains("ok")));
     assert!(!speaks(&plain, openssl::ssl::SslVersion::TLS1_1));
     assert!(speaks(&plain, openssl::ssl::SslVersion::TLS1_2));
     show(&second);
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
-    assert!(metrics(&papers.stranger).unwrap().starts_with("HTTP/1.1 200 OK"));
-    assert_eq!(metrics(&papers.root), None);
+    assert!(metrics(&certificates.stranger).unwrap().starts_with("HTTP/1.1 200 OK"));
+    assert_eq!(metrics(&certificates.root), None);
     collector.stop();
 }
 
@@ -153,8 +156,8 @@ fn speaks(watcher: &Watcher, version: openssl::ssl::SslVersion) -> bool {
 }
 
 fn a_certificate_without_its_key_is_refused(scene: &Scene) {
-    let papers = Papers::of(scene);
-    let [one, other] = [(), ()].map(|()| papers.server(&["127.0.0.1"]));
+    let certificates = Certificates::of(scene);
+    let [one, other] = [(), ()].map(|()| certificates.server(&["127.0.0.1"]));
     let said = refusal(scene, http(json!({"certificate": one.file()})));
     assert!(said.contains("\"http.certificate\" needs its private key"), "{said}");
     let said = refusal(scene, http(json!({"certificate": one.file(), "key": other.key()})));
@@ -166,7 +169,7 @@ fn a_certificate_without_its_key_is_refused(scene: &Scene) {
     let said = refusal(scene, http(json!({"certificate": one.file(), "key": encrypted})));
     assert!(said.contains("\"http.key\" is") && said.contains("cannot be used"), "{said}");
     let said = refusal(scene, http(json!({"certificate": one.key(), "key": one.key()})));
-    assert!(said.contains("\"http.certificate\" is") && said.contains("holds none"), "{said}");
+    assert!(said.contains("\"http.certificate\" is") && said.contains("contains no certificate"), "{said}");
 }
 
 fn every_answer_tells_a_browser_what_it_may_not_do(scene: &Scene) {

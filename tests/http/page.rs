@@ -19,6 +19,7 @@ tests![;
     a_page_that_is_one_too_many_says_so_and_comes_in_later,
     a_page_whose_token_was_taken_back_says_so,
     rows_are_read_and_moved_as_little_as_can_be,
+    a_page_of_a_collector_without_its_repository_says_why_there_is_nothing,
 ];
 
 /// The row of a server, by its name.
@@ -183,7 +184,7 @@ fn a_page_that_is_not_told_any_more_says_so_and_finds_its_way_back(scene: &Scene
     collector.stop();
     browser.wait_until("document.body.classList.contains('stale')");
     let banner = browser.run("return document.getElementById('banner').textContent");
-    assert!(banner.as_str().unwrap().starts_with("The collector has not been heard since "), "{banner}");
+    assert!(banner.as_str().unwrap().starts_with("No data from the collector since "), "{banner}");
     assert_eq!(browser.run("return document.getElementById('live-word').textContent"), "reconnecting");
     let again = Collector::start(&scene.config(json!({"http": {"listen": watcher.address}})));
     browser.wait_until("!document.body.classList.contains('stale')");
@@ -207,7 +208,7 @@ fn a_page_that_is_never_answered_gives_up_waiting(scene: &Scene) {
     collector.signal(Signal::STOP);
     browser.wait_until("document.body.classList.contains('stale')");
     browser.wait_until("signals.length > 0 && signals[0].aborted");
-    assert!(banner(&browser).starts_with("The collector has not been heard since "), "{}", banner(&browser));
+    assert!(banner(&browser).starts_with("No data from the collector since "), "{}", banner(&browser));
     collector.signal(Signal::CONT);
     browser.wait_until("!document.body.classList.contains('stale')");
 }
@@ -220,7 +221,7 @@ fn a_page_that_is_one_too_many_says_so_and_comes_in_later(scene: &Scene) {
     }
     let browser = opened(&watcher);
     browser.wait_until("document.getElementById('live-word').textContent === 'refused'");
-    assert_eq!(banner(&browser), "Too many pages are open: close another one.");
+    assert_eq!(banner(&browser), "Too many status pages are open; close another one.");
     pages.pop();
     browser.wait_until("document.getElementById('live').dataset.live === 'yes'");
     assert_eq!(banner(&browser), "");
@@ -240,7 +241,7 @@ fn a_page_whose_token_was_taken_back_says_so(scene: &Scene) {
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
     browser.wait_until("document.getElementById('live-word').textContent === 'refused'");
     let banner = banner(&browser);
-    let expected = "Your token is no longer good: reload the page. What is shown is from ";
+    let expected = "Your token is no longer valid; reload the page. The data shown is from ";
     assert!(banner.starts_with(expected), "{banner}");
 }
 
@@ -248,7 +249,7 @@ fn a_page_whose_token_was_taken_back_says_so(scene: &Scene) {
 fn run_inside(browser: &Browser, script: &str) -> Value {
     browser.run(&format!(
         "const modules = ['fleet.js', 'order.js'].map((name) => import(new URL(name, location.href))); \
-         return Promise.all(modules).then(([{{ rows }}, {{ AT_WORK, arrange, work }}]) => {{ {script} }});"
+         return Promise.all(modules).then(([{{ rows }}, {{ INTERACTION_PAUSE, arrange, interaction }}]) => {{ {script} }});"
     ))
 }
 
@@ -293,11 +294,26 @@ fn rows_are_read_and_moved_as_little_as_can_be(scene: &Scene) {
     // Who is at work in there finds all of it in its place for a moment, and the focus after it.
     let at_work = format!(
         "const button = {}.querySelector('.error button'); button.textContent ||= 'x'; button.focus(); arrange(); \
-         const before = {names}; work.last -= AT_WORK; arrange(); \
-         return [before, {names}, document.activeElement === button, performance.now() - work.last > AT_WORK];",
+         const before = {names}; interaction.last -= INTERACTION_PAUSE; arrange(); \
+         return [before, {names}, document.activeElement === button, performance.now() - interaction.last > INTERACTION_PAUSE];",
         row("adder")
     );
     let expected = json!([["adder", "mole", "zebra"], ["mole", "zebra", "adder"], true, true]);
     assert_eq!(run_inside(&browser, &renamed(&at_work)), expected);
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+fn a_page_of_a_collector_without_its_repository_says_why_there_is_nothing(scene: &Scene) {
+    let scene = scene.apart(&[]);
+    scene.register();
+    scene.repository_server().stop().unwrap();
+    let collector = Collector::start(&scene.config(json!({"http": http(json!({}))})));
+    let browser = opened(&Watcher::of(&collector));
+    browser.wait_until("document.getElementById('banner').textContent.includes('Connection refused')");
+    browser.wait_until("document.getElementById('summary').textContent === 'The servers are not known yet.'");
+    browser.wait_until("document.getElementById('nothing').textContent.includes('has not connected')");
+    scene.repository_server().start_again().unwrap();
+    browser.wait_until("document.getElementById('summary').textContent.startsWith('1 server: ')");
+    browser.wait_until("document.getElementById('banner').hidden");
     assert_eq!(browser.complaints(), [""; 0]);
 }

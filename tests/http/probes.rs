@@ -16,7 +16,7 @@ tests![
     one_that_waits_for_its_repository_is_alive_and_not_ready,
     a_port_that_is_taken_is_a_reason_not_to_start_and_not_to_reload,
     a_reload_begins_moves_and_ends_it,
-    whoever_is_served_does_not_hold_up_the_end,
+    #[timed] whoever_is_served_does_not_hold_up_the_end,
 ];
 
 fn it_is_ready_while_the_repository_is_there_and_alive_all_the_time(scene: &Scene) {
@@ -27,7 +27,7 @@ fn it_is_ready_while_the_repository_is_there_and_alive_all_the_time(scene: &Scen
     assert_eq!(watcher.get("/readyz").text, "ok\n");
     scene.repository_server().stop().unwrap();
     wait_until("it not to be ready", || probes() == [200, 503]);
-    let reason = "the connection to the repository is lost, and commands are not heard\n";
+    let reason = "the connection to the repository is lost; commands are not received\n";
     assert_eq!(watcher.get("/readyz").text, reason);
     assert_eq!(watcher.metric("powa_collector_ready"), Some(0.0));
     scene.repository_server().start_again().unwrap();
@@ -61,10 +61,26 @@ fn one_that_waits_for_its_repository_is_alive_and_not_ready(scene: &Scene) {
     let watcher = Watcher::of(&collector);
     collector.wait_to_say("waiting for it");
     assert_eq!((watcher.get("/livez").status, watcher.get("/readyz").status), (200, 503));
-    assert_eq!(watcher.get("/readyz").text, "the repository is waited for\n");
+    // Anybody may ask for it: it says why, and names nobody.
+    let reason = "waiting for the repository: it cannot be reached\n";
+    wait_until("the reason", || watcher.get("/readyz").text == reason);
     assert!(watcher.metric("powa_collector_snapshots_total{result=\"complete\"}") == Some(0.0));
+    watcher.wait_for_metric("powa_collector_connection_failures_total{side=\"repository\"}", |times| times >= 2.0);
+    assert_eq!(watcher.metric("powa_collector_waiting_for_repository{stage=\"connection\"}"), Some(1.0));
+    // How many servers there are is not known, which is another thing than that there are none.
+    assert_eq!(watcher.metric("powa_collector_state_servers{state=\"failing\"}"), None);
+    let told = watcher.open_events().next("everything");
+    assert_eq!(told["known"], false, "{told}");
+    let trouble = told["trouble"].as_str().unwrap();
+    let expected =
+        format!("could not connect to {}:{}", scene.repository_server().host(), scene.repository_server().port());
+    assert!(trouble.contains(&expected) && trouble.contains("Connection refused"), "{trouble}");
     scene.repository_server().start_again().unwrap();
     wait_until("it to be ready", || watcher.get("/readyz").status == 200);
+    assert_eq!(watcher.open_events().next("everything")["known"], true);
+    assert_eq!(watcher.metric("powa_collector_waiting_for_repository{stage=\"connection\"}"), None);
+    assert_eq!(watcher.metric("powa_collector_state_servers{state=\"failing\"}"), Some(0.0));
+    assert_eq!(watcher.metric("powa_collector_reconnections_total{side=\"repository\"}"), Some(1.0));
 }
 
 fn a_port_that_is_taken_is_a_reason_not_to_start_and_not_to_reload(scene: &Scene) {
@@ -74,7 +90,7 @@ fn a_port_that_is_taken_is_a_reason_not_to_start_and_not_to_reload(scene: &Scene
     let mut command = program();
     let refused = output(command.arg("-c").arg(scene.config(config.clone())));
     let said = String::from_utf8(refused.stderr).unwrap();
-    let expected = format!("\"http.listen\" is {address}, where nobody can be served: Address already in use");
+    let expected = format!("cannot listen on {address} (\"http.listen\"): Address already in use");
     assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(said.contains(&expected), "{said}");
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use lab::Generation;
-use powa_collector::libpq::{Conninfo, Host, Parameters, Surroundings};
+use libpq::{Conninfo, Environment, Host, Parameters};
 
 /// The sockets that psql tries, in order, or none if it refuses what it was given.
 fn sockets_tried_by_psql(
@@ -87,7 +87,7 @@ pub fn psql_tries_the_same_sockets_and_refuses_the_same() {
             "HOME" => Some(folder.path().into()),
             _ => variables.iter().find(|(it, _)| *it == name).map(|(_, value)| value.into()),
         };
-        let around = Surroundings::of(variable, Some(("me".into(), "/".into())), |_| true);
+        let around = Environment::of(variable, Some(("me".into(), "/".into())), |_| true);
         let resolved = Parameters::resolve(&Conninfo::parse(given).unwrap(), &around);
         let socket = |host: Host| format!("{}/.s.PGSQL.{}", host.name, host.port);
         let sockets = resolved.map(|parameters| parameters.hosts.into_iter().map(socket).collect::<Vec<_>>());

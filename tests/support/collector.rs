@@ -1,21 +1,28 @@
 //! The real program, as a child process whose log can be read.
 
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Stopwatch, assert_no_secret, wait_for};
+use super::{Stopwatch, assert_no_secret, wait_for, wait_with_pauses_up_to};
+
+/// How exactly the time is known that a collector took to end.
+const NOTICED_WITHIN: Duration = Duration::from_millis(10);
+
+/// The variable by which a collector that was built for tests does more often what it does by itself.
+pub const PACE: &str = "TEST_PACE";
 
 /// The program under test, with nothing of the tester's own configuration in its environment.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_powa-collector"));
     command.stdin(Stdio::null());
-    for name in ["RUST_LOG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM", "CLICOLOR_FORCE"] {
+    for name in [PACE, "RUST_LOG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM", "CLICOLOR_FORCE"]
+    {
         command.env_remove(name);
     }
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PG") || name.starts_with("POWA_COLLECTOR")) {
@@ -50,9 +57,47 @@ pub(super) fn bounded(program: &Command, starter: &str, arguments: &[&str]) -> C
 /// A running collector. It is ended with the test.
 pub struct Collector {
     child: Mutex<Child>,
-    log: Arc<Mutex<Vec<String>>>,
-    /// Ends with the log.
-    reader: Mutex<Option<JoinHandle<()>>>,
+    log: Mutex<Log>,
+}
+
+/// What the program has written to standard error. It is a file: what was written before somebody looks is there when
+/// somebody looks, however busy the machine is.
+struct Log {
+    file: File,
+    lines: Vec<String>,
+    /// The beginning of a line whose end has not been read yet.
+    rest: Vec<u8>,
+}
+
+impl Log {
+    /// An empty one, and where to write it.
+    fn new() -> (Self, File) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // A position of its own for each.
+        let written = File::options().append(true).open(file.path()).unwrap();
+        (Self { file: file.into_file(), lines: Vec::new(), rest: Vec::new() }, written)
+    }
+
+    /// All lines that have been written so far.
+    fn lines(&mut self) -> &[String] {
+        self.file.read_to_end(&mut self.rest).unwrap();
+        if let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') {
+            let rest = self.rest.split_off(end + 1);
+            let complete = String::from_utf8_lossy(&self.rest);
+            self.lines.extend(complete.lines().map(String::from));
+            self.rest = rest;
+        }
+        &self.lines
+    }
+
+    /// The first line that holds a text, from the line with that number on. Afterwards it is the number of the next line
+    /// to come.
+    fn find(&mut self, text: &str, from: &mut usize) -> Option<String> {
+        let lines = self.lines();
+        let found = lines[*from..].iter().find(|line| line.contains(text)).cloned();
+        *from = lines.len();
+        found
+    }
 }
 
 impl Collector {
@@ -65,13 +110,9 @@ impl Collector {
     pub fn run(program: Command) -> Self {
         // It is ended with the tests too, however they end.
         let mut command = bounded(&program, "setpriv", &["--pdeathsig", "KILL"]);
-        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let log = Arc::<Mutex<Vec<String>>>::default();
-        let written = Arc::clone(&log);
-        let read = move || lines.map_while(Result::ok).for_each(|line| written.lock().unwrap().push(line));
-        let reader = Mutex::new(Some(std::thread::spawn(read)));
-        Self { child: Mutex::new(child), log, reader }
+        let (log, written) = Log::new();
+        let child = command.stdin(Stdio::null()).stderr(written).spawn().unwrap();
+        Self { child: Mutex::new(child), log: Mutex::new(log) }
     }
 
     pub fn pid(&self) -> u32 {
@@ -85,15 +126,20 @@ impl Collector {
 
     /// Memory in use, in kB.
     pub fn resident(&self) -> u64 {
-        self.memory("VmRSS:")
+        self.status("VmRSS:")
     }
 
     /// The most memory that it has had so far, in kB.
     pub fn peak_memory(&self) -> u64 {
-        self.memory("VmHWM:")
+        self.status("VmHWM:")
     }
 
-    fn memory(&self, kind: &str) -> u64 {
+    /// Threads that it has now.
+    pub fn threads(&self) -> u64 {
+        self.status("Threads:")
+    }
+
+    fn status(&self, kind: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(kind)).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
@@ -101,21 +147,20 @@ impl Collector {
 
     /// All lines so far.
     pub fn log(&self) -> Vec<String> {
-        self.log.lock().unwrap().clone()
+        self.log.lock().unwrap().lines().to_vec()
     }
 
     /// The lines so far that hold a text.
     pub fn said(&self, text: &str) -> Vec<String> {
-        self.log().into_iter().filter(|line| line.contains(text)).collect()
+        self.log.lock().unwrap().lines().iter().filter(|line| line.contains(text)).cloned().collect()
     }
 
     pub fn wait_to_say(&self, text: &str) -> String {
+        // Lines that have been searched need not be searched again.
+        let mut searched = 0;
         wait_for(&format!("the collector to say {text:?}"), || {
             let has_ended = !self.is_running();
-            if has_ended {
-                self.read_to_the_end();
-            }
-            let said = self.said(text).into_iter().next();
+            let said = self.log.lock().unwrap().find(text, &mut searched);
             assert!(said.is_some() || !has_ended, "the collector ended:\n{}", self.log().join("\n"));
             said
         })
@@ -128,17 +173,11 @@ impl Collector {
     /// Waits for the end, after which all of the log is there, and tells how long it took.
     pub fn wait(&self) -> (ExitStatus, Duration) {
         let stopwatch = Stopwatch::start();
-        let status = wait_for("the collector's end", || self.child.lock().unwrap().try_wait().unwrap());
+        let status = wait_with_pauses_up_to(NOTICED_WITHIN, "the collector's end", || {
+            self.child.lock().unwrap().try_wait().unwrap()
+        });
         let took = stopwatch.elapsed();
-        self.read_to_the_end();
         (status, took)
-    }
-
-    /// What was written last may still be on its way when the process has gone.
-    fn read_to_the_end(&self) {
-        if let Some(reader) = self.reader.lock().unwrap().take() {
-            reader.join().unwrap();
-        }
     }
 
     /// Asks it to stop, and makes sure that it does so in good order.
@@ -157,8 +196,7 @@ impl Drop for Collector {
             child.kill().unwrap();
             child.wait().unwrap();
         }
-        self.read_to_the_end();
-        let log = self.log.lock().unwrap();
+        let log = self.log.get_mut().unwrap_or_else(PoisonError::into_inner).lines();
         if std::thread::panicking() {
             eprintln!("the collector's log:\n{}", log.join("\n"));
         }

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::OwnRemote;
 
+/// The beginning of what a server says when it has committed.
+pub const COMMITTED: &[u8] = b"C\0\0\0\x0bCOMM";
+
 /// Replaces what a function does; quotes in `body` are doubled.
 pub fn replacing(function: &str, body: &str) -> String {
     format!(

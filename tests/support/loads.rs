@@ -1,4 +1,4 @@
-//! What was a load made of? Triggers write it down.
+//! What was a load made of? Triggers write it down. What takes the place of rows that did not come is no COPY, and left out.
 
 use lab::Registration;
 
@@ -15,7 +15,7 @@ impl<'a> Loads<'a> {
     pub fn listed(scene: &'a Scene<'a>, registration: Registration) -> Self {
         let list = "create table public.loaded (n serial, load bigint default txid_current(), name text);
             create function public.list() returns trigger language plpgsql as $$ begin
-                if exists (select from new) then insert into public.loaded (name) values (tg_table_name); end if;
+                if exists (select from new) and current_query() like 'copy %' then insert into public.loaded (name) values (tg_table_name); end if;
                 return null;
             end $$;
             do $$ declare target regclass; begin

@@ -2,19 +2,22 @@
 
 mod bench;
 mod browser;
+mod certificates;
 pub mod check;
 mod collector;
+mod durations;
+mod fake_server;
 mod faults;
-mod liar;
 mod loads;
 mod operator;
 mod oracle;
-mod papers;
 mod powa_web;
 mod psql;
 mod refusals;
+mod run;
 mod scene;
 mod service_manager;
+mod slots;
 mod statements;
 mod stopwatch;
 mod terminal;
@@ -25,17 +28,20 @@ use std::time::{Duration, Instant};
 
 pub use bench::Bench;
 pub use browser::Browser;
-pub use collector::{Collector, output, program};
-pub use faults::{Marked, delaying, log_of_server, raising, replacing};
-pub use liar::Liar;
+pub use certificates::{CLIENT, Certificates, text};
+pub use collector::{Collector, PACE, output, program};
+use durations::Durations;
+pub use fake_server::FakeServer;
+pub use faults::{COMMITTED, Marked, delaying, log_of_server, raising, replacing};
 pub use loads::Loads;
 pub use operator::{Printed, operate};
 pub use oracle::{Case, Gate, Round};
-pub use papers::{CLIENT, Papers, text};
 pub use powa_web::{PowaWeb, python};
 pub use psql::Psql;
+pub use run::Run;
 pub use scene::{Listening, OwnRemote, Scene, with_powa};
 pub use service_manager::ServiceManager;
+use slots::Slots;
 pub use statements::Statements;
 pub use stopwatch::Stopwatch;
 pub use terminal::Terminal;
@@ -49,30 +55,90 @@ pub struct Test {
     pub run: fn(&Scene),
     /// The major versions of PoWA it is for.
     pub powa: RangeInclusive<u32>,
+    pub marks: &'static [Mark],
+}
+
+/// What makes a test one that is not run like most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It measures how long something takes: only a few others run at the same time.
+    Timed,
+    /// It takes long: it is among the first to start, so that nobody waits for it in the end.
+    Long,
+    /// It takes long, and another test shows in less time most of what it shows: see `scripts/test --nightly`.
+    Nightly,
+    /// Its collectors do not wait for the time at which something is due: see [`Scene::hurry`].
+    Hurried,
+    /// It is not about PoWA: the newest generation shows it.
+    OfAnyPowa,
 }
 
 impl Test {
     pub fn is_for(&self, generation: &Generation) -> bool {
         self.powa.contains(&generation.powa_major())
     }
+
+    pub fn is(&self, mark: Mark) -> bool {
+        self.marks.contains(&mark)
+    }
+
+    pub fn run_on(&self, bench: &Bench) {
+        let scene = Scene::on(bench);
+        if self.is(Mark::Hurried) {
+            scene.hurry();
+        }
+        (self.run)(&scene);
+    }
 }
 
 /// The tests of a file, by name. Those after `since N` are of things that older PoWA does not have, those after `only N`
-/// of things that newer PoWA does not have either.
+/// of things that newer PoWA does not have either. A mark stands in front of a name: `#[timed]`, `#[long]`, `#[nightly]`,
+/// `#[hurried]`, `#[of_any_powa]`.
 macro_rules! tests {
     (
-        $($name:ident),* $(,)?
-        $(; since $since:literal: $($newer:ident),* $(,)?)?
-        $(; only $only:literal: $($own:ident),* $(,)?)?
+        $($(#[$mark:ident])* $name:ident),* $(,)?
+        $(; since $since:literal: $($(#[$mark_newer:ident])* $newer:ident),* $(,)?)?
+        $(; only $only:literal: $($(#[$mark_own:ident])* $own:ident),* $(,)?)?
     ) => {
         pub const TESTS: &[crate::support::Test] = &[
-            $(crate::support::Test { name: stringify!($name), run: $name, powa: 4..=u32::MAX },)*
-            $($(crate::support::Test { name: stringify!($newer), run: $newer, powa: $since..=u32::MAX },)*)?
-            $($(crate::support::Test { name: stringify!($own), run: $own, powa: $only..=$only },)*)?
+            $(crate::support::test!($name, 4..=u32::MAX, $($mark)*),)*
+            $($(crate::support::test!($newer, $since..=u32::MAX, $($mark_newer)*),)*)?
+            $($(crate::support::test!($own, $only..=$only, $($mark_own)*),)*)?
         ];
     };
 }
 pub(crate) use tests;
+
+macro_rules! test {
+    ($name:ident, $powa:expr, $($mark:ident)*) => {
+        crate::support::Test {
+            name: stringify!($name),
+            run: $name,
+            powa: $powa,
+            marks: &[$(crate::support::mark!($mark)),*],
+        }
+    };
+}
+pub(crate) use test;
+
+macro_rules! mark {
+    (timed) => {
+        crate::support::Mark::Timed
+    };
+    (long) => {
+        crate::support::Mark::Long
+    };
+    (nightly) => {
+        crate::support::Mark::Nightly
+    };
+    (hurried) => {
+        crate::support::Mark::Hurried
+    };
+    (of_any_powa) => {
+        crate::support::Mark::OfAnyPowa
+    };
+}
+pub(crate) use mark;
 
 /// Every password of every test has this in it, and nothing that the collector says may.
 pub const SECRET: &str = "s3cret";
@@ -88,15 +154,25 @@ pub fn assert_no_secret<'a>(where_it_is: &str, texts: impl IntoIterator<Item = &
 /// Nothing that a test waits for takes this long, unless it never happens.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// How long until something is looked for again: what is there soon is seen soon, and what takes long costs little.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(80);
+
 /// Waits for something to be there.
-pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait_with_pauses_up_to(LONGEST_PAUSE, what, look)
+}
+
+fn wait_with_pauses_up_to<T>(longest: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
+    let mut pause = FIRST_PAUSE;
     loop {
         if let Some(found) = look() {
             return found;
         }
         assert!(started.elapsed() < PATIENCE, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(pause);
+        pause = (pause * 5 / 4).min(longest);
     }
 }
 

@@ -338,7 +338,7 @@ impl Player<'_> {
             assert_eq!(errors, [""; 0], "{self:?}");
             return;
         }
-        let refused = ["the server asks for a password, and there is none", "password authentication failed"];
+        let refused = ["the server asks for a password, but none is configured", "password authentication failed"];
         let is_about_another =
             |error: &String| refused.iter().any(|words| error.contains(words)) && !error.contains("database \"powa\"");
         assert!(!errors.is_empty() && errors.iter().all(is_about_another), "{self:?}: {errors:?}");

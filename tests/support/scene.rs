@@ -1,24 +1,34 @@
 //! One test's world: a repository database of its own, the remote server, and a folder.
 
+use std::cell::Cell;
 use std::path::PathBuf;
+use std::process::Command;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lab::{Cluster, Generation, Proxy, Registration};
 use postgres::fallible_iterator::FallibleIterator;
-use postgres::{Client, NoTls};
+use postgres::types::ToSql;
+use postgres::{Client, NoTls, Row};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Bench, Collector, SECRET, assert_no_secret, program, wait_for, wait_until};
+use super::bench::Lease;
+use super::{Bench, Collector, PACE, SECRET, assert_no_secret, program, wait_for, wait_until};
 
 pub struct Scene<'a> {
-    bench: &'a Bench,
+    lease: Rc<Lease<'a>>,
     repository: RepositoryServer<'a>,
     /// The repository's database.
     pub database: String,
     folder: TempDir,
+    /// Its collectors do by themselves what they do more often than otherwise.
+    is_hurried: Cell<bool>,
+    /// What looks into the repository again and again does so in one session.
+    session: Mutex<Option<Client>>,
 }
 
 /// Tests that stop or crash it need one of their own.
@@ -31,25 +41,47 @@ static SCENES: AtomicU32 = AtomicU32::new(0);
 
 impl<'a> Scene<'a> {
     pub fn on(bench: &'a Bench) -> Self {
-        Self::with(bench, RepositoryServer::Shared(bench.repository()))
+        Self::with_shared(Rc::new(bench.lease()))
+    }
+
+    fn with_shared(lease: Rc<Lease<'a>>) -> Self {
+        let repository = RepositoryServer::Shared(&lease.pair.repository);
+        Self::with(lease, repository)
     }
 
     /// One whose repository is a server of its own.
     pub fn apart(&self, settings: &[(&str, &str)]) -> Self {
         let own = Cluster::start_with(self.generation(), "own-repository", settings).unwrap();
-        Self::with(self.bench, RepositoryServer::Own(Box::new(own)))
+        let apart = Self::with(Rc::clone(&self.lease), RepositoryServer::Own(Box::new(own)));
+        apart.is_hurried.set(self.is_hurried.get());
+        apart
     }
 
-    fn with(bench: &'a Bench, repository: RepositoryServer<'a>) -> Self {
+    fn with(lease: Rc<Lease<'a>>, repository: RepositoryServer<'a>) -> Self {
         let database = format!("powa \"{}\"", SCENES.fetch_add(1, Ordering::Relaxed));
-        let scene = Self { bench, repository, database, folder: tempfile::tempdir().unwrap() };
+        let scene = Self {
+            lease,
+            repository,
+            database,
+            folder: tempfile::tempdir().unwrap(),
+            is_hurried: Cell::new(false),
+            session: Mutex::default(),
+        };
         scene.repository_server().create_powa_database(&scene.database).unwrap();
         scene
     }
 
     /// One with another repository database.
     pub fn another(&self) -> Self {
-        Self::on(self.bench)
+        let another = Self::with_shared(Rc::clone(&self.lease));
+        another.is_hurried.set(self.is_hurried.get());
+        another
+    }
+
+    /// From now on, what a collector does by itself it does five times as often: a server is visited every second whose
+    /// row says every five.
+    pub fn hurry(&self) {
+        self.is_hurried.set(true);
     }
 
     /// What tells its roles from those of other tests: they belong to the whole server.
@@ -58,7 +90,7 @@ impl<'a> Scene<'a> {
     }
 
     pub fn generation(&self) -> &Generation {
-        self.bench.generation()
+        self.lease.generation()
     }
 
     pub fn repository_server(&self) -> &Cluster {
@@ -69,7 +101,7 @@ impl<'a> Scene<'a> {
     }
 
     pub fn remote_server(&self) -> &'a Cluster {
-        self.bench.remote()
+        &self.lease.pair.remote
     }
 
     pub fn folder(&self) -> PathBuf {
@@ -81,23 +113,34 @@ impl<'a> Scene<'a> {
         with_powa(self.repository_server().connect(&self.database).unwrap())
     }
 
+    /// The row of a query that changes nothing, as the superuser in the repository. The session is kept for the next
+    /// query. One that the test has ended, or that looks for PoWA where it was before, is replaced by a new one.
+    pub fn row(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Row {
+        // Whoever panicked while it was locked has left a session that still works, or is replaced.
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(row) = session.as_mut().and_then(|kept| kept.query_one(sql, parameters).ok()) {
+            return row;
+        }
+        session.insert(self.repository()).query_one(sql, parameters).unwrap()
+    }
+
     /// The superuser in a database of the remote server, with PoWA in the search path if it has it.
     pub fn remote(&self, database: &str) -> Client {
-        with_powa(self.bench.remote().connect(database).unwrap())
+        with_powa(self.lease.pair.remote.connect(database).unwrap())
     }
 
     /// Another database with PoWA on the remote server, for a test that spoils it. It is dropped with the guard.
     pub fn own_remote(&self) -> OwnRemote<'a> {
         let name = format!("remote {}", SCENES.fetch_add(1, Ordering::Relaxed));
-        self.bench.remote().create_powa_database(&name).unwrap();
-        OwnRemote { cluster: self.bench.remote(), name }
+        self.lease.pair.remote.create_powa_database(&name).unwrap();
+        OwnRemote { cluster: &self.lease.pair.remote, name }
     }
 
     /// The same in another encoding than UTF-8.
     pub fn own_remote_in(&self, encoding: &str) -> OwnRemote<'a> {
         let name = format!("remote {}", SCENES.fetch_add(1, Ordering::Relaxed));
-        self.bench.remote().create_powa_database_in(&name, encoding).unwrap();
-        OwnRemote { cluster: self.bench.remote(), name }
+        self.lease.pair.remote.create_powa_database_in(&name, encoding).unwrap();
+        OwnRemote { cluster: &self.lease.pair.remote, name }
     }
 
     /// Leaves the databases of remote servers alone, of which there are as many as other tests make: a snapshot takes
@@ -128,7 +171,7 @@ impl<'a> Scene<'a> {
 
     /// Registers the remote server, with a snapshot every five seconds.
     pub fn register(&self) -> i32 {
-        self.register_as(Registration::of(self.bench.remote()))
+        self.register_as(Registration::of(&self.lease.pair.remote))
     }
 
     pub fn register_as(&self, registration: Registration) -> i32 {
@@ -184,24 +227,40 @@ impl<'a> Scene<'a> {
     }
 
     pub fn collector_with(&self, more: Value) -> Collector {
-        let collector = Collector::start(&self.config(more));
+        let collector = Collector::run(self.command(more));
         self.wait_until_listening(&collector);
         collector
     }
 
     /// One that logs all there is.
     pub fn verbose_collector(&self, more: Value) -> Collector {
-        let mut command = program();
-        command.arg("-c").arg(self.config(more)).env("RUST_LOG", "trace");
+        let mut command = self.command(more);
+        command.env("RUST_LOG", "trace");
         let collector = Collector::run(command);
         self.wait_until_listening(&collector);
         collector
     }
 
+    /// What starts a collector with a configuration, at this scene's pace.
+    fn command(&self, more: Value) -> Command {
+        let mut command = program();
+        command.arg("-c").arg(self.config(more));
+        if self.is_hurried.get() {
+            command.env(PACE, "5");
+        }
+        command
+    }
+
     /// The name of its session appears before it listens.
     pub fn wait_until_listening(&self, collector: &Collector) {
         collector.wait_to_say("ready");
-        assert_eq!(self.sessions_of(&mut self.repository(), "main thread%"), 1);
+        assert_eq!(
+            self.count(
+                "select count(*) from pg_stat_activity where datname = current_database()
+            and application_name like 'PoWA collector - main thread%'"
+            ),
+            1
+        );
     }
 
     /// Sessions of the collector in this test's repository whose role is like a pattern.
@@ -220,7 +279,7 @@ impl<'a> Scene<'a> {
     /// Snapshots of a server so far.
     pub fn snapshots(&self, server: i32) -> i64 {
         let sql = "select coalesce_seq - 1 from powa_snapshot_metas where srvid = $1";
-        self.repository().query_one(sql, &[&server]).unwrap().get(0)
+        self.row(sql, &[&server]).get(0)
     }
 
     pub fn wait_for_snapshots(&self, server: i32, number: i64) {
@@ -230,19 +289,19 @@ impl<'a> Scene<'a> {
     /// The errors of the last snapshot.
     pub fn errors(&self, server: i32) -> Vec<String> {
         let sql = "select coalesce(errors, '{}') from powa_snapshot_metas where srvid = $1";
-        self.repository().query_one(sql, &[&server]).unwrap().get(0)
+        self.row(sql, &[&server]).get(0)
     }
 
     /// Snapshots of a server so far, and the errors of the last try, as they were at one moment.
     pub fn snapshots_and_errors(&self, server: i32) -> (i64, Vec<String>) {
         let sql = "select coalesce_seq - 1, coalesce(errors, '{}') from powa_snapshot_metas where srvid = $1";
-        let row = self.repository().query_one(sql, &[&server]).unwrap();
+        let row = self.row(sql, &[&server]);
         (row.get(0), row.get(1))
     }
 
     /// The errors of all servers, if the test has left a PoWA to ask.
     fn all_errors(&self) -> Vec<String> {
-        let Ok(client) = self.bench.repository().connect(&self.database) else { return vec![] };
+        let Ok(client) = self.lease.pair.repository.connect(&self.database) else { return vec![] };
         let rows = with_powa(client).query("select coalesce(unnest(errors), '') from powa_snapshot_metas", &[]);
         rows.unwrap_or_default().iter().map(|row| row.get(0)).collect()
     }
@@ -252,7 +311,7 @@ impl<'a> Scene<'a> {
     }
 
     pub fn count(&self, sql: &str) -> i64 {
-        self.repository().query_one(sql, &[]).unwrap().get(0)
+        self.row(sql, &[]).get(0)
     }
 
     /// Sends a command as superuser, and gives the answer.
@@ -278,7 +337,7 @@ impl Drop for Scene<'_> {
     }
 }
 
-/// A database with PoWA that is one test's. Afterwards nobody visits it any more; whoever is there may finish.
+/// A database with PoWA that a test may spoil.
 pub struct OwnRemote<'a> {
     cluster: &'a Cluster,
     pub name: String,
@@ -301,9 +360,11 @@ impl<'a> OwnRemote<'a> {
 
 impl Drop for OwnRemote<'_> {
     fn drop(&mut self) {
-        let closed = format!("alter database \"{}\" allow_connections false", self.name);
-        // Not from inside: PostgreSQL closes no database on the one who asks.
-        self.cluster.connect("postgres").unwrap().batch_execute(&closed).unwrap();
+        // Neither the database nor what was done in it is for the tests to come.
+        let forget = "select pg_stat_statements_reset(0, oid, 0) from pg_database where datname = $1";
+        let mut remote = self.cluster.connect("powa").unwrap();
+        remote.execute(forget, &[&self.name]).unwrap();
+        self.cluster.drop_database(&self.name).unwrap();
     }
 }
 

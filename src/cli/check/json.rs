@@ -1,4 +1,4 @@
-//! What was found, for programs: one object, as `docs/commands.md` has it. Pure.
+//! The results as one JSON object, which `docs/commands.md` documents. Pure.
 
 use std::time::Duration;
 
@@ -6,24 +6,24 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 use crate::check::{CheckedServer, Finding, Findings};
-use crate::postgres::ClockReading;
+use crate::server::ClockReading;
 
-/// All of it, with a line break at its end.
+/// Ends with a line break.
 pub(super) fn of(outcome: &Outcome) -> String {
     let when = outcome.when.map(|when| humantime::format_rfc3339_millis(when).to_string());
-    let result = if outcome.is_unchecked() { "not checked" } else { outcome.mark().word() };
+    let result = if outcome.is_unchecked() { "not checked" } else { outcome.verdict().word() };
     let object = json!({
         "time": when,
         "result": result,
         "configuration": {
             "file": outcome.file,
             "mark": outcome.of_configuration().word(),
-            "said": outcome.unreadable,
+            "said": outcome.config_error,
             "findings": findings(&outcome.configuration),
         },
         "repository": outcome.repository.as_ref().map(|repository| match repository {
             Ok(checked) => json!({
-                "mark": checked.findings.mark().word(),
+                "mark": checked.findings.verdict().word(),
                 "postgresql": checked.state.version,
                 "powa": checked.state.powa.to_string(),
                 "role": checked.state.role,
@@ -32,7 +32,7 @@ pub(super) fn of(outcome: &Outcome) -> String {
                 "findings": findings(&checked.findings),
             }),
             Err(found) => json!({
-                "mark": found.mark().word(),
+                "mark": found.verdict().word(),
                 "postgresql": null,
                 "powa": null,
                 "role": null,
@@ -42,29 +42,29 @@ pub(super) fn of(outcome: &Outcome) -> String {
             }),
         }),
         "unchecked": outcome.unchecked,
-        "left_out": outcome.left_out,
+        "left_out": outcome.excluded,
         "servers": outcome.servers.iter().map(server).collect::<Vec<_>>(),
     });
     format!("{object:#}\n")
 }
 
 fn server(checked: &CheckedServer) -> Value {
-    let (server, figures) = (&checked.server, &checked.figures);
+    let (server, facts) = (&checked.server, &checked.facts);
     json!({
         "id": server.id.get(),
         "alias": server.alias,
         "address": server.address(),
         "active": server.is_active(),
-        "mark": checked.findings.mark().word(),
-        "postgresql": figures.version,
-        "powa": figures.powa,
-        "encrypted": figures.is_encrypted,
-        "round_trip_ms": figures.clock.map(|clock| millis(clock.round_trip)),
-        "clock_ahead_ms": figures.clock.as_ref().and_then(ahead),
-        "datasources": figures.datasources.map(|(number, _)| number),
-        "rows": figures.datasources.map(|(_, rows)| rows),
-        "databases": figures.databases,
-        "took_ms": figures.took,
+        "mark": checked.findings.verdict().word(),
+        "postgresql": facts.version,
+        "powa": facts.powa,
+        "encrypted": facts.is_encrypted,
+        "round_trip_ms": facts.clock.map(|clock| millis(clock.round_trip)),
+        "clock_ahead_ms": facts.clock.as_ref().and_then(ahead),
+        "datasources": facts.datasources.map(|(number, _)| number),
+        "rows": facts.datasources.map(|(_, rows)| rows),
+        "databases": facts.databases,
+        "took_ms": facts.took,
         "findings": findings(&checked.findings),
     })
 }
@@ -74,22 +74,22 @@ fn findings(findings: &Findings) -> Vec<Value> {
 }
 
 fn finding(finding: &Finding) -> Value {
-    let cures = finding.cures.iter().map(|cure| json!({"where": cure.place.word(), "text": cure.text}));
+    let cures = finding.cures.iter().map(|cure| json!({"where": cure.kind.word(), "text": cure.text}));
     json!({
-        "what": finding.what.word(),
-        "mark": finding.mark.word(),
+        "what": finding.item.word(),
+        "mark": finding.verdict.word(),
         "about": finding.about,
-        "said": finding.said,
+        "said": finding.message,
         "cures": cures.collect::<Vec<_>>(),
     })
 }
 
-/// With three digits behind the point.
+/// In milliseconds, with three decimal places.
 fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// Of this machine's clock. A clock that makes no sense has none.
+/// Seconds ahead of this machine's clock. `None` if the server's clock is infinite.
 fn ahead(clock: &ClockReading) -> Option<f64> {
     Some((clock.ahead * 1e6).round() / 1e3).filter(|ahead| ahead.is_finite())
 }

@@ -1,36 +1,36 @@
-//! `check`: why does a server not work? What is found is told by `text` or `json`.
+//! `check`: why does a server not work? Runs the checks; `text` and `json` print their results.
 
+mod http;
 mod json;
 mod progress;
 mod text;
-mod watching;
 
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use futures_util::{StreamExt, stream};
 
-use super::one_shot::{self, Ended, Installation};
-use super::output::{self, Screen};
+use super::output::{self, Screen, print_error};
 use super::server_name::{self, ServerName};
+use super::subcommand::{self, Context, ExitResult};
+use crate::app::reload;
 use crate::check::{
-    CheckedRepository, CheckedServer, Findings, Ground, Mark, check_configuration, of_unreachable_repository,
+    CheckedRepository, CheckedServer, Checker, Findings, Verdict, check_configuration, of_unreachable_repository,
 };
 use crate::config::{Config, Location};
-use crate::postgres::{RegisteredServer, ServerList};
+use crate::repository::{RegisteredServer, ServerList};
 use crate::server::{InvalidServer, Server};
-use crate::settings;
 use crate::telemetry::Telemetry;
 pub(super) use progress::Progress;
-pub(super) use text::{details, figures};
+pub(super) use text::{details, facts};
 
-/// Tells why a server does not work, and what to do about it
+/// Checks whether servers can be collected, and prints how to solve problems
 ///
-/// Looks at the configuration, the repository and the servers as a snapshot would, and keeps nothing of it. The exit code is 0
-/// if all is well, 1 if something is wrong, and 2 if it could not be looked at.
+/// Checks the configuration, the repository and the servers in the steps of a snapshot, and stores nothing. The exit code is 0 if
+/// all is well, 1 if something is wrong, and 2 if the check could not run.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Servers to look at, by id, alias or host:port, also those that are not active. All that are active, if none is named.
+    /// Servers to check, by id, alias or host:port, including disabled ones. Without any, all that are enabled.
     #[arg(value_name = "SERVER")]
     servers: Vec<ServerName>,
 
@@ -38,86 +38,91 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// Tell everything that was looked at, also what is well.
+    /// Print every check, including those that are well.
     #[arg(short, long, conflicts_with = "json")]
     verbose: bool,
 }
 
-/// All that was found out.
+/// The results of all checks.
 #[derive(Default)]
 struct Outcome {
     when: Option<SystemTime>,
-    /// The file that was read.
+    /// The configuration file.
     file: Option<String>,
-    /// What is wrong with the configuration; it may be of several lines.
-    unreadable: Option<String>,
-    /// What there is to say of one that is valid.
+    /// The error of an invalid configuration; can have several lines.
+    config_error: Option<String>,
+    /// That error comes from an environment variable, not from the file.
+    is_from_environment: bool,
+    /// Findings about a valid configuration.
     configuration: Findings,
     repository: Option<Result<CheckedRepository, Findings>>,
-    /// Why no servers were looked at, where that is no matter of what was found before.
+    /// Why no server was checked, if not because of the configuration or the connection to the repository.
     unchecked: Option<String>,
     is_anything_registered: bool,
-    /// How many servers are not active, and were not named.
-    left_out: usize,
+    /// The number of disabled servers, which are checked only if named.
+    excluded: usize,
     servers: Vec<CheckedServer>,
 }
 
-/// Something could not be looked at at all.
+/// The exit code if the check could not run.
 const NOT_CHECKED: u8 = 2;
 
 impl Outcome {
     fn is_unchecked(&self) -> bool {
-        self.unreadable.is_some() || self.unchecked.is_some() || !matches!(self.repository, Some(Ok(_)))
+        self.config_error.is_some() || self.unchecked.is_some() || !matches!(self.repository, Some(Ok(_)))
     }
 
-    fn of_configuration(&self) -> Mark {
-        if self.unreadable.is_some() { Mark::Wrong } else { self.configuration.mark() }
+    fn of_configuration(&self) -> Verdict {
+        if self.config_error.is_some() { Verdict::Wrong } else { self.configuration.verdict() }
     }
 
-    fn mark(&self) -> Mark {
-        let repository = self.repository.iter().flatten().map(|repository| repository.findings.mark());
-        let before = repository.chain([self.configuration.mark()]);
-        before.chain(self.servers.iter().map(|server| server.findings.mark())).max().unwrap_or(Mark::Well)
+    fn verdict(&self) -> Verdict {
+        let repository = self.repository.iter().flatten().map(|repository| repository.findings.verdict());
+        let servers = self.servers.iter().map(|server| server.findings.verdict());
+        repository.chain([self.configuration.verdict()]).chain(servers).max().unwrap_or(Verdict::Well)
     }
 
     fn exit_code(&self) -> ExitCode {
-        match self.mark() {
+        match self.verdict() {
             _ if self.is_unchecked() => ExitCode::from(NOT_CHECKED),
-            Mark::Wrong => ExitCode::FAILURE,
+            Verdict::Wrong => ExitCode::FAILURE,
             _ => ExitCode::SUCCESS,
         }
     }
 }
 
 impl Arguments {
-    /// Looks, tells, and is done.
     pub(super) fn run(self, location: &Location) -> ExitCode {
-        Telemetry::quietly();
+        if let Err(error) = Telemetry::start_for_command() {
+            print_error!("powa-collector check: {error}");
+            return ExitCode::from(NOT_CHECKED);
+        }
         let when = Some(SystemTime::now());
         let file = location.find().ok().map(|file| file.display().to_string());
-        let config = match settings::read(location) {
+        let config = match reload::read(location) {
             Ok(config) => config,
             Err(error) => {
-                let outcome = Outcome { when, file, unreadable: Some(error.to_string()), ..Outcome::default() };
-                return self.tell(&outcome);
+                let is_from_environment = error.is_from_environment();
+                let config_error = Some(error.to_string());
+                return self.report(&Outcome { when, file, config_error, is_from_environment, ..Outcome::default() });
             }
         };
-        let told = one_shot::work_with("check", config, async |installation| {
+        let result = subcommand::run_with("check", config, async |context| {
             let outcome = Outcome { when, file, ..Outcome::default() };
-            Ok(self.tell(&self.look(installation, outcome).await)) as Ended
+            Ok(self.report(&self.check(context, outcome).await)) as ExitResult
         });
-        told.unwrap_or_else(|error| {
-            eprintln!("powa-collector check: {error}");
+        result.unwrap_or_else(|error| {
+            print_error!("powa-collector check: {error}");
             ExitCode::from(NOT_CHECKED)
         })
     }
 
-    async fn look(&self, installation: Installation, mut outcome: Outcome) -> Outcome {
-        let Installation { config, repository, .. } = installation;
+    async fn check(&self, context: Context, mut outcome: Outcome) -> Outcome {
+        let Context { config, repository, .. } = context;
         let state = match repository.inspect().await {
             Ok(state) => state,
             Err(error) => {
-                outcome.configuration = look_at(&config, None).await;
+                outcome.configuration = check_valid_configuration(&config, None, false).await;
                 outcome.repository = Some(Err(of_unreachable_repository(&error)));
                 return outcome;
             }
@@ -126,71 +131,74 @@ impl Arguments {
         let listed = tokio::try_join!(repository.registered_servers(), repository.all_servers());
         let known = listed.as_ref().ok().map(|(registered, _)| registered.as_slice());
         outcome.is_anything_registered = known.is_some_and(|servers| !servers.is_empty());
-        outcome.configuration = look_at(&config, known).await;
-        let ground = Ground::new(config, repository.clone(), &state);
-        outcome.repository = Some(Ok(CheckedRepository::of(state)));
+        let is_without_collector = state.collectors.as_ref().is_some_and(Vec::is_empty);
+        outcome.configuration = check_valid_configuration(&config, known, is_without_collector).await;
+        let checker = Checker::new(config, repository.clone(), &state);
+        outcome.repository = Some(Ok(CheckedRepository::of(state).with_leftovers(&repository.leftover_rows().await)));
         let (registered, rows) = match listed {
             Ok(listed) => listed,
-            Err(error) => {
-                outcome.unchecked = Some(error.in_full());
-                return outcome;
-            }
-        };
-        let meant = match server_name::find_all(&self.servers, &registered) {
-            Ok(meant) => meant,
             Err(error) => {
                 outcome.unchecked = Some(error.to_string());
                 return outcome;
             }
         };
-        let all_active = self.servers.is_empty();
-        let (meant, left_out): (Vec<_>, Vec<_>) =
-            meant.into_iter().partition(|server| server.is_active() || !all_active);
-        outcome.left_out = left_out.len();
-        let meant = meant.into_iter().cloned();
-        let pairs: Vec<_> = meant.filter_map(|server| Some((row_of(&server, &rows)?, server))).collect();
-        let progress = Progress::over(pairs.len());
-        let checking = pairs.into_iter().map(async |(row, server)| {
-            let checked = ground.check(server, row).await;
-            progress.one_more();
+        let selected = match server_name::find_all(&self.servers, &registered) {
+            Ok(selected) => selected,
+            Err(error) => {
+                outcome.unchecked = Some(error.to_string());
+                return outcome;
+            }
+        };
+        let are_named = !self.servers.is_empty();
+        let (selected, excluded): (Vec<_>, Vec<_>) =
+            selected.into_iter().partition(|server| server.is_active() || are_named);
+        outcome.excluded = excluded.len();
+        let selected = selected.into_iter().cloned();
+        let pairs: Vec<_> = selected.filter_map(|server| Some((row_of(&server, &rows)?, server))).collect();
+        let progress = Progress::new(pairs.len());
+        let checks = pairs.into_iter().map(async |(row, server)| {
+            let checked = checker.check(server, row).await;
+            progress.advance();
             checked
         });
-        // One that is frozen is in nobody's way.
-        let mut checked: Vec<_> = stream::iter(checking).buffer_unordered(limit).collect().await;
+        // Unordered, so that a server that hangs does not delay the others.
+        let mut checked: Vec<_> = stream::iter(checks).buffer_unordered(limit).collect().await;
         checked.sort_by_key(|checked| checked.server.id);
         outcome.servers = checked;
-        progress.end();
+        progress.finish();
         outcome
     }
 
-    fn tell(&self, outcome: &Outcome) -> ExitCode {
+    fn report(&self, outcome: &Outcome) -> ExitCode {
         let text =
             if self.json { json::of(outcome) } else { text::of(outcome, self.verbose, Screen::of_standard_output()) };
         match output::print(&text) {
             Ok(()) => {
                 if !self.json {
-                    text::complaints(outcome)
-                        .iter()
-                        .for_each(|complaint| eprintln!("powa-collector check: {complaint}"));
+                    text::errors(outcome).iter().for_each(|error| print_error!("powa-collector check: {error}"));
                 }
                 outcome.exit_code()
             }
             Err(error) => {
-                eprintln!("powa-collector check: {error}");
+                print_error!("powa-collector check: {error}");
                 ExitCode::from(NOT_CHECKED)
             }
         }
     }
 }
 
-/// What there is to say of a configuration that is valid.
-async fn look_at(config: &Config, servers: Option<&[RegisteredServer]>) -> Findings {
+/// The findings about a valid configuration. `is_without_collector`: no collector is connected to its repository.
+async fn check_valid_configuration(
+    config: &Config,
+    servers: Option<&[RegisteredServer]>,
+    is_without_collector: bool,
+) -> Findings {
     let mut findings = check_configuration(config, servers).await;
-    findings.extend(watching::check_files(&config.http, config.timeouts.connect).await);
+    findings.extend(http::check_http(&config.http, config.timeouts.connect, is_without_collector).await);
     findings
 }
 
-/// How the server is to be connected to. One that has gone since is left out.
+/// The connection parameters of a server. `None` if it was removed since the list was read.
 fn row_of<'a>(server: &RegisteredServer, rows: &'a ServerList) -> Option<Result<&'a Server, &'a InvalidServer>> {
     let id = server.id.to_string();
     let valid = rows.servers.iter().find(|row| row.id == server.id).map(Ok);

@@ -1,33 +1,39 @@
-//! What the exit codes of each command mean, as a section of its page. Pure.
+//! The section about exit codes of each page. Pure.
 
 use clap_mangen::roff::{Roff, bold, roman};
 
-const WRONG: &str = "The command line is wrong.";
+const INVALID: &str = "The command line is invalid.";
 
-/// Of 0, 1 and 2.
+/// Of the codes 0, 1 and 2.
 fn meanings(page: &str) -> [&'static str; 3] {
     match page {
         "powa-collector" => [
-            "It was stopped, or a command did what it was asked to.",
-            "It could not start, or a command could not do it.",
-            "The command line is wrong, or check could not look at anything.",
+            "The daemon was stopped, or the command succeeded.",
+            "The daemon could not start, or the command failed.",
+            "The command line is invalid, or the check could not run.",
         ],
         "powa-collector-check" => [
             "All is well, or there are warnings only.",
             "Something is wrong.",
-            "It could not be looked at: the configuration is not valid, the repository cannot be worked with, or there is \
-             no such server. Or the command line is wrong.",
+            "The check could not run: the configuration is invalid, the repository cannot be used, or the server is not \
+             registered. Or the command line is invalid.",
         ],
-        "powa-collector-status" => {
-            ["A collector has answered, however the servers are.", "None has, or the repository has not.", WRONG]
-        }
+        "powa-collector-status" => [
+            "A collector has answered, whatever the state of the servers.",
+            "No collector or no repository has answered.",
+            INVALID,
+        ],
         "powa-collector-snapshot" => [
-            "The snapshot was asked for; with --wait, all of it was stored.",
-            "It was refused, or failed, or there is no connection to the server; with --wait, also if something is missing in \
-             what was stored.",
-            WRONG,
+            "The snapshot was requested; with --wait, it was stored completely.",
+            "The snapshot was refused or failed, or there is no connection to the server; with --wait, also if a datasource is \
+             missing in the stored snapshot.",
+            INVALID,
         ],
-        _ => ["It did what it was asked to.", "It could not, or not all of it: standard error tells why.", WRONG],
+        _ => [
+            "The command succeeded.",
+            "The command failed, completely or in part; the reason is on standard error.",
+            INVALID,
+        ],
     }
 }
 
@@ -46,9 +52,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_command_that_has_codes_of_its_own_is_one() {
-        let whole = super::super::whole();
-        let all: Vec<_> = whole.get_subcommands().map(super::super::name).collect();
+    fn commands_with_their_own_codes_exist() {
+        let root = super::super::root_command();
+        let all: Vec<_> = root.get_subcommands().map(super::super::name).collect();
         let general = meanings("powa-collector-reload");
         let own: Vec<_> = all.iter().filter(|page| meanings(page) != general).copied().collect();
         assert_eq!(own, ["powa-collector-check", "powa-collector-status", "powa-collector-snapshot"]);
@@ -58,9 +64,9 @@ mod tests {
     fn each_code_is_a_paragraph() {
         let section = section("powa-collector-snapshot");
         assert!(
-            section.starts_with(".SH \"EXIT STATUS\"\n.TP\n\\fB0\\fR\nThe snapshot was asked for; with \\-\\-wait"),
+            section.starts_with(".SH \"EXIT STATUS\"\n.TP\n\\fB0\\fR\nThe snapshot was requested; with \\-\\-wait"),
             "{section}"
         );
-        assert!(section.ends_with("\\fB2\\fR\nThe command line is wrong.\n"), "{section}");
+        assert!(section.ends_with("\\fB2\\fR\nThe command line is invalid.\n"), "{section}");
     }
 }

@@ -1,4 +1,4 @@
-//! `man`: the manual pages, made of the command line as it is.
+//! `man`: generates the manual pages from the definition of the command line.
 
 mod exit_status;
 mod see_also;
@@ -12,23 +12,24 @@ use clap::CommandFactory;
 use clap_mangen::Man;
 
 use super::output;
+use crate::cli::output::print_error;
 
-/// Prints the manual page, or writes one for each command into a folder.
+/// Prints the manual page, or writes the pages of all commands to a directory.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Folder for powa-collector.1, powa-collector-servers.1 and so on, which has to be there
-    #[arg(long, value_name = "FOLDER")]
+    /// Existing directory for powa-collector.1, powa-collector-servers.1 and so on
+    #[arg(long, value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
 }
 
 impl Arguments {
     pub(super) fn run(self) -> ExitCode {
         match &self.directory {
-            None => output::end_with(&page(&whole(), &[]).expect("a Vec takes everything")),
-            Some(folder) => match write_all(&whole(), &[], folder) {
+            None => output::print_and_exit(&page(&root_command(), &[]).expect("writing to a Vec cannot fail")),
+            Some(directory) => match write_all(&root_command(), &[], directory) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
-                    eprintln!("powa-collector man: could not write to \"{}\": {error}", folder.display());
+                    print_error!("powa-collector man: could not write to \"{}\": {error}", directory.display());
                     ExitCode::FAILURE
                 }
             },
@@ -36,21 +37,21 @@ impl Arguments {
     }
 }
 
-/// The command line with all that clap adds to it, but for the command `help`, which repeats the pages.
-fn whole() -> clap::Command {
+/// The command line without the command `help`, which would repeat the pages.
+fn root_command() -> clap::Command {
     let mut command = super::Arguments::command().disable_help_subcommand(true);
     command.build();
     command
 }
 
-/// Of the last change to what is written here by hand. Without one, what comes after it would be taken for it.
-const DATE: &str = "2026-11-22";
+/// The date of the last change. Without one, clap_mangen would put the version in its place.
+const DATE: &str = "2026-11-29";
 
-/// What is true of the program as a whole.
+// Sections of the main page.
 const FILES: &str = include_str!("files.roff");
 const SIGNALS: &str = include_str!("signals.roff");
 
-/// What the page of a command is called.
+/// The name of a command's page.
 fn name(command: &clap::Command) -> &str {
     command.get_display_name().unwrap_or(command.get_name())
 }
@@ -60,10 +61,10 @@ fn page(command: &clap::Command, parents: &[&clap::Command]) -> io::Result<Strin
     let source = format!("powa-collector {}", env!("CARGO_PKG_VERSION"));
     let page = Man::new(command.clone()).title(name(command).to_uppercase()).date(DATE).source(source).manual("PoWA");
     page.render(&mut text)?;
-    let text = String::from_utf8(text).expect("what is made of the command line is text");
-    // There, options are shown without what they take.
-    let (above, rest) = text.split_once(".SH SYNOPSIS\n").expect("it makes one");
-    let (_, below) = rest.split_once(".SH DESCRIPTION\n").expect("it makes one");
+    let text = String::from_utf8(text).expect("the generated page is UTF-8");
+    // Replace the synopsis of clap_mangen, which omits the values of options.
+    let (above, rest) = text.split_once(".SH SYNOPSIS\n").expect("clap_mangen writes this section");
+    let (_, below) = rest.split_once(".SH DESCRIPTION\n").expect("clap_mangen writes this section");
     let text = [above, &synopsis::section(command), ".SH DESCRIPTION\n", below].concat();
     let [exit_status, see_also] = [exit_status::section(name(command)), see_also::section(command, parents)];
     Ok(if parents.is_empty() {
@@ -73,8 +74,8 @@ fn page(command: &clap::Command, parents: &[&clap::Command]) -> io::Result<Strin
     })
 }
 
-fn write_all(command: &clap::Command, parents: &[&clap::Command], folder: &Path) -> io::Result<()> {
-    std::fs::write(folder.join(format!("{}.1", name(command))), page(command, parents)?)?;
+fn write_all(command: &clap::Command, parents: &[&clap::Command], directory: &Path) -> io::Result<()> {
+    std::fs::write(directory.join(format!("{}.1", name(command))), page(command, parents)?)?;
     let parents = [parents, &[command]].concat();
-    command.get_subcommands().try_for_each(|command| write_all(command, &parents, folder))
+    command.get_subcommands().try_for_each(|command| write_all(command, &parents, directory))
 }

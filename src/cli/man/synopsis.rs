@@ -1,9 +1,8 @@
-//! How a command is typed, as a section of its page: with what its options take, and how often. Pure.
+//! The synopsis of a page, with the values of options and which can be repeated. Pure.
 
 use clap::{Arg, ArgAction, Command};
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
-/// The section, with its heading.
 pub(super) fn section(command: &Command) -> String {
     let mut line = vec![bold(command.get_bin_name().unwrap_or(command.get_name()))];
     let shown = || command.get_arguments().filter(|argument| !argument.is_hide_set());
@@ -12,7 +11,7 @@ pub(super) fn section(command: &Command) -> String {
     };
     for argument in options(false).chain(options(true)).chain(shown().filter(|argument| argument.is_positional())) {
         line.push(roman(" "));
-        line.extend(typed(argument));
+        line.extend(usage(argument));
     }
     if command.has_subcommands() {
         let is_required = command.is_subcommand_required_set();
@@ -20,14 +19,14 @@ pub(super) fn section(command: &Command) -> String {
         line.extend(in_brackets(vec![italic("COMMAND")], !is_required));
     }
     let mut roff = Roff::new();
-    // Names are not to be broken, nor spread over the line; the sections below may be.
+    // Do not hyphenate names or justify the line in this section.
     roff.control("SH", ["SYNOPSIS"]).control("nh", []).control("ad", ["l"]).text(line);
     roff.control("hy", []).control("ad", ["b"]);
     roff.to_roff()
 }
 
-/// An option or an argument, with what may follow it.
-fn typed(argument: &Arg) -> Vec<Inline> {
+/// An option with its value, or a positional argument.
+fn usage(argument: &Arg) -> Vec<Inline> {
     let short = argument.get_short().map(|short| format!("-{short}"));
     let long = argument.get_long().map(|long| format!("--{long}"));
     let mut inlines = Vec::new();
@@ -51,9 +50,9 @@ fn typed(argument: &Arg) -> Vec<Inline> {
     inlines
 }
 
-/// What may be left out is in brackets.
-fn in_brackets(mut inlines: Vec<Inline>, may_be_left_out: bool) -> Vec<Inline> {
-    if may_be_left_out {
+/// Puts optional arguments in brackets.
+fn in_brackets(mut inlines: Vec<Inline>, is_optional: bool) -> Vec<Inline> {
+    if is_optional {
         inlines.insert(0, roman("["));
         inlines.push(roman("]"));
     }

@@ -4,72 +4,68 @@ use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 
-use super::super::one_shot::Installation;
-use super::super::output;
-use super::host::host;
-use super::retention::retention;
-use super::telling::tell_daemon;
-use super::{Failure, password, taken, trial};
-use crate::one_line::on_one_line;
-use crate::postgres::NewServer;
-use crate::secret::Secret;
+use super::collector_reload::reload_collector;
+use super::{Failure, check_first, parse_host, password};
+use crate::cli::output;
+use crate::cli::subcommand::Context;
+use crate::fleet::{self, parse_alias, parse_retention, require_rights};
+use crate::repository::{AdminTask, NewServer};
+use session::on_one_line;
 
-/// Registers a server, from which the collector begins to collect.
+/// Registers a server. The collector then takes snapshots of it.
 ///
-/// The password is asked for on the terminal, without an echo, unless it is said where it is.
+/// Asks for the password on the terminal, without echo, unless --password-file or --no-password is given.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Host name, address, or folder of a Unix socket; a list of them for a server that may be on any
-    #[arg(long, value_name = "HOST", value_parser = host)]
+    /// Host name, IP address, or directory of a Unix socket; several, separated by commas, for a server that may be on any
+    #[arg(long, value_name = "HOST", value_parser = parse_host)]
     host: String,
     /// Port
-    #[arg(long, value_name = "PORT", default_value_t = 5432, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PORT", default_value_t = fleet::DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
     /// Role to connect as
-    #[arg(long, value_name = "ROLE", default_value = "powa", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "ROLE", default_value = fleet::DEFAULT_NAME, value_parser = NonEmptyStringValueParser::new())]
     user: String,
     /// Database that has the extension powa
-    #[arg(long, value_name = "NAME", default_value = "powa", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAME", default_value = fleet::DEFAULT_NAME, value_parser = NonEmptyStringValueParser::new())]
     dbname: String,
-    /// Name that people see instead of HOST:PORT
-    #[arg(long, value_name = "NAME", value_parser = alias)]
+    /// Name to show instead of HOST:PORT
+    #[arg(long, value_name = "NAME", value_parser = parse_alias)]
     alias: Option<String>,
-    /// Seconds from one snapshot to the next, 5 or more
-    #[arg(long, value_name = "SECONDS", default_value_t = super::active::FREQUENCY, value_parser = clap::value_parser!(i32).range(5..))]
+    /// Seconds from one snapshot to the next, at least 5
+    #[arg(long, value_name = "SECONDS", default_value_t = fleet::DEFAULT_FREQUENCY, value_parser = clap::value_parser!(i32).range(i64::from(fleet::MIN_FREQUENCY)..))]
     frequency: i32,
-    /// Snapshots that are aggregated into one record, 5 or more
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i32).range(5..))]
+    /// Snapshots that are aggregated into one record, at least 5
+    #[arg(long, value_name = "N", default_value_t = fleet::DEFAULT_COALESCE, value_parser = clap::value_parser!(i32).range(i64::from(fleet::MIN_COALESCE)..))]
     coalesce: i32,
-    /// How long the history is kept, as PostgreSQL writes an interval; an hour or more, and no less than the frequency
-    #[arg(long, value_name = "INTERVAL", default_value = "1 day", allow_hyphen_values = true, value_parser = retention)]
+    /// How long the history is kept, as a PostgreSQL interval; at least an hour, and not less than the frequency
+    #[arg(long, value_name = "INTERVAL", default_value = fleet::DEFAULT_RETENTION, allow_hyphen_values = true, value_parser = parse_retention)]
     retention: String,
-    /// Extension to collect from, beside pg_stat_statements; may be given several times
+    /// Extension to collect, in addition to pg_stat_statements; can be repeated
     #[arg(long = "extension", value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     extensions: Vec<String>,
-    /// File with nothing but the password; - is standard input
+    /// File that contains the password only; - for standard input
     #[arg(long, value_name = "FILE", conflicts_with = "no_password")]
     password_file: Option<PathBuf>,
-    /// Register no password: it is in a password file of the collector's, or not needed
+    /// Register no password: the collector reads it from a password file, or needs none
     #[arg(long)]
     no_password: bool,
     /// Whether powa-web may connect to the server
     #[arg(long, value_name = "BOOLEAN", default_value_t = true, action = clap::ArgAction::Set)]
     allow_ui_connection: bool,
-    /// Look at the server as "powa-collector check" does, and register nothing if something is wrong
+    /// Check the server as "powa-collector check" does, and do not register it if something is wrong
     #[arg(long)]
     check: bool,
 }
 
 impl Arguments {
-    pub(super) async fn run(self, installation: &Installation) -> Result<(), Failure> {
-        let repository = &installation.repository;
-        // Before anybody is asked for a password.
-        let servers = repository.registered_servers().await?;
-        taken::is_free(&servers, (&self.host, self.port), self.alias.as_deref(), None)?;
-        repository.check_retention(&self.retention, self.frequency).await?;
-        repository.forget_sessions();
-        let new = NewServer {
-            password: self.password()?,
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let repository = &context.repository;
+        let task = AdminTask::Register { with_password: !self.no_password, with_check: self.check };
+        require_rights(repository, task).await?;
+        let Self { extensions, password_file, no_password, check, .. } = self;
+        let mut new = NewServer {
+            password: None,
             host: self.host,
             port: self.port,
             alias: self.alias,
@@ -80,35 +76,21 @@ impl Arguments {
             retention: self.retention,
             allow_ui_connection: self.allow_ui_connection,
         };
-        if self.check {
-            trial::check_new(&new, &self.extensions, installation).await?;
+        fleet::check_new(repository, &new).await?;
+        // The prompt can stay open for longer than the repository keeps idle sessions.
+        repository.close_idle_sessions();
+        new.password = match password_file {
+            _ if no_password => None,
+            Some(file) => Some(password::from_file(&file)?),
+            None => password::from_terminal(&new.user, &format!("{}:{}", new.host, new.port))?,
+        };
+        if check {
+            check_first::check_new(&new, &extensions, context).await?;
         }
-        let id = repository.register(&new, &self.extensions).await?;
+        let id = repository.register(&new, &extensions).await?;
         let address = format!("{}:{}", new.host, new.port);
         output::print(&format!("{} is registered as server {id}\n", on_one_line(&address)))?;
-        output::print(&format!("{}\n", tell_daemon(installation).await))?;
+        output::print(&format!("{}\n", reload_collector(context).await))?;
         Ok(())
     }
-
-    fn password(&self) -> Result<Option<Secret>, password::NoPassword> {
-        match &self.password_file {
-            _ if self.no_password => Ok(None),
-            Some(file) => password::from_file(file).map(Some),
-            None => password::from_terminal(&self.user, &format!("{}:{}", self.host, self.port)),
-        }
-    }
-}
-
-/// An alias by which the server can be named.
-///
-/// # Errors
-/// It is empty, or would be taken for an id.
-pub(super) fn alias(text: &str) -> Result<String, &'static str> {
-    if text.is_empty() {
-        return Err("an alias is not empty");
-    }
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err("a name of digits only is an id");
-    }
-    Ok(text.into())
 }

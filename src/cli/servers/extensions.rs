@@ -1,97 +1,94 @@
-//! `servers extensions`: what is collected of a server.
+//! `servers extensions`: lists or changes the extensions that are collected from a server.
 
 use clap::CommandFactory;
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use serde_json::{Value, json};
 
-use super::super::one_shot::Installation;
-use super::super::output;
-use super::super::server_name::ServerName;
-use super::super::table::{Cell, Table, Tone};
-use super::telling::{Told, tell_daemon};
-use super::{Failure, called, find};
+use super::collector_reload::{ReloadOutcome, reload_collector};
+use super::{Failure, describe, find};
 use crate::cli;
-use crate::one_line::on_one_line;
-use crate::postgres::{RegisteredServer, Switched, Tracked};
+use crate::cli::output::{self, print_error};
+use crate::cli::server_name::ServerName;
+use crate::cli::subcommand::Context;
+use crate::cli::table::{Cell, Table, Tone};
+use crate::fleet::{PG_STAT_STATEMENTS, check_extension_changes, require_rights};
+use crate::repository::{AdminTask, Collectable, ModuleChanges, RegisteredServer};
 
-/// PoWA collects from it without being asked to, and much of the rest is of use with it only.
-const STATEMENTS: &str = "pg_stat_statements";
-
-/// Lists what is collected of a server, or changes it.
+/// Lists or changes the extensions that are collected from a server.
 ///
-/// NAME may also be a module of PoWA, and with PoWA 5 a database module. Errors are told on standard error only, with --json
-/// too.
+/// NAME can also be a module of PoWA and, with PoWA 5, a database module. Errors go to standard error only, also with --json.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Id, alias or host:port of the server
     #[arg(value_name = "SERVER")]
     server: ServerName,
-    /// Extension to collect from; may be given several times
+    /// Extension to activate; can be repeated
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     activate: Vec<String>,
-    /// Extension to collect from no longer; may be given several times
+    /// Extension to deactivate; can be repeated
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     deactivate: Vec<String>,
-    /// Print JSON instead of a table, or of what was changed
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
 }
 
 impl Arguments {
-    /// Ends as with any other command line that is wrong, if nobody could do what is asked for.
-    pub(super) fn refuse_contradictions(&self) {
-        let Some(name) = self.activate.iter().find(|name| self.deactivate.contains(name)) else { return };
-        let mut whole = cli::Arguments::command();
-        whole.build();
-        let servers = whole.find_subcommand_mut("servers").expect("it is a command");
-        let own = servers.find_subcommand_mut("extensions").expect("it is a command");
-        let said = format!("\"{}\" is to be activated and deactivated", on_one_line(name));
-        own.error(ErrorKind::ArgumentConflict, said).exit();
+    /// Exits as for any invalid command line if a name is to be both activated and deactivated.
+    pub(super) fn exit_on_contradiction(&self) {
+        let Err(contradiction) = check_extension_changes(&self.activate, &self.deactivate) else { return };
+        let mut root = cli::Arguments::command();
+        root.build();
+        let servers = root.find_subcommand_mut("servers").expect("the command is defined");
+        let extensions = servers.find_subcommand_mut("extensions").expect("the command is defined");
+        extensions.error(ErrorKind::ArgumentConflict, contradiction).exit();
     }
 
-    pub(super) async fn run(self, installation: &Installation) -> Result<(), Failure> {
-        let server = find(&installation.repository, &self.server).await?;
-        if self.activate.is_empty() && self.deactivate.is_empty() {
-            return self.list(installation, &server, &Change::default()).await;
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let repository = &context.repository;
+        let lists_only = self.activate.is_empty() && self.deactivate.is_empty();
+        let task = if lists_only { AdminTask::List } else { AdminTask::ChangeExtensions };
+        require_rights(repository, task).await?;
+        let server = find(repository, &self.server).await?;
+        if lists_only {
+            return self.list(context, &server, &Change::default()).await;
         }
-        let switched = installation.repository.switch(server.id, &self.activate, &self.deactivate).await?;
-        if switched.off.changed.iter().any(|name| name == STATEMENTS) {
-            eprintln!(
-                "powa-collector servers extensions: without {STATEMENTS}, PoWA has no statements of {server} to show, and not \
-                 the names of its databases: \"powa-collector servers extensions {} --activate {STATEMENTS}\" undoes that",
+        let changes = repository.change_extensions(server.id, &self.activate, &self.deactivate).await?;
+        if changes.deactivated.changed.iter().any(|name| name == PG_STAT_STATEMENTS) {
+            print_error!(
+                "powa-collector servers extensions: without {PG_STAT_STATEMENTS}, PoWA shows no statements of {server} and no \
+                 names of its databases; activate it again with \"powa-collector servers extensions {} --activate \
+                 {PG_STAT_STATEMENTS}\"",
                 server.id
             );
         }
-        let told = if switched.is_change() { Some(tell_daemon(installation).await) } else { None };
+        let reload = if changes.has_changes() { Some(reload_collector(context).await) } else { None };
         if self.json {
-            return self.list(installation, &server, &Change::of(switched, told.as_ref())).await;
+            return self.list(context, &server, &Change::new(changes, reload.as_ref())).await;
         }
-        for (turned, done, was_so) in
-            [(&switched.on, "activated", "was active already"), (&switched.off, "deactivated", "was not active")]
-        {
-            if !turned.changed.is_empty() {
-                output::print(&format!("{}: {} {done}\n", called(&server), turned.changed.join(", ")))?;
+        let name = describe(&server);
+        for (changes, done, unchanged) in [
+            (&changes.activated, "activated", "was already active"),
+            (&changes.deactivated, "deactivated", "was not active"),
+        ] {
+            if !changes.changed.is_empty() {
+                output::print(&format!("{name}: {} {done}\n", changes.changed.join(", ")))?;
             }
-            for name in &turned.as_before {
-                output::print(&format!("{}: {name} {was_so}\n", called(&server)))?;
+            for extension in &changes.unchanged {
+                output::print(&format!("{name}: {extension} {unchanged}\n"))?;
             }
         }
-        if let Some(told) = told {
-            output::print(&format!("{told}\n"))?;
+        if let Some(reload) = reload {
+            output::print(&format!("{reload}\n"))?;
         }
         Ok(())
     }
 
-    async fn list(
-        &self,
-        installation: &Installation,
-        server: &RegisteredServer,
-        change: &Change,
-    ) -> Result<(), Failure> {
-        let tracked = installation.repository.tracked().await?.remove(&server.id).unwrap_or_default();
+    async fn list(&self, context: &Context, server: &RegisteredServer, change: &Change) -> Result<(), Failure> {
+        let tracked = context.repository.collectables().await?.remove(&server.id).unwrap_or_default();
         if self.json {
-            output::print(&format!("{:#}\n", object(server, &tracked, change)))?;
+            output::print(&format!("{:#}\n", to_json(server, &tracked, change)))?;
         } else {
             table(&tracked).print()?;
         }
@@ -104,23 +101,23 @@ impl Arguments {
 struct Change {
     activated: Vec<String>,
     deactivated: Vec<String>,
-    /// Why the collector does not know of it yet.
+    /// Why the collector has not reloaded.
     unanswered: Option<String>,
 }
 
 impl Change {
-    fn of(switched: Switched, told: Option<&Told>) -> Self {
+    fn new(changes: ModuleChanges, reload: Option<&ReloadOutcome>) -> Self {
         Self {
-            activated: switched.on.changed,
-            deactivated: switched.off.changed,
-            unanswered: told.and_then(Told::unanswered),
+            activated: changes.activated.changed,
+            deactivated: changes.deactivated.changed,
+            unanswered: reload.and_then(ReloadOutcome::unanswered),
         }
     }
 }
 
-/// As docs/commands.md tells.
-fn object(server: &RegisteredServer, tracked: &[Tracked], change: &Change) -> Value {
-    let extension = |tracked: &Tracked| {
+/// docs/commands.md documents it.
+fn to_json(server: &RegisteredServer, tracked: &[Collectable], change: &Change) -> Value {
+    let extension = |tracked: &Collectable| {
         json!({
             "name": tracked.name,
             "kind": tracked.kind.to_string(),
@@ -139,7 +136,7 @@ fn object(server: &RegisteredServer, tracked: &[Tracked], change: &Change) -> Va
     })
 }
 
-fn table(tracked: &[Tracked]) -> Table {
+fn table(tracked: &[Collectable]) -> Table {
     let mut table = Table::new(&["NAME", "KIND", "VERSION", "STATE"]);
     for tracked in tracked {
         let (state, tone) = if tracked.is_active { ("active", Tone::Good) } else { ("off", Tone::Faint) };

@@ -1,16 +1,17 @@
-//! `servers list`: who is registered.
+//! `servers list`: the registered servers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::one_shot::Installation;
-use super::super::output;
-use super::super::table::{Cell, Table, Tone};
-use super::super::words;
 use super::Failure;
-use crate::postgres::{RegisteredServer, Tracked, TrackedKind};
+use crate::cli::output::{self, print_error};
+use crate::cli::subcommand::Context;
+use crate::cli::table::{Cell, Table, Tone};
+use crate::cli::units;
+use crate::fleet::require_rights;
+use crate::repository::{AdminTask, Collectable, CollectableKind, RegisteredServer};
 use crate::server::ServerId;
 
 /// Lists the servers that are registered in the repository.
@@ -21,17 +22,18 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-type AllTracked = BTreeMap<ServerId, Vec<Tracked>>;
+type AllTracked = BTreeMap<ServerId, Vec<Collectable>>;
 
 impl Arguments {
-    pub(super) async fn run(self, installation: &Installation) -> Result<(), Failure> {
-        let servers = installation.repository.registered_servers().await?;
-        let tracked = installation.repository.tracked().await?;
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        require_rights(&context.repository, AdminTask::List).await?;
+        let servers = context.repository.registered_servers().await?;
+        let tracked = context.repository.collectables().await?;
         if self.json {
             let json = json!({"servers": servers.iter().map(|server| object(server, &tracked)).collect::<Vec<_>>()});
             output::print(&format!("{json:#}\n"))?;
         } else if servers.is_empty() {
-            eprintln!("no server is registered; \"powa-collector servers add --host HOST\" registers one");
+            print_error!("no server is registered; register one with \"powa-collector servers add --host HOST\"");
         } else {
             table(&servers, &tracked).print()?;
         }
@@ -39,17 +41,18 @@ impl Arguments {
     }
 }
 
-/// The extensions that are collected from, in the order of their names.
+/// The active extensions, sorted by name.
 fn extensions(server: &RegisteredServer, tracked: &AllTracked) -> Vec<String> {
     let all = tracked.get(&server.id).map_or(&[][..], Vec::as_slice);
-    let is_shown =
-        |tracked: &&Tracked| tracked.is_active && tracked.has_snapshots && tracked.kind == TrackedKind::Extension;
+    let is_shown = |tracked: &&Collectable| {
+        tracked.is_active && tracked.has_snapshots && tracked.kind == CollectableKind::Extension
+    };
     all.iter().filter(is_shown).map(|tracked| tracked.name.clone()).collect()
 }
 
 fn table(servers: &[RegisteredServer], tracked: &AllTracked) -> Table {
     let headings = ["ID", "ALIAS", "ADDRESS", "USER", "DATABASE", "FREQUENCY", "RETENTION", "EXTENSIONS"];
-    let mut table = Table::new(&headings).right("ID").right("FREQUENCY");
+    let mut table = Table::new(&headings).align_right("ID").align_right("FREQUENCY");
     for server in servers {
         let tone = if server.is_active() { Tone::Plain } else { Tone::Faint };
         let cell = |text: &str| Cell::new(text).with(tone);
@@ -67,10 +70,10 @@ fn table(servers: &[RegisteredServer], tracked: &AllTracked) -> Table {
     table
 }
 
-/// As people say it, or that there are no snapshots.
+/// `off` for a disabled server.
 fn frequency(server: &RegisteredServer) -> String {
     match u64::try_from(server.frequency) {
-        Ok(seconds @ 1..) => words::duration(Duration::from_secs(seconds)),
+        Ok(seconds @ 1..) => units::duration(Duration::from_secs(seconds)),
         _ => "off".into(),
     }
 }
@@ -97,8 +100,8 @@ fn object(server: &RegisteredServer, tracked: &AllTracked) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::output::Screen;
     use super::*;
+    use crate::cli::output::Screen;
 
     fn fleet() -> (Vec<RegisteredServer>, AllTracked) {
         let id = |id| ServerId::new(id).unwrap();
@@ -119,7 +122,7 @@ mod tests {
             version: None,
             ..first.clone()
         };
-        let tracked = |name: &str, kind, is_active| Tracked {
+        let tracked = |name: &str, kind, is_active| Collectable {
             kind,
             name: name.into(),
             version: None,
@@ -127,11 +130,11 @@ mod tests {
             has_snapshots: name != "hypopg",
         };
         let of_first = vec![
-            tracked("hypopg", TrackedKind::Extension, true),
-            tracked("pg_stat_kcache", TrackedKind::Extension, false),
-            tracked("pg_qualstats", TrackedKind::Extension, true),
-            tracked("pg_stat_statements", TrackedKind::Extension, true),
-            tracked("pg_role", TrackedKind::Module, true),
+            tracked("hypopg", CollectableKind::Extension, true),
+            tracked("pg_stat_kcache", CollectableKind::Extension, false),
+            tracked("pg_qualstats", CollectableKind::Extension, true),
+            tracked("pg_stat_statements", CollectableKind::Extension, true),
+            tracked("pg_role", CollectableKind::Module, true),
         ];
         (vec![first, second], BTreeMap::from([(id(1), of_first)]))
     }

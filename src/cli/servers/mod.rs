@@ -1,29 +1,28 @@
-//! `servers`: who is collected from. All changes are made by PoWA's own functions in the repository, and the collector is
-//! told of them.
+//! `servers`: lists, registers, changes and removes servers. PoWA's own functions in the repository make all changes, and the
+//! collector reloads after each.
 
-mod active;
 mod add;
-mod echo;
+mod check_first;
+mod collector_reload;
+mod enable;
 mod extensions;
-mod host;
 mod list;
 mod password;
 mod remove;
-mod retention;
 mod set;
-mod taken;
-mod telling;
-mod trial;
+mod terminal_echo;
 
+use session::ErrorKind;
 use std::process::ExitCode;
 
-use super::one_shot::{self, Ended, Installation};
 use super::server_name::{NotFound, ServerName};
+use super::subcommand::{self, Context, ExitResult};
 use crate::config::Location;
-use crate::postgres::{self, RegisteredServer, Repository};
+use crate::fleet::{self, Duplicate, InvalidHost, MissingRights};
+use crate::repository::{RegisteredServer, Repository};
 use crate::server::InvalidServer;
 
-/// What may be typed after `servers`.
+/// The arguments of `servers`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -35,8 +34,8 @@ enum Command {
     List(list::Arguments),
     Add(add::Arguments),
     Set(set::Arguments),
-    Enable(active::EnableArguments),
-    Disable(active::DisableArguments),
+    Enable(enable::EnableArguments),
+    Disable(enable::DisableArguments),
     Remove(remove::Arguments),
     Extensions(extensions::Arguments),
 }
@@ -44,72 +43,109 @@ enum Command {
 impl Arguments {
     pub(super) fn run(self, location: &Location) -> ExitCode {
         match self.command {
-            Command::List(arguments) => run("list", location, async |installation| arguments.run(&installation).await),
-            Command::Add(arguments) => run("add", location, async |installation| arguments.run(&installation).await),
-            Command::Set(arguments) => run("set", location, async |installation| arguments.run(&installation).await),
-            Command::Enable(arguments) => {
-                run("enable", location, async |installation| arguments.run(&installation).await)
-            }
-            Command::Disable(arguments) => {
-                run("disable", location, async |installation| arguments.run(&installation).await)
-            }
-            Command::Remove(arguments) => {
-                run("remove", location, async |installation| arguments.run(&installation).await)
-            }
+            Command::List(arguments) => run("list", location, async |context| arguments.run(&context).await),
+            Command::Add(arguments) => run("add", location, async |context| arguments.run(&context).await),
+            Command::Set(arguments) => run("set", location, async |context| arguments.run(&context).await),
+            Command::Enable(arguments) => run("enable", location, async |context| arguments.run(&context).await),
+            Command::Disable(arguments) => run("disable", location, async |context| arguments.run(&context).await),
+            Command::Remove(arguments) => run("remove", location, async |context| arguments.run(&context).await),
             Command::Extensions(arguments) => {
-                arguments.refuse_contradictions();
-                run("extensions", location, async |installation| arguments.run(&installation).await)
+                arguments.exit_on_contradiction();
+                run("extensions", location, async |context| arguments.run(&context).await)
             }
         }
     }
 }
 
-fn run(name: &str, location: &Location, work: impl AsyncFnOnce(Installation) -> Result<(), Failure>) -> ExitCode {
-    one_shot::run(&format!("servers {name}"), location, async |installation| -> Ended {
-        work(installation).await?;
+fn run(name: &str, location: &Location, work: impl AsyncFnOnce(Context) -> Result<(), Failure>) -> ExitCode {
+    subcommand::run(&format!("servers {name}"), location, async |context| -> ExitResult {
+        work(context).await?;
         Ok(ExitCode::SUCCESS)
     })
 }
 
-/// Why nothing was done, or not all of it.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("{}{}", .0.in_full(), way_out(.0))]
-    Postgres(#[from] postgres::Error),
+    #[error("{}{}", .0, hint(.0))]
+    Postgres(#[from] session::Error),
     #[error(transparent)]
     NotFound(#[from] NotFound),
+    #[error("{}{}", .0, change_hint(.0))]
+    Duplicate(Duplicate),
     #[error(transparent)]
-    Taken(#[from] taken::Taken),
-    #[error(transparent)]
-    Password(#[from] password::NoPassword),
+    Password(#[from] password::PasswordError),
     #[error(transparent)]
     Invalid(#[from] InvalidServer),
-    #[error("something is wrong with {0}, as is told above; nothing was registered or changed")]
-    Wrong(String),
+    #[error("the check of {0} failed with the problems above; nothing was registered or changed")]
+    CheckFailed(String),
+    #[error(
+        "{}{}\nor run the command as another role: POWA_COLLECTOR__REPOSITORY__DSN='...' powa-collector servers ...",
+        if .0.is_for_change() { "nothing was changed: " } else { "" },
+        .0
+    )]
+    MissingRights(MissingRights),
     #[error("{0}")]
-    NotAllowed(String),
-    #[error("{0}")]
-    NotConfirmed(String),
+    NotConfirmed(&'static str),
     #[error("could not write to standard output: {0}")]
     Output(#[from] std::io::Error),
 }
 
-/// The role that collects may not administer, and need not.
-fn way_out(error: &postgres::Error) -> &'static str {
-    if error.is_denied() {
-        ", to collect and to administer; one command can be run as another role: \
-         POWA_COLLECTOR__REPOSITORY__DSN='...' powa-collector servers ..."
+impl From<fleet::Error> for Failure {
+    fn from(error: fleet::Error) -> Self {
+        match error {
+            fleet::Error::Duplicate(duplicate) => Self::Duplicate(duplicate),
+            fleet::Error::MissingRights(missing) => Self::MissingRights(missing),
+            fleet::Error::Repository(error) => Self::Postgres(error),
+        }
+    }
+}
+
+/// The role of the collector needs fewer privileges than these commands.
+fn hint(error: &session::Error) -> &'static str {
+    if error.kind() == ErrorKind::Denied {
+        "; to run one command as another role: POWA_COLLECTOR__REPOSITORY__DSN='...' powa-collector servers ..."
     } else {
         ""
     }
 }
 
-/// The server that is meant.
+fn change_hint(duplicate: &Duplicate) -> String {
+    match duplicate {
+        Duplicate::Address { id, .. } => format!("; change it with \"powa-collector servers set {id}\""),
+        Duplicate::Name { .. } => String::new(),
+    }
+}
+
+/// A value of `--host`.
+fn parse_host(text: &str) -> Result<String, String> {
+    fleet::parse_host(text).map_err(|error| match error {
+        InvalidHost::WithPort { .. } => format!("{error} (--host HOST --port PORT)"),
+        _ => error.to_string(),
+    })
+}
+
+/// The server that the argument names.
 async fn find(repository: &Repository, name: &ServerName) -> Result<RegisteredServer, Failure> {
     Ok(name.find(&repository.registered_servers().await?)?.clone())
 }
 
-/// What a server is called in a line of ours.
-fn called(server: &RegisteredServer) -> String {
+/// A server in a message: `server 3, db3:5432`.
+fn describe(server: &RegisteredServer) -> String {
     format!("server {}, {server}", server.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    #[test]
+    fn every_host_on_the_command_line_is_checked() {
+        for arguments in [&["add", "--host", "db 7"][..], &["set", "1", "--host", "db 7"]] {
+            let words = ["powa-collector", "servers"].iter().chain(arguments);
+            let error = super::super::Arguments::try_parse_from(words).unwrap_err().to_string();
+            assert!(error.contains("white space"), "{arguments:?}: {error}");
+        }
+        assert!(super::parse_host("db7:5433").unwrap_err().ends_with("(--host HOST --port PORT)"));
+    }
 }

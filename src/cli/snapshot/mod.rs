@@ -1,7 +1,7 @@
-//! `snapshot`: one snapshot of one server, now.
+//! `snapshot`: requests a snapshot of one server.
 
 mod unreachable;
-mod waiting;
+mod wait;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -11,26 +11,27 @@ use serde_json::{Value, json};
 use super::disabled::refuse_disabled;
 use super::output::print;
 use super::server_name::ServerName;
-use super::{one_shot, words};
+use super::{subcommand, units};
+use crate::cli::output::print_error;
 use crate::config::Location;
-use crate::control::asking::{Asker, Unanswered};
-use crate::control::detail::Taken;
-use crate::postgres::RegisteredServer;
+use crate::control::client::{Client, ClientError};
+use crate::control::detail::SnapshotFigures;
+use crate::repository::RegisteredServer;
 use crate::worker::ForceRefused;
-use one_shot::Installation;
+use subcommand::Context;
 use unreachable::refuse_unreachable;
 
-/// Has the running collector take a snapshot of a server now.
+/// Requests a snapshot of a server from the running collector.
 ///
-/// With --wait, the exit code is 0 only if all of it was stored: 1 stands for a snapshot that was not taken, and for one
-/// without some of its datasources, which are named.
+/// With --wait, the exit code is 0 only if the snapshot was stored completely. It is 1 if it was not taken, or if it lacks
+/// datasources, whose errors are printed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Id, alias or host:port of the server
     #[arg(value_name = "SERVER")]
     server: ServerName,
 
-    /// Wait until it is the time for a snapshot and the snapshot is stored, and tell what is in it.
+    /// Wait until the snapshot is possible and stored, and print its size.
     #[arg(short, long)]
     wait: bool,
 
@@ -39,92 +40,93 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// What came of it.
 #[derive(Debug)]
 enum Outcome {
-    /// What the collector answers.
-    AskedFor(String),
-    Stored(Taken),
+    /// The collector's answer.
+    Requested(String),
+    Stored(SnapshotFigures),
 }
 
 impl Arguments {
     pub(super) fn run(self, location: &Location) -> ExitCode {
-        one_shot::run("snapshot", location, async |installation| {
-            let servers = installation.repository.registered_servers().await.map_err(one_shot::InFull::from)?;
+        subcommand::run("snapshot", location, async |context| {
+            let servers = context.repository.registered_servers().await?;
             let server = self.server.find(&servers)?;
-            let outcome = self.take(&installation, server).await;
+            let outcome = self.take(&context, server).await;
             if self.json {
-                print(&format!("{:#}\n", object(server, &outcome)))?;
+                print(&format!("{:#}\n", to_json(server, &outcome)))?;
             }
             Ok(match outcome? {
-                Outcome::AskedFor(answer) => {
-                    self.say(&format!("{server}: {answer}\n"))?;
+                Outcome::Requested(answer) => {
+                    self.print_text(&format!("{server}: {answer}\n"))?;
                     ExitCode::SUCCESS
                 }
                 Outcome::Stored(taken) => {
-                    self.say(&format!("{server}: {}\n", told(&taken)))?;
-                    complain(&taken);
+                    self.print_text(&format!("{server}: {}\n", summary(&taken)))?;
+                    print_errors(&taken);
                     ExitCode::from(u8::from(!taken.errors.is_empty()))
                 }
             })
         })
     }
 
-    async fn take(&self, installation: &Installation, server: &RegisteredServer) -> Result<Outcome, Box<dyn Error>> {
+    async fn take(&self, context: &Context, server: &RegisteredServer) -> Result<Outcome, Box<dyn Error>> {
         refuse_disabled(server)?;
-        let mut asker = installation.asker().await?;
-        if asker.collectors().await.is_ok_and(|collectors| collectors.len() > 1) {
-            eprintln!(
+        let mut client = context.control_client().await?;
+        if client.collectors().await.is_ok_and(|collectors| collectors.len() > 1) {
+            print_error!(
                 "powa-collector snapshot: more than one collector is connected to the repository, and each takes snapshots; \
-                 what follows is told by one of them"
+                 the answer below comes from one of them"
             );
         }
         Ok(if self.wait {
-            Outcome::Stored(waiting::take(&mut asker, server).await?)
+            Outcome::Stored(wait::take(&mut client, server).await?)
         } else {
-            Outcome::AskedFor(ask(&mut asker, server).await?)
+            Outcome::Requested(request(&mut client, server).await?)
         })
     }
 
-    /// For people, who are told in words.
-    fn say(&self, text: &str) -> std::io::Result<()> {
+    /// Prints nothing with --json.
+    fn print_text(&self, text: &str) -> std::io::Result<()> {
         if self.json { Ok(()) } else { print(text) }
     }
 }
 
-/// Asks for a snapshot, which begins shortly only where there is a connection.
-async fn ask(asker: &mut Asker, server: &RegisteredServer) -> Result<String, Box<dyn Error>> {
-    let answered = asker.force_snapshot(server.id).await;
-    if let Ok(_) | Err(Unanswered::NotNow(ForceRefused::Scheduled)) = answered {
-        match asker.details(&[server.id]).await {
-            // Another program, which is asked for no more than it knows.
-            Err(Unanswered::Unknown(_)) => {}
+/// Requests a snapshot. Fails if the collector has no connection to the server, as the snapshot would not begin.
+async fn request(client: &mut Client, server: &RegisteredServer) -> Result<String, Box<dyn Error>> {
+    let answered = client.force_snapshot(server.id).await;
+    if let Ok(_) | Err(ClientError::NotNow(ForceRefused::Scheduled)) = answered {
+        match client.details(&[server.id]).await {
+            // The Python collector, which does not know this command.
+            Err(ClientError::Unknown(_)) => {}
             details => details?.get(&server.id).map_or(Ok(()), |detail| refuse_unreachable(server, detail))?,
         }
     }
     Ok(answered?)
 }
 
-/// What is wrong goes to standard error, also of a snapshot that is there.
-fn complain(taken: &Taken) {
+/// Prints the errors of a snapshot that was stored without some datasources.
+fn print_errors(taken: &SnapshotFigures) {
     for error in &taken.errors {
-        eprintln!("{error}");
+        print_error!("{error}");
     }
     if taken.more_errors > 0 {
-        eprintln!("and {} errors more: powa_snapshot_metas.errors has them", taken.more_errors);
+        print_error!("and {} more errors; see powa_snapshot_metas.errors", taken.more_errors);
     }
 }
 
-fn told(taken: &Taken) -> String {
-    let Taken { datasources, rows, bytes, collect_ms, load_ms, .. } = taken;
-    let size = words::size(*bytes);
-    format!("{rows} rows of {datasources} datasources ({size}) stored; read in {collect_ms} ms, stored in {load_ms} ms")
+fn summary(taken: &SnapshotFigures) -> String {
+    let SnapshotFigures { datasources, rows, bytes, collect_ms, load_ms, .. } = taken;
+    let size = units::size(*bytes);
+    format!(
+        "stored {rows} rows of {datasources} datasources ({size}); collected in {collect_ms} ms, loaded in {load_ms} ms"
+    )
 }
 
-/// As docs/commands.md tells.
-fn object(server: &RegisteredServer, outcome: &Result<Outcome, Box<dyn Error>>) -> Value {
+/// docs/commands.md documents it.
+fn to_json(server: &RegisteredServer, outcome: &Result<Outcome, Box<dyn Error>>) -> Value {
     let (answer, snapshot, error) = match outcome {
-        Ok(Outcome::AskedFor(answer)) => (Some(answer), None, None),
+        Ok(Outcome::Requested(answer)) => (Some(answer), None, None),
         Ok(Outcome::Stored(taken)) => (None, Some(taken), None),
         Err(error) => (None, None, Some(error.to_string())),
     };

@@ -1,4 +1,4 @@
-//! `status`: how the collector and its servers are, as the collector itself and the repository tell it.
+//! `status`: shows the state of the collector and its servers, from the collector and the repository.
 
 mod overview;
 
@@ -9,108 +9,109 @@ use std::time::{Duration, SystemTime};
 use console::Term;
 use tokio::time::{Instant, sleep};
 
-use super::one_shot::{self, Ended, Installation};
 use super::output::{Screen, print, write};
 use super::server_name::{NotFound, ServerName, find_all};
-use super::words;
+use super::subcommand::{self, Context, ExitResult};
+use super::units;
+use crate::cli::output::print_error;
 use crate::config::Location;
-use crate::control::asking::{Asker, Unanswered};
-use crate::postgres::Error;
+use crate::control::client::{Client, ClientError};
 use crate::server::ServerId;
 use overview::{Overview, Page};
+use session::Error;
 
-/// From one look to the next.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
+/// Of `--watch`.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Shows how the running collector and its servers are.
+/// Shows the state of the running collector and its servers.
 ///
-/// Asks the collector over the command channel, and the repository. Where no collector answers, what the repository knows is
-/// shown nevertheless, and the exit code is 1.
+/// Reads from the collector, over the command channel, and from the repository. If no collector answers, it shows what the
+/// repository knows, and the exit code is 1.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Ids, aliases or host:port of servers; without any, all
     #[arg(value_name = "SERVER")]
     servers: Vec<ServerName>,
 
-    /// Look again every 2 seconds, until Ctrl-C.
+    /// Refresh every 2 seconds, until Ctrl-C.
     #[arg(short, long)]
     watch: bool,
 
-    /// Print JSON; with --watch, a line for each look.
+    /// Print JSON; with --watch, one line for each refresh.
     #[arg(long)]
     json: bool,
 }
 
-/// Why there is nothing to show.
+/// Why the state could not be read.
 #[derive(Debug, thiserror::Error)]
-enum NoLook {
+enum ReadError {
     #[error(transparent)]
     NotFound(#[from] NotFound),
-    #[error("{}", .0.in_full())]
+    #[error("{0}")]
     Postgres(#[from] Error),
     #[error(transparent)]
-    Unanswered(Unanswered),
+    ClientError(ClientError),
 }
 
-impl From<Unanswered> for NoLook {
-    fn from(unanswered: Unanswered) -> Self {
+impl From<ClientError> for ReadError {
+    fn from(unanswered: ClientError) -> Self {
         match unanswered {
-            Unanswered::Postgres(error) => Self::Postgres(error),
-            other => Self::Unanswered(other),
+            ClientError::Postgres(error) => Self::Postgres(error),
+            other => Self::ClientError(other),
         }
     }
 }
 
-impl NoLook {
-    /// The command line or the configuration is at fault, and the next look would find the same.
+impl ReadError {
+    /// Whether a retry would fail too, as the command line or the configuration is wrong.
     fn is_final(&self) -> bool {
         match self {
             Self::NotFound(_) => true,
-            Self::Postgres(error) => !error.may_pass() && !error.is_missing_database(),
-            Self::Unanswered(_) => false,
+            Self::Postgres(error) => !error.is_transient() && !error.is_missing_database(),
+            Self::ClientError(_) => false,
         }
     }
 }
 
 impl Arguments {
     pub(super) fn run(self, location: &Location) -> ExitCode {
-        one_shot::run("status", location, async |installation| {
+        subcommand::run("status", location, async |context| {
             if self.watch {
-                return self.look_again_and_again(&installation).await;
+                return self.watch(&context).await;
             }
-            let overview = self.look(&installation, &mut None).await?;
+            let overview = self.read(&context, &mut None).await?;
             print(&self.text(&overview, None)?)?;
-            Ok(end(&overview))
+            Ok(finish(&overview))
         })
     }
 
-    /// Until somebody ends it: what is in the way of a look may be gone with the next one.
-    async fn look_again_and_again(&self, installation: &Installation) -> Ended {
+    /// Refreshes until the command is interrupted. An error can be over at the next refresh.
+    async fn watch(&self, context: &Context) -> ExitResult {
         let is_redrawn = !self.json && stdout().is_terminal();
-        let mut asker = None;
+        let mut client = None;
         let mut last: Option<(Overview, Instant)> = None;
-        let mut said = None;
+        let mut last_error = None;
         loop {
-            let shown = match self.look(installation, &mut asker).await {
+            let shown = match self.read(context, &mut client).await {
                 Ok(overview) => {
                     let shown = self.show(&overview, overview.unanswered());
                     last = Some((overview, Instant::now()));
-                    said = None;
+                    last_error = None;
                     shown
                 }
                 Err(error) if last.is_none() && error.is_final() => return Err(error.into()),
                 Err(error) => {
-                    // Its session may be gone, too.
-                    asker = None;
+                    // Its session can be broken too.
+                    client = None;
                     let reason = error.to_string();
                     if is_redrawn {
-                        self.show_what_there_was(last.as_ref(), &reason)
+                        self.show_previous(last.as_ref(), &reason)
                     } else {
-                        // Standard output has what was seen, and only that.
-                        if said.as_ref() != Some(&reason) {
-                            eprintln!("powa-collector status: {reason}");
+                        // Standard output is for states only.
+                        if last_error.as_ref() != Some(&reason) {
+                            print_error!("powa-collector status: {reason}");
                         }
-                        said = Some(reason);
+                        last_error = Some(reason);
                         Ok(())
                     }
                 }
@@ -119,57 +120,57 @@ impl Arguments {
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
                 shown => shown?,
             }
-            sleep(BETWEEN_LOOKS).await;
+            sleep(REFRESH_INTERVAL).await;
         }
     }
 
-    async fn look(&self, installation: &Installation, asker: &mut Option<Asker>) -> Result<Overview, NoLook> {
-        let registered = installation.repository.registered_servers().await?;
+    async fn read(&self, context: &Context, client: &mut Option<Client>) -> Result<Overview, ReadError> {
+        let registered = context.repository.registered_servers().await?;
         let servers = find_all(&self.servers, &registered)?;
-        let last = installation.repository.last_snapshots().await?;
-        let asker = match asker {
-            Some(asker) => asker,
-            None => asker.insert(installation.asker().await?),
+        let last = context.repository.last_snapshots().await?;
+        let client = match client {
+            Some(client) => client,
+            None => client.insert(context.control_client().await?),
         };
-        let collectors = asker.collectors().await?;
-        // All of them in one question, which has to fit into a notification.
+        let collectors = client.collectors().await?;
+        // One request for all servers. It has to fit into a notification, and without ids it means all of them.
         let ids: Vec<ServerId> =
             if servers.len() > 100 { vec![] } else { servers.iter().map(|server| server.id).collect() };
-        let answered = match asker.details(&ids).await {
-            Err(error @ (Unanswered::Postgres(_) | Unanswered::Lost)) => return Err(error.into()),
+        let answered = match client.details(&ids).await {
+            Err(error @ (ClientError::Postgres(_) | ClientError::Lost)) => return Err(error.into()),
             answered => answered,
         };
         Ok(Overview::new(&servers, &last, collectors, answered))
     }
 
-    /// `said` goes before it, for people: the next look wipes away what is said on standard error.
-    fn text(&self, overview: &Overview, said: Option<&str>) -> serde_json::Result<String> {
+    /// `notice` is printed before the text: standard error would be cleared by the next refresh.
+    fn text(&self, overview: &Overview, notice: Option<&str>) -> serde_json::Result<String> {
         Ok(match (self.json, self.watch) {
             (true, true) => serde_json::to_string(overview)? + "\n",
             (true, false) => serde_json::to_string_pretty(overview)? + "\n",
             (false, is_watching) => {
                 let lines = if is_watching { lines_of_terminal() } else { None };
-                overview.text(SystemTime::now(), Page { screen: Screen::of_standard_output(), lines, said })
+                overview.text(SystemTime::now(), Page { screen: Screen::of_standard_output(), lines, notice })
             }
         })
     }
 
-    fn show(&self, overview: &Overview, said: Option<&str>) -> std::io::Result<()> {
-        self.redraw(&self.text(overview, said)?)
+    fn show(&self, overview: &Overview, notice: Option<&str>) -> std::io::Result<()> {
+        self.redraw(&self.text(overview, notice)?)
     }
 
-    /// On a terminal, where the last look would be wiped away otherwise.
-    fn show_what_there_was(&self, last: Option<&(Overview, Instant)>, reason: &str) -> std::io::Result<()> {
+    /// Shows the last state with the error, so that the screen keeps it.
+    fn show_previous(&self, last: Option<&(Overview, Instant)>, reason: &str) -> std::io::Result<()> {
         match last {
             None => self.redraw(&format!("{reason}\n")),
             Some((overview, at)) => {
-                let age = words::duration(at.elapsed());
-                self.show(overview, Some(&format!("{reason}\nThis is what there was to see {age} ago:")))
+                let age = units::duration(at.elapsed());
+                self.show(overview, Some(&format!("{reason}\nThe state {age} ago:")))
             }
         }
     }
 
-    /// In place of what was there before, on a terminal.
+    /// Clears the screen first, on a terminal.
     fn redraw(&self, text: &str) -> std::io::Result<()> {
         if !self.json && stdout().is_terminal() {
             Term::stdout().clear_screen()?;
@@ -178,18 +179,18 @@ impl Arguments {
     }
 }
 
-/// As many lines as can be seen at once, on a terminal that knows.
+/// The height of the terminal, if it is known.
 fn lines_of_terminal() -> Option<u16> {
     let (lines, _) = Term::stdout().size_checked()?;
     (lines > 0).then_some(lines)
 }
 
-/// What is wrong is said on standard error too.
-fn end(overview: &Overview) -> ExitCode {
+/// Prints why no collector has answered, and returns the exit code.
+fn finish(overview: &Overview) -> ExitCode {
     match overview.unanswered() {
         None => ExitCode::SUCCESS,
         Some(reason) => {
-            eprintln!("powa-collector status: {reason}");
+            print_error!("powa-collector status: {reason}");
             ExitCode::FAILURE
         }
     }

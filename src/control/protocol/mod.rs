@@ -1,4 +1,4 @@
-//! Payloads of notifications, to commands and from answers. Pure.
+//! Parses commands from payloads of notifications, and formats answers. Pure.
 //!
 //! A request is `COMMAND RESPONSE_CHANNEL [ARGUMENT ...]`, an answer `COMMAND STATUS DATA`.
 
@@ -15,44 +15,44 @@ use crate::server::ServerId;
 use crate::snapshot::CatalogRefresh;
 use crate::worker::Status;
 
-/// `pg_notify()` takes payloads of less than 8,000 bytes.
-const LONGEST_PAYLOAD: usize = 7_999;
+/// The longest payload in bytes: `pg_notify()` accepts less than 8,000.
+const MAX_PAYLOAD_BYTES: usize = 7_999;
 
-/// What commands are called.
+/// The names of all commands.
 const NAMES: [&str; 5] = ["RELOAD", "WORKERS_STATUS", "WORKERS_DETAIL", "FORCE_SNAPSHOT", "REFRESH_DB_CAT"];
 
-/// A payload, taken apart.
+/// A parsed request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The first word, for the answer.
+    /// The first word, which the answer repeats.
     pub name: String,
-    /// Where the answer goes; `None` if it is not wanted.
+    /// The response channel; `None` if no answer is requested.
     pub channel: Option<String>,
-    /// What to do, or why it cannot be understood.
+    /// The command, or why it is invalid.
     pub command: Result<Command, String>,
 }
 
-/// What can be asked for.
+/// A valid command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     Reload,
-    WorkersStatus(Which),
-    WorkersDetail(Which),
+    WorkersStatus(ServerSelection),
+    WorkersDetail(ServerSelection),
     ForceSnapshot(ServerId),
     RefreshCatalogs(ServerId, CatalogRefresh),
 }
 
-/// Whose status.
+/// The servers that a command selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum ServerSelection {
     All,
-    /// Those of these there are.
+    /// These servers. Unknown ones are ignored.
     Only(Vec<ServerId>),
 }
 
-impl Which {
-    /// Whether this server's is asked for.
-    pub fn has(&self, id: ServerId) -> bool {
+impl ServerSelection {
+    /// Whether this server is selected.
+    pub fn contains(&self, id: ServerId) -> bool {
         match self {
             Self::All => true,
             Self::Only(ids) => ids.contains(&id),
@@ -61,7 +61,7 @@ impl Which {
 }
 
 impl Request {
-    /// Takes any text.
+    /// Parses a payload. Never fails: an invalid command is an error in [`Self::command`].
     pub fn parse(payload: &str) -> Self {
         let mut words = payload.split(' ');
         let name = words.next().unwrap_or_default();
@@ -69,8 +69,8 @@ impl Request {
         let arguments: Vec<&str> = words.collect();
         let command = match name {
             "RELOAD" => Ok(Command::Reload),
-            "WORKERS_STATUS" => which(&arguments).map(Command::WorkersStatus),
-            "WORKERS_DETAIL" => which(&arguments).map(Command::WorkersDetail),
+            "WORKERS_STATUS" => parse_selection(&arguments).map(Command::WorkersStatus),
+            "WORKERS_DETAIL" => parse_selection(&arguments).map(Command::WorkersDetail),
             "FORCE_SNAPSHOT" => force_snapshot(&arguments),
             "REFRESH_DB_CAT" => refresh_catalogs(&arguments),
             _ => Err(unknown(name)),
@@ -78,52 +78,52 @@ impl Request {
         Self { name: name.into(), channel: channel.map(Into::into), command }
     }
 
-    /// The name, if it is that of a command.
+    /// The name, if it is the name of a known command.
     pub fn known_name(&self) -> Option<&'static str> {
         NAMES.into_iter().find(|name| *name == self.name)
     }
 
-    /// An answer to this request.
+    /// Formats an answer to this request.
     pub fn answer(&self, outcome: &Result<String, String>) -> String {
         let (status, data) = match outcome {
             Ok(data) => ("OK", data),
             Err(reason) => ("KO", reason),
         };
         let mut text = format!("{} {status} {data}", self.name);
-        text.truncate(text.floor_char_boundary(LONGEST_PAYLOAD));
+        text.truncate(text.floor_char_boundary(MAX_PAYLOAD_BYTES));
         text
     }
 }
 
-/// An answer, taken apart.
+/// A parsed answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answer<'a> {
     /// The first word of the request.
     pub name: &'a str,
-    /// What came of it, or why nothing did.
+    /// The data, or why the request was refused.
     pub outcome: Result<&'a str, Refusal<'a>>,
 }
 
-/// Why a request was not carried out.
+/// Why a request was refused.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Refusal<'a> {
-    /// The command is not known there.
+    /// The collector does not know the command.
     Unknown,
-    Because(&'a str),
+    Reason(&'a str),
 }
 
 impl<'a> Answer<'a> {
-    /// `None` for what is no answer.
+    /// Parses a payload. `None` if it is not an answer.
     pub fn parse(payload: &'a str) -> Option<Self> {
         let mut words = payload.splitn(3, ' ');
         let (name, status) = (words.next()?, words.next()?);
         let data = words.next().unwrap_or_default();
         let outcome = match status {
             "OK" => Ok(data),
-            // The Python collector's word for it.
+            // The status that the Python collector uses.
             "UNKNOWN" => Err(Refusal::Unknown),
             _ if data == unknown(name) => Err(Refusal::Unknown),
-            _ => Err(Refusal::Because(data)),
+            _ => Err(Refusal::Reason(data)),
         };
         Some(Self { name, outcome })
     }
@@ -133,15 +133,15 @@ fn unknown(name: &str) -> String {
     format!("Command \"{name}\" unknown, ignored")
 }
 
-fn which(arguments: &[&str]) -> Result<Which, String> {
-    // powa-web ends its request with a space when it wants all of them.
+fn parse_selection(arguments: &[&str]) -> Result<ServerSelection, String> {
+    // powa-web sends a trailing space when it selects all servers.
     let ids: Vec<&str> = arguments.iter().copied().filter(|argument| !argument.is_empty()).collect();
     if ids.is_empty() {
-        return Ok(Which::All);
+        return Ok(ServerSelection::All);
     }
     let ids: Result<Vec<_>, _> = ids.into_iter().map(parse_id).collect();
-    // A number that no server can have is as unknown as one that no server has.
-    Ok(Which::Only(ids?.into_iter().flatten().collect()))
+    // A number that is not a valid id is treated like an unknown server.
+    Ok(ServerSelection::Only(ids?.into_iter().flatten().collect()))
 }
 
 fn force_snapshot(arguments: &[&str]) -> Result<Command, String> {
@@ -162,15 +162,15 @@ fn refresh_catalogs(arguments: &[&str]) -> Result<Command, String> {
     let count: usize = count.parse().map_err(|_| format!("invalid number of databases {count}"))?;
     let refresh = match (count, names) {
         (0, [] | [""]) => CatalogRefresh::All,
-        // The only name may have spaces in it.
+        // A single name may contain spaces.
         (1, [_, ..]) => CatalogRefresh::Only([names.join(" ")].into()),
         (2.., names) if names.len() == count => CatalogRefresh::Only(names.iter().map(ToString::to_string).collect()),
-        _ => return Err(format!("{count} databases were announced, and {} named", names.len())),
+        _ => return Err(format!("expected {count} database names, found {}", names.len())),
     };
     Ok(Command::RefreshCatalogs(id, refresh))
 }
 
-/// A number that is too large for an id, or not above zero, is one that no server has: `None`.
+/// Parses a server id. `None` for a number that is too large or zero, which no server has.
 fn parse_id(text: &str) -> Result<Option<ServerId>, String> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!("invalid remote server id {text}"));
@@ -182,30 +182,30 @@ fn parse_known_id(text: &str) -> Result<ServerId, String> {
     parse_id(text)?.ok_or_else(|| format!("Server id {text} not found"))
 }
 
-/// The workers' statuses as JSON objects, as many as it takes for each to fit into an answer.
+/// The workers' statuses as JSON objects, split so that each fits into an answer.
 pub fn status_objects(request: &Request, statuses: &BTreeMap<ServerId, Status>) -> Vec<String> {
-    let room = LONGEST_PAYLOAD - format!("{} OK ", request.name).len();
+    let room = MAX_PAYLOAD_BYTES - format!("{} OK ", request.name).len();
     objects(room, statuses.iter().map(|(id, status)| (*id, serde_json::Value::from(status.to_string()).to_string())))
 }
 
-/// One of the answers to `WORKERS_DETAIL`.
+/// An answer to `WORKERS_DETAIL`. There may be several.
 #[derive(Debug, Deserialize)]
 pub struct Details {
-    /// Servers that all answers together tell of.
+    /// The number of servers in all answers together.
     pub of: usize,
     pub servers: BTreeMap<ServerId, Detail>,
 }
 
-/// What is known of the workers as JSON objects, as many as it takes for each to fit into an answer. Each says how many
-/// servers all of them tell of, so that whoever asks knows when there are no more to come.
+/// The workers' states as JSON objects, split so that each fits into an answer. Each has the total number of servers, so that the
+/// client knows when it has received all of them.
 pub fn detail_objects(request: &Request, details: &BTreeMap<ServerId, Detail>) -> Vec<String> {
     let (before, after) = (format!("{{\"of\": {}, \"servers\": ", details.len()), "}");
-    let room = LONGEST_PAYLOAD - format!("{} OK {before}{after}", request.name).len();
+    let room = MAX_PAYLOAD_BYTES - format!("{} OK {before}{after}", request.name).len();
     let members = details.iter().map(|(id, detail)| (*id, detail.to_json()));
     objects(room, members).into_iter().map(|servers| format!("{before}{servers}{after}")).collect()
 }
 
-/// Objects with a member for each server, each no larger than the room there is.
+/// JSON objects with a member for each server, each at most `room` bytes long.
 fn objects(room: usize, members: impl Iterator<Item = (ServerId, String)>) -> Vec<String> {
     let mut objects = vec![String::from("{")];
     for (id, value) in members {

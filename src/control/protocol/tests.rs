@@ -1,9 +1,9 @@
 use super::*;
-use crate::control::detail::tests::account;
-use crate::postgres::Side;
+use crate::control::detail::tests::worker;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
+use session::Side;
 
 fn id(number: i32) -> ServerId {
     ServerId::new(number).unwrap()
@@ -19,14 +19,14 @@ fn commands_are_understood() {
         ("RELOAD -", Command::Reload),
         ("RELOAD", Command::Reload),
         ("RELOAD r12 ", Command::Reload),
-        ("WORKERS_STATUS r12", Command::WorkersStatus(Which::All)),
-        ("WORKERS_STATUS r12 ", Command::WorkersStatus(Which::All)),
-        ("WORKERS_STATUS r12 3", Command::WorkersStatus(Which::Only(vec![id(3)]))),
-        ("WORKERS_STATUS r12 3 4", Command::WorkersStatus(Which::Only(vec![id(3), id(4)]))),
-        ("WORKERS_STATUS r12 99999999999999999999", Command::WorkersStatus(Which::Only(vec![]))),
-        ("WORKERS_STATUS r12 0", Command::WorkersStatus(Which::Only(vec![]))),
-        ("WORKERS_DETAIL r12", Command::WorkersDetail(Which::All)),
-        ("WORKERS_DETAIL r12 3 0", Command::WorkersDetail(Which::Only(vec![id(3)]))),
+        ("WORKERS_STATUS r12", Command::WorkersStatus(ServerSelection::All)),
+        ("WORKERS_STATUS r12 ", Command::WorkersStatus(ServerSelection::All)),
+        ("WORKERS_STATUS r12 3", Command::WorkersStatus(ServerSelection::Only(vec![id(3)]))),
+        ("WORKERS_STATUS r12 3 4", Command::WorkersStatus(ServerSelection::Only(vec![id(3), id(4)]))),
+        ("WORKERS_STATUS r12 99999999999999999999", Command::WorkersStatus(ServerSelection::Only(vec![]))),
+        ("WORKERS_STATUS r12 0", Command::WorkersStatus(ServerSelection::Only(vec![]))),
+        ("WORKERS_DETAIL r12", Command::WorkersDetail(ServerSelection::All)),
+        ("WORKERS_DETAIL r12 3 0", Command::WorkersDetail(ServerSelection::Only(vec![id(3)]))),
         ("FORCE_SNAPSHOT r12 3", Command::ForceSnapshot(id(3))),
         ("REFRESH_DB_CAT r12 3 0", Command::RefreshCatalogs(id(3), CatalogRefresh::All)),
         ("REFRESH_DB_CAT r12 3 0 ", Command::RefreshCatalogs(id(3), CatalogRefresh::All)),
@@ -57,9 +57,9 @@ fn what_is_not_understood_gets_a_reason() {
         ("REFRESH_DB_CAT r 1", "found 1 arguments"),
         ("REFRESH_DB_CAT r 1 x", "invalid number of databases x"),
         ("REFRESH_DB_CAT r 1 -1 a", "invalid number of databases -1"),
-        ("REFRESH_DB_CAT r 1 0 a", "0 databases were announced, and 1 named"),
-        ("REFRESH_DB_CAT r 1 1", "1 databases were announced, and 0 named"),
-        ("REFRESH_DB_CAT r 1 3 a b", "3 databases were announced, and 2 named"),
+        ("REFRESH_DB_CAT r 1 0 a", "expected 0 database names, found 1"),
+        ("REFRESH_DB_CAT r 1 1", "expected 1 database names, found 0"),
+        ("REFRESH_DB_CAT r 1 3 a b", "expected 3 database names, found 2"),
     ];
     for (payload, reason) in cases {
         let found = Request::parse(payload).command.unwrap_err();
@@ -95,7 +95,7 @@ fn answers_are_taken_apart() {
     let request = Request::parse("RELOAD r1");
     for outcome in [Ok(String::from("OK")), Err("no, \"never\" again".into()), Ok(String::new())] {
         let text = request.answer(&outcome);
-        let expected = outcome.as_deref().map_err(|reason| Refusal::Because(reason));
+        let expected = outcome.as_deref().map_err(|reason| Refusal::Reason(reason));
         assert_eq!(Answer::parse(&text), Some(Answer { name: "RELOAD", outcome: expected }), "{text}");
     }
     let request = Request::parse("RELAOD r1");
@@ -130,7 +130,7 @@ fn what_is_known_of_any_number_of_workers_fits_into_answers_that_say_how_many_th
     let request = Request::parse("WORKERS_DETAIL r1");
     assert_eq!(detail_objects(&request, &BTreeMap::new()), ["{\"of\": 0, \"servers\": {}}"]);
     let trouble = "nobody answers; \"who\" is there? ".repeat(100);
-    let details: BTreeMap<_, _> = (1..=300).map(|number| (id(number), Detail::of(&account("h", &trouble)))).collect();
+    let details: BTreeMap<_, _> = (1..=300).map(|number| (id(number), Detail::of(&worker("h", &trouble)))).collect();
     let mut found = BTreeMap::new();
     for object in detail_objects(&request, &details) {
         let answer = request.answer(&Ok(object.clone()));
@@ -142,7 +142,7 @@ fn what_is_known_of_any_number_of_workers_fits_into_answers_that_say_how_many_th
     assert_eq!(found, details);
 }
 
-/// Payloads that are nearly right, and some that are not at all.
+/// Payloads that are almost valid, and some that are not valid at all.
 fn payload() -> impl Strategy<Value = String> {
     let words = [
         "RELOAD",
@@ -203,7 +203,7 @@ proptest! {
         prop_assert!(answer.len() <= 7_999);
         let whole = format!("{} {} {data}", request.name, if is_ok { "OK" } else { "KO" });
         prop_assert!(whole.starts_with(&answer));
-        // No more than a character is lost beyond what has to be.
+        // At most one character more than necessary is cut.
         prop_assert!(answer.len() == whole.len() || answer.len() > 7_999 - 4);
     }
 
@@ -212,7 +212,7 @@ proptest! {
         for (payload, command) in [
             (format!("RELOAD {channel}"), Command::Reload),
             (format!("FORCE_SNAPSHOT {channel} {number}"), Command::ForceSnapshot(id(number))),
-            (format!("WORKERS_STATUS {channel} {number}"), Command::WorkersStatus(Which::Only(vec![id(number)]))),
+            (format!("WORKERS_STATUS {channel} {number}"), Command::WorkersStatus(ServerSelection::Only(vec![id(number)]))),
             (format!("REFRESH_DB_CAT {channel} {number} 0"), Command::RefreshCatalogs(id(number), CatalogRefresh::All)),
         ] {
             let request = Request::parse(&payload);
@@ -228,7 +228,7 @@ proptest! {
         let payload = format!("REFRESH_DB_CAT r1 3 {} {}", listed.len(), listed.join(" "));
         let expected = Command::RefreshCatalogs(id(3), CatalogRefresh::Only(names.clone()));
         prop_assert_eq!(Request::parse(&payload).command, Ok(expected));
-        // One alone may have spaces in it.
+        // A single name may contain spaces.
         let spaced = listed.join(" ");
         let expected = Command::RefreshCatalogs(id(3), only(&[&spaced]));
         prop_assert_eq!(Request::parse(&format!("REFRESH_DB_CAT r1 3 1 {spaced}")).command, Ok(expected));

@@ -1,39 +1,39 @@
-// How is a line drawn of what was?
+// Draws the line chart of a row.
 
 import { fleet } from "./fleet.js";
-import { mark, put } from "./patch.js";
+import { setAttribute, setText } from "./patch.js";
 
-const SVG_WIDTH = 120, SVG_HEIGHT = 28, FEW_POINTS = 10;
+const SVG_WIDTH = 120, SVG_HEIGHT = 28, MIN_INTERVALS = 10;
 
-export const MOST_POINTS = 120;
+export const MAX_POINTS = 120;
 
-// The newest is on the right; where nothing is known, the line is broken. Few points are drawn wide, many narrow.
-export function chart(svg, values, what, word) {
+// The newest point is on the right, and null is a gap in the line. The points share the width, but at least MIN_INTERVALS do.
+export function chart(svg, values, title, format) {
   const known = values.filter((value) => value !== null);
-  const most = Math.max(1, ...known);
-  const step = SVG_WIDTH / Math.max(FEW_POINTS, values.length - 1);
+  const max = Math.max(1, ...known);
+  const step = SVG_WIDTH / Math.max(MIN_INTERVALS, values.length - 1);
   const left = SVG_WIDTH - (values.length - 1) * step;
-  let line = "", area = "", begun = null, x = left;
+  let line = "", area = "", start = null, x = left;
   const end = (at) => {
-    if (begun !== null) area += `L${at.toFixed(1)} ${SVG_HEIGHT}L${begun.toFixed(1)} ${SVG_HEIGHT}Z`;
-    begun = null;
+    if (start !== null) area += `L${at.toFixed(1)} ${SVG_HEIGHT}L${start.toFixed(1)} ${SVG_HEIGHT}Z`;
+    start = null;
   };
   values.forEach((value, index) => {
     x = left + index * step;
     if (value === null) return end(x - step);
-    const y = SVG_HEIGHT - 2 - (SVG_HEIGHT - 4) * value / most;
-    const to = `${begun === null ? "M" : "L"}${x.toFixed(1)} ${y.toFixed(1)}`;
-    if (begun === null) begun = x;
+    const y = SVG_HEIGHT - 2 - (SVG_HEIGHT - 4) * value / max;
+    const to = `${start === null ? "M" : "L"}${x.toFixed(1)} ${y.toFixed(1)}`;
+    if (start === null) start = x;
     line += to;
     area += to;
-    // A point by itself is a dot.
+    // A single point is drawn as a dot.
     if (index + 1 === values.length) line += "h.01";
   });
   end(x);
-  mark(svg.querySelector(".line"), "d", line);
-  mark(svg.querySelector(".area"), "d", area);
+  setAttribute(svg.querySelector(".line"), "d", line);
+  setAttribute(svg.querySelector(".area"), "d", area);
   const minutes = Math.round(values.length * fleet.every / 60);
-  const range = known.length === 0 ? "nothing is known yet"
-    : `${word(Math.min(...known))} to ${word(most)} in the last ${minutes} min`;
-  put(svg.querySelector("title"), `${what}: ${range}`);
+  const range = known.length === 0 ? "no data yet"
+    : `${format(Math.min(...known))} to ${format(max)} in the last ${minutes} min`;
+  setText(svg.querySelector("title"), `${title}: ${range}`);
 }

@@ -1,11 +1,12 @@
-// What is known of all servers: their rows by id, and what time it is to the collector.
+// The shared data of the page: the rows by server id, and the collector's clock.
 
-// The worst first.
-export const STATES = ["failing", "overdue", "incomplete", "starting", "running", "stopping"];
+// In the order of severity.
+export const STATES = ["failing", "overdue", "incomplete", "starting", "running", "standby", "stopping"];
 
 export const rows = new Map();
 
-// Seconds from one point of a chart to the next, and milliseconds that the collector's clock is ahead.
-export const fleet = { every: 30, clockOffset: 0 };
+// every: seconds from one point of a chart to the next. clockOffset: milliseconds that the collector's clock is ahead.
+// isKnown: whether the collector has read the list of servers from its repository.
+export const fleet = { every: 30, clockOffset: 0, isKnown: false };
 
-export const timeThere = () => Date.now() + fleet.clockOffset;
+export const collectorTime = () => Date.now() + fleet.clockOffset;

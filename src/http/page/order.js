@@ -1,16 +1,16 @@
-// Which servers are shown, and in which order?
+// Filters and sorts the rows.
 
-import { STATES, rows } from "./fleet.js";
-import { byId, put } from "./patch.js";
+import { STATES, fleet, rows } from "./fleet.js";
+import { byId, setText } from "./patch.js";
 
-// So long nothing is moved under the hands of one who is at work in the rows.
-export const AT_WORK = 5000;
+// Milliseconds after an interaction with the rows during which no row is moved.
+export const INTERACTION_PAUSE = 5000;
 
-// What the visitor wants to see.
-export const view = { state: null, text: "", key: "state", down: false };
+// The filter and the order that the user chose.
+export const view = { state: null, text: "", key: "state", descending: false };
 
-// When somebody was last at work in the rows.
-export const work = { last: -AT_WORK };
+// The time of the last interaction with the rows.
+export const interaction = { last: -INTERACTION_PAUSE };
 
 const KEYS = {
   state: (row) => STATES.indexOf(row.server.state),
@@ -22,31 +22,31 @@ const KEYS = {
   error: (row) => row.error || null,
 };
 const collator = new Intl.Collator("en", { numeric: true });
-let arranged = true, later = null;
+let isScheduled = false, timer = null;
 
-// What is not known comes last, whichever way.
+// Unknown values (null) come last in both directions.
 function compare(a, b) {
   const [one, other] = [KEYS[view.key](a), KEYS[view.key](b)];
   const byName = () => collator.compare(a.server.name, b.server.name) || Number(a.id) - Number(b.id);
   if (one === other) return byName();
   if (one === null) return 1;
   if (other === null) return -1;
-  const way = typeof one === "string" ? collator.compare(one, other) : one - other;
-  return (view.down ? -way : way) || byName();
+  const order = typeof one === "string" ? collator.compare(one, other) : one - other;
+  return (view.descending ? -order : order) || byName();
 }
 
 function matches(row) {
   return (view.state === null || row.server.state === view.state) && row.haystack.includes(view.text);
 }
 
-// Filters and sorts. Nothing is moved that is where it should be, nor for a moment after somebody was at work in there.
+// Moves no row that is in its place already, and none for a moment after an interaction with the rows.
 export function arrange() {
-  arranged = true;
+  isScheduled = false;
   const body = byId("rows"), focused = document.activeElement;
   const sorted = [...rows.values()].sort(compare);
-  const left = work.last + AT_WORK - performance.now();
-  clearTimeout(later);
-  if (left > 0) later = setTimeout(arrangeSoon, left);
+  const left = interaction.last + INTERACTION_PAUSE - performance.now();
+  clearTimeout(timer);
+  if (left > 0) timer = setTimeout(scheduleArrange, left);
   let at = body.firstElementChild, shown = 0;
   for (const row of sorted) {
     const { node } = row, visible = matches(row);
@@ -55,36 +55,38 @@ export function arrange() {
     if (node === at) at = at.nextElementSibling;
     else if (left > 0 && node.isConnected) continue;
     else if (at && at.nextElementSibling === node) {
-      // One that has to go further down: it is put there when it is its turn, and all that follow stay.
+      // The row at this place belongs further down. It is inserted there later, so that all rows in between stay.
       at.remove();
       at = node.nextElementSibling;
     } else body.insertBefore(node, at);
   }
-  // What is moved loses it. To give it back is nobody's work.
+  // A row that is moved loses the focus. Restoring it is not an interaction.
   if (focused !== document.activeElement && body.contains(focused)) {
-    const before = work.last;
+    const previous = interaction.last;
     focused.focus({ preventScroll: true });
-    work.last = before;
+    interaction.last = previous;
   }
-  put(byId("nothing"), rows.size === 0 ? "No server is registered yet." : "No server is like that.");
+  const empty = fleet.isKnown ? "No server is registered yet."
+    : "The list of servers is not known: the collector has not connected to its repository yet.";
+  setText(byId("nothing"), rows.size === 0 ? empty : "No server matches the filter.");
   byId("nothing").hidden = shown > 0;
   for (const head of document.querySelectorAll("thead th")) {
-    if (head.dataset.key === view.key) head.setAttribute("aria-sort", view.down ? "descending" : "ascending");
+    if (head.dataset.key === view.key) head.setAttribute("aria-sort", view.descending ? "descending" : "ascending");
     else head.removeAttribute("aria-sort");
   }
   byId("order").value = view.key;
 }
 
-// However many ask for it, it is done once a frame.
-export function arrangeSoon() {
-  if (!arranged) return;
-  arranged = false;
+// Arranges once in the next frame, however often it is called.
+export function scheduleArrange() {
+  if (isScheduled) return;
+  isScheduled = true;
   requestAnimationFrame(arrange);
 }
 
-// By the same once more is the other way.
+// The same key again reverses the order.
 export function sortBy(key) {
-  view.down = view.key === key && !view.down;
+  view.descending = view.key === key && !view.descending;
   view.key = key;
   arrange();
 }

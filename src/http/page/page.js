@@ -1,14 +1,14 @@
-// The status page: what the visitor does is heard from here on, and what the collector tells is asked for.
+// The entry point of the status page: handles the user's input, and opens the stream of events.
 
 import { chip } from "./counts.js";
 import { STATES } from "./fleet.js";
-import { arrange, sortBy, view, work } from "./order.js";
+import { arrange, interaction, sortBy, view } from "./order.js";
 import { byId } from "./patch.js";
 import { open, tick } from "./stream.js";
 import * as theme from "./theme.js";
 
 for (const kind of ["pointerdown", "keydown", "focusin"]) {
-  byId("rows").addEventListener(kind, () => { work.last = performance.now(); });
+  byId("rows").addEventListener(kind, () => { interaction.last = performance.now(); });
 }
 byId("chips").append(...[null, ...STATES].map(chip));
 byId("text").addEventListener("input", (event) => {
@@ -17,12 +17,12 @@ byId("text").addEventListener("input", (event) => {
 });
 byId("order").addEventListener("change", (event) => {
   view.key = event.target.value;
-  view.down = false;
+  view.descending = false;
   arrange();
 });
 for (const head of document.querySelectorAll("thead th")) {
   head.firstElementChild.addEventListener("click", () => sortBy(head.dataset.key));
 }
-theme.begin();
+theme.start();
 setInterval(tick, 1000);
 open();

@@ -1,9 +1,9 @@
-// One server: what its row shows, and what is drawn in it. A row is made once, and patched from then on.
+// The row of a server. It is made once, and then updated in place.
 
-import { MOST_POINTS, chart } from "./chart.js";
-import { rows, timeThere } from "./fleet.js";
-import { byId, mark, put } from "./patch.js";
-import { bytes, errorOf, millis, numbers, span } from "./words.js";
+import { MAX_POINTS, chart } from "./chart.js";
+import { collectorTime, rows } from "./fleet.js";
+import { bytes, errorOf, millis, numbers, span } from "./format.js";
+import { byId, setAttribute, setText } from "./patch.js";
 
 export class Row {
   constructor(id) {
@@ -14,7 +14,7 @@ export class Row {
     this.node.dataset.id = id;
     const find = (selector) => this.node.querySelector(selector);
     this.parts = {
-      word: find(".pill b"), title: find(".title"), phase: find(".phase"),
+      state: find(".pill b"), title: find(".title"), phase: find(".phase"),
       last: find(".last .value"), frequency: find(".last small"), gauge: find(".gauge"), fill: find(".gauge i"),
       ages: find(".last svg"), next: find(".next .value"), took: find(".took .value"), parts: find(".took small"),
       times: find(".took svg"), rows: find(".rows .value"), bytes: find(".rows small"), error: find(".error button"),
@@ -25,10 +25,10 @@ export class Row {
       const open = this.parts.error.getAttribute("aria-expanded") === "true";
       this.parts.error.setAttribute("aria-expanded", String(!open));
     });
-    seen.observe(this.node);
+    visibility.observe(this.node);
   }
 
-  take(server) {
+  update(server) {
     this.server = server;
     this.last = server.last ? Date.parse(server.last) : null;
     this.next = server.next ? Date.parse(server.next) : null;
@@ -36,74 +36,74 @@ export class Row {
     this.haystack = `${server.name}\n${this.error}\n${server.state}\n${server.status}`.toLowerCase();
     const { snapshot } = server;
     this.total = snapshot ? snapshot.collect_ms + snapshot.load_ms : null;
-    mark(this.node, "data-state", server.state);
-    put(this.parts.word, server.state);
-    put(this.parts.title, server.name);
-    // Seen or not: it is also read aloud, looked for and printed.
+    setAttribute(this.node, "data-state", server.state);
+    setText(this.parts.state, server.state);
+    setText(this.parts.title, server.name);
+    // Also for rows out of view: screen readers, search and printing use them.
     const { parts } = this;
-    put(parts.phase, server.phase);
-    put(parts.frequency, `every ${span(server.frequency)}`);
-    put(parts.error, this.error);
-    put(parts.took, snapshot ? millis(this.total) : "–");
-    put(parts.parts, snapshot ? `${millis(snapshot.collect_ms)} + ${millis(snapshot.load_ms)}` : "");
-    mark(parts.parts, "title", "collecting + loading");
-    put(parts.rows, snapshot ? numbers.format(snapshot.rows) : "–");
-    put(parts.bytes, snapshot ? bytes(snapshot.bytes) : "");
-    this.tick(timeThere());
+    setText(parts.phase, server.phase);
+    setText(parts.frequency, `every ${span(server.frequency)}`);
+    setText(parts.error, this.error);
+    setText(parts.took, snapshot ? millis(this.total) : "–");
+    setText(parts.parts, snapshot ? `${millis(snapshot.collect_ms)} + ${millis(snapshot.load_ms)}` : "");
+    setAttribute(parts.parts, "title", "collecting + loading");
+    setText(parts.rows, snapshot ? numbers.format(snapshot.rows) : "–");
+    setText(parts.bytes, snapshot ? bytes(snapshot.bytes) : "");
+    this.tick(collectorTime());
   }
 
-  // The time goes on.
+  // Updates what depends on the time.
   tick(now) {
     const { parts, server } = this;
     const age = this.last === null ? null : Math.max(0, (now - this.last) / 1000);
-    put(parts.last, age === null ? "none yet" : `${span(age)} ago`);
+    setText(parts.last, age === null ? "none yet" : `${span(age)} ago`);
     const ratio = age === null ? 0 : age / server.frequency;
     const fill = Math.min(1, ratio).toFixed(2);
     if (fill !== this.fill) {
       this.fill = fill;
       parts.fill.style.setProperty("--fill", fill);
     }
-    mark(parts.gauge, "data-late", ratio > 2 ? "very" : ratio > 1.2 ? "yes" : "no");
-    put(parts.next, this.nextWord(now));
+    setAttribute(parts.gauge, "data-late", server.state === "standby" ? "no" : ratio > 2 ? "very" : ratio > 1.2 ? "yes" : "no");
+    setText(parts.next, this.nextText(now));
   }
 
-  nextWord(now) {
+  nextText(now) {
     if (this.server.phase !== "idle") return "now";
     if (this.next === null) return "–";
     const left = (this.next - now) / 1000;
     return left < 1 ? "now" : `in ${span(left)}`;
   }
 
-  // Only what somebody sees is drawn.
+  // Draws the charts if the row is in view.
   draw() {
     this.drawn = this.visible;
     if (!this.visible) return;
-    chart(this.parts.times, this.took, "Took", (ms) => millis(ms));
-    chart(this.parts.ages, this.age, "Age of the last snapshot", (seconds) => span(seconds));
+    chart(this.parts.times, this.took, "Took", millis);
+    chart(this.parts.ages, this.age, "Age of the last snapshot", span);
   }
 
   add(took, age) {
     for (const [list, value] of [[this.took, took], [this.age, age]]) {
       list.push(value);
-      if (list.length > MOST_POINTS) list.shift();
+      if (list.length > MAX_POINTS) list.shift();
     }
     this.draw();
   }
 
   remove() {
-    seen.unobserve(this.node);
+    visibility.unobserve(this.node);
     this.node.remove();
     rows.delete(this.id);
   }
 }
 
-const seen = new IntersectionObserver((entries) => {
+const visibility = new IntersectionObserver((entries) => {
   for (const entry of entries) {
     const row = rows.get(entry.target.dataset.id);
     if (!row) continue;
     row.visible = entry.isIntersecting;
     if (!row.visible) continue;
-    row.tick(timeThere());
+    row.tick(collectorTime());
     if (!row.drawn) row.draw();
   }
 }, { rootMargin: "200px" });

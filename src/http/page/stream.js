@@ -1,115 +1,121 @@
-// Is the page told how the fleet is? It is told everything by one stream of events, which is asked for again where it ends.
+// Receives the stream of events, and reconnects when it ends.
 
-import { fleet, rows, timeThere } from "./fleet.js";
-import { byId, mark, put } from "./patch.js";
-import { isKnown, take, takePoints } from "./told.js";
+import { collectorTime, fleet, rows } from "./fleet.js";
+import { byId, setAttribute, setText } from "./patch.js";
+import { addPoints, applyEvent, isHandled } from "./updates.js";
 
-// Milliseconds: of silence until it is over, until an answer, until another try, and that where it would be in vain by now.
-const SILENCE = 6000, UNANSWERED = 10000, RETRY = 4000, REFUSED_RETRY = { 401: 300000, 503: 30000 };
-// So seldom is unseen text brought up to date.
-const TICKS_UNSEEN = 15;
+// Milliseconds without an event after which the stream counts as lost, without a response to a request, until the next attempt,
+// and until the next attempt after a refusal by status.
+const SILENCE = 6000, NO_RESPONSE = 10000, RETRY = 4000, REFUSED_RETRY = { 401: 300000, 503: 30000 };
+// Rows out of view are updated once in so many seconds.
+const HIDDEN_ROWS_TICKS = 15;
 
-// A page may have been opened with a name and a token in its address, with which no script may ask.
+// A page may have been opened with a name and a token in its address, but fetch() refuses such addresses.
 const EVENTS = new URL("events", location.href);
 EVENTS.username = EVENTS.password = "";
 
-let heard = 0, asked = 0, asking = null, retry = null, lost = null, trouble = null, doubted = false, ticks = 0;
+// Times of the last event, of the last request, and since when the stream is lost; the request and the timer for the next one.
+let lastEvent = 0, requested = 0, lost = null, request = null, retry = null;
+// What is wrong with the collector, whether the cause of a missing response was examined, and the number of ticks.
+let trouble = null, isExamined = false, ticks = 0;
 
-function hear(name, told) {
-  heard = Date.now();
-  fleet.clockOffset = told.now - heard;
-  trouble = told.trouble;
-  take(name, told);
-  say(null);
+function handleUpdate(name, data) {
+  lastEvent = Date.now();
+  fleet.clockOffset = data.now - lastEvent;
+  trouble = data.trouble;
+  applyEvent(name, data);
+  showConnection(null);
 }
 
-// Why nothing is told, where it is refused.
-function refusal(answer) {
-  if (answer.status === 401) return "Your token is no longer good: reload the page.";
-  // A proxy may say 503 as well, of a collector that is away.
-  if (answer.status === 503 && answer.headers.has("retry-after")) return "Too many pages are open: close another one.";
+// Why the collector refuses the stream. null: for another reason than these two.
+function refusal(response) {
+  if (response.status === 401) return "Your token is no longer valid; reload the page.";
+  // A proxy may also respond with 503 if the collector is down, but without this header.
+  if (response.status === 503 && response.headers.has("retry-after")) return "Too many status pages are open; close another one.";
   return null;
 }
 
-// Whether the page is still told, and what is wrong otherwise.
-function say(since, why) {
+// Shows since when the stream is lost and why it is refused, or what is wrong with the collector.
+function showConnection(since, refused) {
   lost = since;
   document.body.classList.toggle("stale", lost !== null);
-  mark(byId("live"), "data-live", lost === null ? "yes" : "no");
-  put(byId("live-word"), lost === null ? "live" : why ? "refused" : "reconnecting");
+  setAttribute(byId("live"), "data-live", lost === null ? "yes" : "no");
+  setText(byId("live-word"), lost === null ? "live" : refused ? "refused" : "reconnecting");
   const time = new Date(lost).toLocaleTimeString();
-  const words = lost === null ? (trouble ? `The collector is not ready: ${trouble}.` : "")
-    : why ? `${why}${heard ? ` What is shown is from ${time}.` : ""}`
-    : heard ? `The collector has not been heard since ${time}. What is shown is from then; trying again.`
-    : "The collector has not been heard yet; trying again.";
-  put(byId("banner"), words);
-  byId("banner").hidden = words === "";
+  const message = lost === null ? (trouble ?? "")
+    : refused ? `${refused}${lastEvent ? ` The data shown is from ${time}.` : ""}`
+    : lastEvent ? `No data from the collector since ${time}; the data shown is from then. Reconnecting.`
+    : "No data from the collector yet; reconnecting.";
+  setText(byId("banner"), message);
+  byId("banner").hidden = message === "";
 }
 
-// What is told by one event. There are only such as have one line with a name and one with what they tell.
-function read(text) {
+// Parses an event: one line with its name, and one with its data.
+function handleEvent(text) {
   const parts = /^event: (\w+)\ndata: (.*)$/s.exec(text);
   if (!parts) return;
   const [, name, data] = parts;
-  if (name === "point") takePoints(JSON.parse(data));
-  else if (isKnown(name)) hear(name, JSON.parse(data));
+  if (name === "point") addPoints(JSON.parse(data));
+  else if (isHandled(name)) handleUpdate(name, JSON.parse(data));
 }
 
-// Asks for the events, and takes them until there are no more. An EventSource would not say why it is refused.
+// Requests the events, and handles them until the stream ends. An EventSource would hide the status of a refusal.
 export async function open() {
   clearTimeout(retry);
   const mine = new AbortController();
-  asking = mine;
-  asked = Date.now();
-  doubted = false;
-  let why = null, pause = RETRY;
+  request = mine;
+  requested = Date.now();
+  isExamined = false;
+  let refused = null, pause = RETRY;
   try {
-    const answer = await fetch(EVENTS, { signal: mine.signal, cache: "no-store" });
-    if (answer.ok) {
-      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    const response = await fetch(EVENTS, { signal: mine.signal, cache: "no-store" });
+    if (response.ok) {
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       for (let rest = ""; ;) {
         const { done, value } = await reader.read();
         if (done) break;
         const texts = (rest + value).split("\n\n");
         rest = texts.pop();
-        texts.forEach(read);
+        texts.forEach(handleEvent);
       }
     } else {
-      why = refusal(answer);
-      if (why) pause = REFUSED_RETRY[answer.status];
+      refused = refusal(response);
+      if (refused) pause = REFUSED_RETRY[response.status];
     }
   } catch (error) {
-    // Nobody there is no news. What we do wrong is.
+    // A TypeError is a network error, which the page shows. Others are bugs.
     if (!mine.signal.aborted && !(error instanceof TypeError)) console.error(error);
   }
-  if (asking === mine) lose(why, pause);
+  if (request === mine) reconnect(refused, pause);
 }
 
-// Nothing is answered. Where that is so only to what the browser has as a password, which a proxy may ask for, the browser
-// asks for another one, and keeps it from us: then it is waited for, as there would be a question with every try.
-async function doubt() {
-  doubted = true;
-  const mine = asking, asks = { method: "HEAD", credentials: "omit", cache: "no-store", signal: AbortSignal.timeout(RETRY) };
-  const why = await fetch(EVENTS, asks).then(refusal, () => null);
-  if (asking !== mine || heard >= asked) return;
-  if (why) say(lost === null ? heard || Date.now() : lost, why);
-  else lose(null, RETRY);
+// Finds out why there is no response. If only requests with the browser's stored password get none, a proxy refuses that
+// password, and the browser asks the user for another one. The pending request then waits for the user: each further request
+// would ask again.
+async function examine() {
+  isExamined = true;
+  const mine = request;
+  const options = { method: "HEAD", credentials: "omit", cache: "no-store", signal: AbortSignal.timeout(RETRY) };
+  const refused = await fetch(EVENTS, options).then(refusal, () => null);
+  if (request !== mine || lastEvent >= requested) return;
+  if (refused) showConnection(lost === null ? lastEvent || Date.now() : lost, refused);
+  else reconnect(null, RETRY);
 }
 
-// It is tried again, in our own time.
-function lose(why, pause) {
-  asking.abort();
-  asking = null;
-  say(lost === null ? heard || Date.now() : lost, why);
+// Gives up the current request, and makes another one after a pause.
+function reconnect(refused, pause) {
+  request.abort();
+  request = null;
+  showConnection(lost === null ? lastEvent || Date.now() : lost, refused);
   clearTimeout(retry);
   retry = setTimeout(open, pause);
 }
 
-// Looks once a second whether it is told, and has the time go on in the rows.
+// Called once a second: checks the stream, and updates the times in the rows.
 export function tick() {
-  if (asking && heard >= asked && Date.now() - heard > SILENCE) lose(null, RETRY);
-  if (asking && !doubted && heard < asked && Date.now() - asked > UNANSWERED) doubt();
+  if (request && lastEvent >= requested && Date.now() - lastEvent > SILENCE) reconnect(null, RETRY);
+  if (request && !isExamined && lastEvent < requested && Date.now() - requested > NO_RESPONSE) examine();
   if (document.hidden || lost !== null) return;
-  const now = timeThere(), all = ticks++ % TICKS_UNSEEN === 0;
+  const now = collectorTime(), all = ticks++ % HIDDEN_ROWS_TICKS === 0;
   for (const row of rows.values()) if (all || row.visible) row.tick(now);
 }

@@ -1,32 +1,32 @@
-// Which colours are it: those of the system, or what was chosen here before?
+// The colours: those of the system, or the user's choice, which the browser stores.
 
-import { byId, mark, put } from "./patch.js";
+import { byId, setAttribute, setText } from "./patch.js";
 
-const THEMES = { system: ["◐", "Colours: as the system has them"], light: ["☀", "Colours: light"], dark: ["☾", "Colours: dark"] };
+const THEMES = { system: ["◐", "Colours: system"], light: ["☀", "Colours: light"], dark: ["☾", "Colours: dark"] };
 
-function theme(name) {
+function apply(name) {
   if (name === "system") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = name;
-  const [sign, words] = THEMES[name];
-  put(byId("theme").firstElementChild, sign);
-  mark(byId("theme"), "aria-label", words);
-  mark(byId("theme"), "title", words);
+  const [sign, label] = THEMES[name];
+  setText(byId("theme").firstElementChild, sign);
+  setAttribute(byId("theme"), "aria-label", label);
+  setAttribute(byId("theme"), "title", label);
   byId("theme").dataset.name = name;
 }
 
-// A browser may refuse to keep anything.
-const kept = {
+// A browser may refuse to store anything.
+const stored = {
   get() { try { return localStorage.getItem("theme"); } catch { return null; } },
-  set(name) { try { localStorage.setItem("theme", name); } catch { /* then it is for this visit */ } },
+  set(name) { try { localStorage.setItem("theme", name); } catch { /* valid until the page is closed */ } },
 };
 
-// Takes up what was chosen before, and has the button choose.
-export function begin() {
+// Applies the stored choice, and lets the button change it.
+export function start() {
   byId("theme").addEventListener("click", () => {
     const names = Object.keys(THEMES);
     const name = names[(names.indexOf(byId("theme").dataset.name) + 1) % names.length];
-    theme(name);
-    kept.set(name);
+    apply(name);
+    stored.set(name);
   });
-  theme(kept.get() in THEMES ? kept.get() : "system");
+  apply(stored.get() in THEMES ? stored.get() : "system");
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use lab::Result;
 use postgres::Client;
 
-use super::ground::Match;
+use super::fixture::BenchRun;
 
 /// From the end of a snapshot to the next request for one of the same server.
 pub const PAUSE: Duration = Duration::from_millis(10_500);
@@ -31,7 +31,7 @@ pub fn nobody_is_due(repository: &mut Client) -> Result<()> {
         .context("saying that all servers have been snapshotted")
 }
 
-impl Match {
+impl BenchRun {
     /// Has a first snapshot taken of each server, side by side: connections are open, and what is read once is known.
     pub fn take_first(&mut self) -> Result<()> {
         let began = Instant::now();

@@ -10,7 +10,7 @@ use lab::{Generation, Result};
 use procfs::{CpuInfo, Current, Meminfo};
 use serde_json::{Value, json};
 
-use super::contender::Contenders;
+use super::candidate::Contenders;
 
 /// Goes with the figures: they mean nothing without it.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn look(contenders: &Contenders, generations: &[Generation]) -> Result<Machine> {
+    pub fn look(candidates: &Contenders, generations: &[Generation]) -> Result<Machine> {
         let processors = CpuInfo::current().context("looking at the processors")?;
         let memory = Meminfo::current().context("looking at the memory")?.mem_total;
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").context("asking for the kernel's version")?;
@@ -39,8 +39,8 @@ impl Machine {
             cores: thread::available_parallelism().context("counting cores")?.get(),
             memory_gb: memory as f64 / f64::from(1 << 30),
             kernel: kernel.trim().to_owned(),
-            ours: contenders.ours.version()?,
-            python: contenders.python.version()?,
+            ours: candidates.ours.version()?,
+            python: candidates.python.version()?,
             powa: powa.collect(),
         })
     }

@@ -1,14 +1,14 @@
 //! How does the collector compare with the Python one, on the same servers, one after the other, in one run?
 //!
-//! `contender` runs either of them, `ground` is what they work on, a `case` measures one thing, and what it found becomes
+//! `candidate` runs either of them, `fixture` is what they work on, a `case` measures one thing, and what it found becomes
 //! a `figure` for the `table`. `force` asks for a snapshot, and waits until it is there; a `window` is a stretch of time
 //! that is watched.
 
+mod candidate;
 mod case;
-mod contender;
 mod figure;
+mod fixture;
 mod force;
-mod ground;
 mod line;
 mod machine;
 mod median;
@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use lab::{Generation, Result};
 
+use self::candidate::{Candidate, Contenders};
 pub use self::case::Case;
-use self::contender::{Contender, Contenders};
 use self::figure::Figure;
 use self::machine::Machine;
 
@@ -47,8 +47,8 @@ pub struct Bench<'a> {
 /// Where and with what a case is measured.
 pub struct Setting<'a> {
     generation: &'a Generation,
-    contenders: &'a Contenders,
-    /// Has a folder for each contender's files.
+    candidates: &'a Contenders,
+    /// Has a folder for each candidate's files.
     folder: PathBuf,
     rounds: usize,
     picture: Option<&'a Path>,
@@ -56,8 +56,8 @@ pub struct Setting<'a> {
 
 impl Bench<'_> {
     pub fn run(&self) -> Result<()> {
-        let contenders = Contenders { ours: Contender::ours(self.collector)?, python: Contender::python(self.python)? };
-        let machine = Machine::look(&contenders, self.generations)?;
+        let candidates = Contenders { ours: Candidate::ours(self.collector)?, python: Candidate::python(self.python)? };
+        let machine = Machine::look(&candidates, self.generations)?;
         let cases = if self.cases.is_empty() { Case::most() } else { self.cases.to_owned() };
         let folder = tempfile::Builder::new().prefix("lab-bench-").tempdir().context("making a folder")?;
         let mut figures: Vec<Figure> = Vec::new();
@@ -66,7 +66,7 @@ impl Bench<'_> {
                 eprintln!("{} on PoWA {} ...", case.name(), generation.powa_version());
                 let folder = folder.path().join(format!("{}-{}", case.name(), generation.powa_version()));
                 let (rounds, picture) = (self.rounds, self.picture);
-                let setting = Setting { generation, contenders: &contenders, folder, rounds, picture };
+                let setting = Setting { generation, candidates: &candidates, folder, rounds, picture };
                 let measured = case.measure(&setting);
                 figures.extend(measured.with_context(|| format!("measuring {}", case.name()))?);
             }

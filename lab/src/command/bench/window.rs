@@ -9,7 +9,7 @@ use anyhow::Context;
 use lab::{Cluster, Result};
 use postgres::Client;
 
-use super::ground::{Ground, Match};
+use super::fixture::{BenchRun, Fixture};
 use crate::command::usage::{self, Usage};
 
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
@@ -40,9 +40,9 @@ struct Reading {
 }
 
 impl Window {
-    pub fn watch(ground: &Ground, game: &mut Match, length: Duration) -> Result<Window> {
-        let mut remote = ground.remote.connect("postgres")?;
-        let before = Reading::take(ground, game)?;
+    pub fn watch(fixture: &Fixture, game: &mut BenchRun, length: Duration) -> Result<Window> {
+        let mut remote = fixture.remote.connect("postgres")?;
+        let before = Reading::take(fixture, game)?;
         let (mut repository_sessions, mut remote_sessions, mut longest_unseen) = (0, 0, Duration::ZERO);
         while before.at.elapsed() < length {
             repository_sessions = sessions(&mut game.client, Some(&game.database))?.max(repository_sessions);
@@ -50,7 +50,7 @@ impl Window {
             longest_unseen = game.longest_unseen()?.max(longest_unseen);
             thread::sleep(BETWEEN_LOOKS.min(length.saturating_sub(before.at.elapsed())));
         }
-        let after = Reading::take(ground, game)?;
+        let after = Reading::take(fixture, game)?;
         Ok(Window {
             time: after.at - before.at,
             snapshots: after.snapshots - before.snapshots,
@@ -80,13 +80,13 @@ impl Window {
 }
 
 impl Reading {
-    fn take(ground: &Ground, game: &mut Match) -> Result<Reading> {
+    fn take(fixture: &Fixture, game: &mut BenchRun) -> Result<Reading> {
         Ok(Reading {
             at: Instant::now(),
             snapshots: game.snapshots()?,
             usage: game.running.usage()?,
-            repository: cpu_of(&ground.repository)?,
-            remote: cpu_of(&ground.remote)?,
+            repository: cpu_of(&fixture.repository)?,
+            remote: cpu_of(&fixture.remote)?,
         })
     }
 }

@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 use lab::Result;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::ground::Ground;
+use super::fixture::Fixture;
 use super::log::{Log, Told};
 use crate::command::usage::{self, Usage};
 
@@ -53,11 +53,11 @@ impl fmt::Display for Use {
 }
 
 impl Collector {
-    pub fn start(program: &Path, ground: &Ground, folder: &Path) -> Result<Collector> {
+    pub fn start(program: &Path, fixture: &Fixture, folder: &Path) -> Result<Collector> {
         let timeouts: serde_json::Map<_, _> =
             TIMEOUTS.iter().map(|(name, seconds)| ((*name).to_owned(), (*seconds).into())).collect();
         let content = serde_json::json!({
-            "repository": { "dsn": ground.dsn() },
+            "repository": { "dsn": fixture.dsn() },
             "debug": true,
             "use_server_alias": true,
             "timeouts": timeouts,

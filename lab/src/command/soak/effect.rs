@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use super::collector::Collector;
 use super::faults::{Fault, Kind, Target};
-use super::ground::{DATABASE, Ground, STRANGER};
+use super::fixture::{DATABASE, Fixture, STRANGER};
 
 const CHANNEL: &str = "powa_collector";
 
@@ -35,8 +35,8 @@ fn sessions_of(alias: &str) -> String {
 impl Fault {
     /// # Errors
     /// It is not possible now, because something else is out of order.
-    pub fn begin(&self, ground: &Ground, collector: &Collector, random: &mut Rng) -> Result<Held> {
-        let line = line(self.target, ground);
+    pub fn begin(&self, fixture: &Fixture, collector: &Collector, random: &mut Rng) -> Result<Held> {
+        let line = line(self.target, fixture);
         match (&self.kind, line) {
             (Kind::Freeze, Some(line)) => line.freeze(),
             (Kind::Delay(delay), Some(line)) => line.delay(*delay),
@@ -44,21 +44,23 @@ impl Fault {
             (Kind::Cut, Some(line)) => line.cut(),
             // In the text of a statement of the workload's, which is in what is collected.
             (Kind::CutInARow, Some(line)) => line.when_server_says(b"turnover(", Act::Cut),
-            (Kind::Terminate, _) => terminate(self.target, ground)?,
-            (Kind::Restart, _) => cluster(self.target, ground)?.stop()?,
-            (Kind::Crash, _) => cluster(self.target, ground)?.crash()?,
+            (Kind::Terminate, _) => terminate(self.target, fixture)?,
+            (Kind::Restart, _) => cluster(self.target, fixture)?.stop()?,
+            (Kind::Crash, _) => cluster(self.target, fixture)?.crash()?,
             (Kind::Lock, _) => {
-                let mut session = ground.repository.connect(DATABASE)?;
+                let mut session = fixture.repository.connect(DATABASE)?;
                 session.batch_execute("begin")?;
                 let lock = "select from powa_snapshot_metas where srvid = $1 for update";
-                session.query(lock, &[&server(self.target, ground)?]).context("locking a row")?;
+                session.query(lock, &[&server(self.target, fixture)?]).context("locking a row")?;
                 return Ok(Held::session(session));
             }
-            (Kind::Deactivate, _) => set_frequency(self.target, ground, collector, -1)?,
-            (Kind::Frequency(seconds), _) => set_frequency(self.target, ground, collector, *seconds)?,
-            (Kind::Raise(source), _) => return replace(self.target, ground, source, "raise exception 'out of order';"),
+            (Kind::Deactivate, _) => set_frequency(self.target, fixture, collector, -1)?,
+            (Kind::Frequency(seconds), _) => set_frequency(self.target, fixture, collector, *seconds)?,
+            (Kind::Raise(source), _) => {
+                return replace(self.target, fixture, source, "raise exception 'out of order';");
+            }
             (Kind::Sleep(source, seconds), _) => {
-                return replace(self.target, ground, source, &format!("perform pg_sleep({seconds});"));
+                return replace(self.target, fixture, source, &format!("perform pg_sleep({seconds});"));
             }
             (Kind::Signals(number), _) => {
                 for _ in 0..*number {
@@ -66,17 +68,17 @@ impl Fault {
                 }
             }
             (Kind::RefreshCatalogs, _) => {
-                let payload = format!("REFRESH_DB_CAT - {} 0", server(self.target, ground)?);
-                return say(ground, "postgres", &[payload]);
+                let payload = format!("REFRESH_DB_CAT - {} 0", server(self.target, fixture)?);
+                return say(fixture, "postgres", &[payload]);
             }
             (Kind::Reloads(number), _) => {
                 // No two are the same: PostgreSQL sends equal ones of a transaction once.
                 let reloads: Vec<_> = (0..*number).map(|n| format!("RELOAD answers_{n}")).collect();
-                return say(ground, "postgres", &reloads);
+                return say(fixture, "postgres", &reloads);
             }
-            (Kind::Commands(number), _) => return say(ground, "postgres", &commands(*number, ground, random)),
-            (Kind::Flood(number), _) => return say(ground, STRANGER, &commands(*number, ground, random)),
-            (Kind::Garbage(number), _) => return say(ground, STRANGER, &garbage(*number, random)),
+            (Kind::Commands(number), _) => return say(fixture, "postgres", &commands(*number, fixture, random)),
+            (Kind::Flood(number), _) => return say(fixture, STRANGER, &commands(*number, fixture, random)),
+            (Kind::Garbage(number), _) => return say(fixture, STRANGER, &garbage(*number, random)),
             (_, None) => ensure!(false, "there is no line to {:?}", self.target),
         }
         Ok(Held::default())
@@ -84,8 +86,8 @@ impl Fault {
 
     /// # Errors
     /// It could not be healed now, because something else is out of order. It is to be tried again.
-    pub fn heal(&self, ground: &Ground, collector: &Collector, held: &Held) -> Result<()> {
-        let line = line(self.target, ground);
+    pub fn heal(&self, fixture: &Fixture, collector: &Collector, held: &Held) -> Result<()> {
+        let line = line(self.target, fixture);
         match (&self.kind, line) {
             (Kind::Freeze, Some(line)) => line.thaw(),
             (Kind::Delay(_), Some(line)) => line.delay(std::time::Duration::ZERO),
@@ -93,17 +95,17 @@ impl Fault {
             // One that nobody stepped into is taken away by one that nobody can.
             (Kind::CutInARow, Some(line)) => line.when_server_says(&[0xff; 64], Act::Cut),
             (Kind::Restart | Kind::Crash, _) => {
-                let cluster = cluster(self.target, ground)?;
+                let cluster = cluster(self.target, fixture)?;
                 if cluster.pid().is_none() {
                     cluster.start_again()?;
                 }
             }
             (Kind::Deactivate | Kind::Frequency(_), _) => {
-                set_frequency(self.target, ground, collector, i32::try_from(ground.frequency)?)?
+                set_frequency(self.target, fixture, collector, i32::try_from(fixture.frequency)?)?
             }
             (Kind::Raise(_) | Kind::Sleep(..), _) => {
                 if let Some(definition) = &held.definition {
-                    cluster(self.target, ground)?.connect(DATABASE)?.batch_execute(definition)?;
+                    cluster(self.target, fixture)?.connect(DATABASE)?.batch_execute(definition)?;
                 }
             }
             // A session ends with what is held.
@@ -113,38 +115,38 @@ impl Fault {
     }
 }
 
-fn line(target: Target, ground: &Ground) -> Option<&Proxy> {
+fn line(target: Target, fixture: &Fixture) -> Option<&Proxy> {
     match target {
-        Target::Server(number) => Some(&ground.servers[number].line),
-        Target::Repository => Some(&ground.line),
+        Target::Server(number) => Some(&fixture.servers[number].line),
+        Target::Repository => Some(&fixture.line),
         Target::Cluster(_) | Target::Commands => None,
     }
 }
 
-fn cluster(target: Target, ground: &Ground) -> Result<&lab::Cluster> {
+fn cluster(target: Target, fixture: &Fixture) -> Result<&lab::Cluster> {
     match target {
-        Target::Cluster(number) => Some(&ground.clusters[number]),
-        Target::Repository => Some(&ground.repository),
+        Target::Cluster(number) => Some(&fixture.clusters[number]),
+        Target::Repository => Some(&fixture.repository),
         Target::Server(_) | Target::Commands => None,
     }
     .context("it is no cluster")
 }
 
-fn server(target: Target, ground: &Ground) -> Result<i32> {
+fn server(target: Target, fixture: &Fixture) -> Result<i32> {
     match target {
-        Target::Server(number) => Ok(ground.servers[number].id),
+        Target::Server(number) => Ok(fixture.servers[number].id),
         _ => Err(lab::Error::msg("it is no server")),
     }
 }
 
-fn terminate(target: Target, ground: &Ground) -> Result<()> {
+fn terminate(target: Target, fixture: &Fixture) -> Result<()> {
     let (cluster, names) = match target {
         Target::Server(number) => {
-            let server = &ground.servers[number];
-            (&ground.clusters[server.cluster], sessions_of(&server.alias))
+            let server = &fixture.servers[number];
+            (&fixture.clusters[server.cluster], sessions_of(&server.alias))
         }
-        Target::Cluster(number) => (&ground.clusters[number], "PoWA %".to_owned()),
-        Target::Repository | Target::Commands => (&ground.repository, "PoWA %".to_owned()),
+        Target::Cluster(number) => (&fixture.clusters[number], "PoWA %".to_owned()),
+        Target::Repository | Target::Commands => (&fixture.repository, "PoWA %".to_owned()),
     };
     let sql = "select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity
                 where application_name like $1";
@@ -152,9 +154,9 @@ fn terminate(target: Target, ground: &Ground) -> Result<()> {
     Ok(())
 }
 
-fn set_frequency(target: Target, ground: &Ground, collector: &Collector, seconds: i32) -> Result<()> {
-    let id = server(target, ground)?;
-    let changed = ground
+fn set_frequency(target: Target, fixture: &Fixture, collector: &Collector, seconds: i32) -> Result<()> {
+    let id = server(target, fixture)?;
+    let changed = fixture
         .repository
         .connect(DATABASE)?
         .execute("update powa_servers set frequency = $2 where id = $1", &[&id, &seconds])
@@ -164,8 +166,8 @@ fn set_frequency(target: Target, ground: &Ground, collector: &Collector, seconds
 }
 
 /// Has a source function do something else, and gives what it did.
-fn replace(target: Target, ground: &Ground, source: &str, body: &str) -> Result<Held> {
-    let mut client = cluster(target, ground)?.connect(DATABASE)?;
+fn replace(target: Target, fixture: &Fixture, source: &str, body: &str) -> Result<Held> {
+    let mut client = cluster(target, fixture)?.connect(DATABASE)?;
     let definition: String = client
         .query_one("select pg_catalog.pg_get_functiondef(oid) from pg_catalog.pg_proc where proname = $1", &[&source])
         .with_context(|| format!("reading {source}()"))?
@@ -178,8 +180,8 @@ fn replace(target: Target, ground: &Ground, source: &str, body: &str) -> Result<
 }
 
 /// Sends payloads, all at once. The sender stays: one who has left cannot be looked up.
-fn say(ground: &Ground, role: &str, payloads: &[String]) -> Result<Held> {
-    let mut config: postgres::Config = ground.repository.dsn(DATABASE).parse().context("reading a DSN of our own")?;
+fn say(fixture: &Fixture, role: &str, payloads: &[String]) -> Result<Held> {
+    let mut config: postgres::Config = fixture.repository.dsn(DATABASE).parse().context("reading a DSN of our own")?;
     let mut session = config
         .user(role)
         .application_name("lab")
@@ -192,10 +194,10 @@ fn say(ground: &Ground, role: &str, payloads: &[String]) -> Result<Held> {
     Ok(Held::session(session))
 }
 
-fn commands(number: u32, ground: &Ground, random: &mut Rng) -> Vec<String> {
+fn commands(number: u32, fixture: &Fixture, random: &mut Rng) -> Vec<String> {
     (0..number)
         .map(|n| {
-            let id = ground.servers[random.usize(..ground.servers.len())].id;
+            let id = fixture.servers[random.usize(..fixture.servers.len())].id;
             match random.u32(..4) {
                 0 => format!("WORKERS_STATUS answers_{n}"),
                 1 => format!("FORCE_SNAPSHOT answers_{n} {id}"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::ground::Ground;
+use super::fixture::Fixture;
 
 /// What is out of order. One thing has one fault at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +64,10 @@ const SOURCES: [&str; 4] =
 
 impl Fault {
     /// Mostly one server's: what happens to the repository explains everything for a while, and so hides much.
-    pub fn any(random: &mut Rng, ground: &Ground) -> Fault {
+    pub fn any(random: &mut Rng, fixture: &Fixture) -> Fault {
         let target = match random.u32(..100) {
-            0..77 => Target::Server(random.usize(..ground.servers.len())),
-            77..85 => Target::Cluster(random.usize(..ground.clusters.len())),
+            0..77 => Target::Server(random.usize(..fixture.servers.len())),
+            77..85 => Target::Cluster(random.usize(..fixture.clusters.len())),
             85..88 => Target::Repository,
             _ => Target::Commands,
         };
@@ -118,10 +118,10 @@ impl Fault {
     }
 
     /// Who and what, in words.
-    pub fn describe(&self, ground: &Ground) -> String {
+    pub fn describe(&self, fixture: &Fixture) -> String {
         let whom = match self.target {
-            Target::Server(number) => format!("server {}", ground.servers[number].alias),
-            Target::Cluster(number) => format!("cluster {number} ({} servers)", ground.servers_of(number).len()),
+            Target::Server(number) => format!("server {}", fixture.servers[number].alias),
+            Target::Cluster(number) => format!("cluster {number} ({} servers)", fixture.servers_of(number).len()),
             Target::Repository => "repository".to_owned(),
             Target::Commands => "commands".to_owned(),
         };

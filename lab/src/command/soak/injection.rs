@@ -11,7 +11,7 @@ use lab::Result;
 use super::collector::Collector;
 use super::effect::Held;
 use super::faults::{Fault, Kind, Target};
-use super::ground::{DATABASE, Ground};
+use super::fixture::{DATABASE, Fixture};
 
 const TICK: Duration = Duration::from_millis(50);
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
@@ -22,7 +22,7 @@ const UNTIL_ALL_IS_HEALED: Duration = Duration::from_secs(60);
 
 /// Faults, one after another and side by side, for a time.
 pub struct Injection<'a> {
-    ground: &'a Ground,
+    fixture: &'a Fixture,
     started: Instant,
     random: Rng,
     active: Vec<Active>,
@@ -78,9 +78,9 @@ impl Journal {
 }
 
 impl Errors {
-    fn look(&mut self, ground: &Ground) -> Result<()> {
+    fn look(&mut self, fixture: &Fixture) -> Result<()> {
         let since = self.looked.unwrap_or_else(Instant::now);
-        let now: BTreeMap<i32, Vec<String>> = ground
+        let now: BTreeMap<i32, Vec<String>> = fixture
             .repository
             .connect(DATABASE)?
             .query("select srvid, errors from powa_snapshot_metas where srvid > 0 and errors is not null", &[])
@@ -106,13 +106,13 @@ impl Errors {
 }
 
 impl<'a> Injection<'a> {
-    pub fn new(ground: &'a Ground, started: Instant, seed: u64) -> Self {
+    pub fn new(fixture: &'a Fixture, started: Instant, seed: u64) -> Self {
         Self {
-            ground,
+            fixture,
             started,
             random: Rng::with_seed(seed),
             active: Vec::new(),
-            journal: Journal { aftermath: ground.aftermath(), entries: Vec::new() },
+            journal: Journal { aftermath: fixture.aftermath(), entries: Vec::new() },
             errors: Errors::default(),
         }
     }
@@ -160,7 +160,7 @@ impl<'a> Injection<'a> {
     }
 
     fn begin_another(&mut self, collector: &Collector) -> Result<()> {
-        let fault = Fault::any(&mut self.random, self.ground);
+        let fault = Fault::any(&mut self.random, self.fixture);
         // Its own, so that the next faults are the same whatever becomes of this one.
         let mut random = self.random.fork();
         if self.active.iter().any(|active| active.fault.target == fault.target) {
@@ -168,10 +168,10 @@ impl<'a> Injection<'a> {
             return Ok(());
         }
         let begun = Instant::now();
-        self.say(&fault.describe(self.ground));
+        self.say(&fault.describe(self.fixture));
         self.journal.entries.push(self.entry_of(&fault, begun));
         let entry = self.journal.entries.len() - 1;
-        match fault.begin(self.ground, collector, &mut random) {
+        match fault.begin(self.fixture, collector, &mut random) {
             Ok(held) => {
                 let heal_at = Instant::now() + fault.lasts;
                 self.active.push(Active { fault, held, heal_at, entry });
@@ -186,9 +186,9 @@ impl<'a> Injection<'a> {
 
     fn entry_of(&self, fault: &Fault, begun: Instant) -> Entry {
         let servers = match fault.target {
-            Target::Server(number) => BTreeSet::from([self.ground.servers[number].id]),
-            Target::Cluster(number) => self.ground.servers_of(number),
-            Target::Repository => self.ground.servers.iter().map(|server| server.id).collect(),
+            Target::Server(number) => BTreeSet::from([self.fixture.servers[number].id]),
+            Target::Cluster(number) => self.fixture.servers_of(number),
+            Target::Repository => self.fixture.servers.iter().map(|server| server.id).collect(),
             Target::Commands => BTreeSet::new(),
         };
         let concerns_nobody = matches!(fault.target, Target::Repository | Target::Commands);
@@ -200,13 +200,13 @@ impl<'a> Injection<'a> {
         self.active = active;
         let due: Vec<Active> = due;
         for mut healing in due {
-            match healing.fault.heal(self.ground, collector, &healing.held) {
+            match healing.fault.heal(self.fixture, collector, &healing.held) {
                 Ok(()) => {
                     drop(healing.held);
                     self.journal.entries[healing.entry].healed = Some(Instant::now());
                 }
                 Err(error) => {
-                    println!("{:>12}not healed yet: {}: {error:#}", "", healing.fault.describe(self.ground));
+                    println!("{:>12}not healed yet: {}: {error:#}", "", healing.fault.describe(self.fixture));
                     healing.heal_at = Instant::now() + BETWEEN_TRIES_TO_HEAL;
                     self.active.push(healing);
                 }
@@ -229,7 +229,7 @@ impl<'a> Injection<'a> {
 
     /// The repository may be away, and that is one of the faults.
     fn look_around(&mut self) {
-        let _ = self.errors.look(self.ground);
+        let _ = self.errors.look(self.fixture);
     }
 }
 

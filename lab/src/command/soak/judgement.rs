@@ -9,7 +9,7 @@ use lab::Result;
 use postgres::fallible_iterator::FallibleIterator;
 
 use super::collector::{GRACE, REPOSITORY_SESSIONS, Use};
-use super::ground::{DATABASE, Ground};
+use super::fixture::{DATABASE, Fixture};
 use super::injection::{self, Injection};
 use super::log::{Loud, Told};
 
@@ -94,10 +94,10 @@ impl Judgement {
     }
 
     /// Sessions of the collector: no more than promised in the repository, and one for each database of a server.
-    pub fn count_sessions(&mut self, ground: &Ground) -> Result<()> {
+    pub fn count_sessions(&mut self, fixture: &Fixture) -> Result<()> {
         let sql = "select application_name, coalesce(state, ''), pid from pg_catalog.pg_stat_activity
                     where datname = $1 and backend_type = 'client backend' and application_name <> 'lab'";
-        let sessions = ground.repository.connect("postgres")?.query(sql, &[&DATABASE]).context("counting sessions")?;
+        let sessions = fixture.repository.connect("postgres")?.query(sql, &[&DATABASE]).context("counting sessions")?;
         let number = sessions.len();
         let is_well = (1..=REPOSITORY_SESSIONS).contains(&number);
         self.add("sessions in the repository", format!("1 to {REPOSITORY_SESSIONS}"), number.to_string(), is_well);
@@ -110,7 +110,7 @@ impl Judgement {
         let sql = "select application_name, datname::text, count(*) from pg_catalog.pg_stat_activity
                     where application_name like 'PoWA %' group by 1, 2 having count(*) > 1";
         let mut twice = Vec::new();
-        for cluster in &ground.clusters {
+        for cluster in &fixture.clusters {
             for row in cluster.connect("postgres")?.query(sql, &[]).context("counting sessions")? {
                 let (name, database, number): (String, String, i64) = (row.get(0), row.get(1), row.get(2));
                 twice.push(format!("{name}: {number} sessions in {database:?}"));
@@ -121,10 +121,10 @@ impl Judgement {
     }
 
     /// Every server is running, and not overdue.
-    pub fn look_at_servers(&mut self, ground: &Ground) -> Result<()> {
-        let mut silent: BTreeSet<_> = ground.servers.iter().map(|server| server.id.to_string()).collect();
+    pub fn look_at_servers(&mut self, fixture: &Fixture) -> Result<()> {
+        let mut silent: BTreeSet<_> = fixture.servers.iter().map(|server| server.id.to_string()).collect();
         let mut not_running = Vec::new();
-        for (id, status) in statuses(ground)? {
+        for (id, status) in statuses(fixture)? {
             silent.remove(&id);
             if status != "running" {
                 not_running.push(format!("{id}: {status}"));
@@ -134,9 +134,9 @@ impl Judgement {
         self.none("servers that are not running", not_running);
         let sql = "select s.alias, (extract(epoch from clock_timestamp() - m.snapts))::float8
                      from powa_servers s join powa_snapshot_metas m on m.srvid = s.id where s.id > 0 order by s.id";
-        let limit = ground.frequencies(2).as_secs_f64();
+        let limit = fixture.frequencies(2).as_secs_f64();
         let mut overdue = Vec::new();
-        for row in ground.repository.connect(DATABASE)?.query(sql, &[]).context("reading powa_snapshot_metas")? {
+        for row in fixture.repository.connect(DATABASE)?.query(sql, &[]).context("reading powa_snapshot_metas")? {
             let (alias, age): (String, f64) = (row.get(0), row.get(1));
             if age > limit {
                 overdue.push(format!("{alias}: last snapshot {age:.1} s ago"));
@@ -150,7 +150,8 @@ impl Judgement {
     pub fn explain(&mut self, told: &Told, injection: &Injection<'_>, [started, warm, calm]: [Instant; 3]) {
         let Injection { journal, errors, .. } = injection;
         let at = |moment: Instant| format!("{:.1} s", moment.saturating_duration_since(started).as_secs_f64());
-        let (early, late): (Vec<_>, Vec<_>) = told.loud.iter().partition(|loud| loud.at < calm);
+        let loud = told.loud.iter().filter(|loud| !is_fault_of_powa(&loud.line));
+        let (early, late): (Vec<_>, Vec<_>) = loud.partition(|loud| loud.at < calm);
         let unexplained = early.into_iter().filter(|loud| !journal.explains(loud.server, (loud.at, loud.at)));
         // That says that the machine is too slow for so many servers, which it may be as long as all is cold.
         let (slow, unexplained): (Vec<_>, Vec<_>) = unexplained.partition(|loud| loud.line.contains(SKIPPED));
@@ -159,21 +160,23 @@ impl Judgement {
         let slow = slow.into_iter().filter(|loud| loud.at > warm);
         self.none("snapshots skipped without a reason", slow.map(line).collect());
         self.none("warnings and errors in the log after all was healed", late.into_iter().map(line).collect());
-        let unexplained = errors.seen.iter().filter(|error| !journal.explains(Some(error.server), error.between));
+        let of_ours = errors.seen.iter().filter(|error| !is_fault_of_powa(&error.text));
+        let unexplained = of_ours.filter(|error| !journal.explains(Some(error.server), error.between));
         let text =
             |error: &injection::Error| format!("{}: server {}: {}", at(error.between.1), error.server, error.text);
         self.none("errors in powa_snapshot_metas without a reason", unexplained.map(text).collect());
-        let last = errors.last().map(|(server, text)| format!("server {server}: {text}"));
+        let last = errors.last().filter(|(_, text)| !is_fault_of_powa(text));
+        let last = last.map(|(server, text)| format!("server {server}: {text}"));
         self.none("errors in powa_snapshot_metas after all was healed", last.collect());
     }
 
     /// Each snapshot that the log tells of is there, and no other. (One whose fate was not known when it had to be given
     /// up may be there, too, and the log says that it is lost.)
-    pub fn count_snapshots(&mut self, ground: &Ground, told: &Told) -> Result<()> {
+    pub fn count_snapshots(&mut self, fixture: &Fixture, told: &Told) -> Result<()> {
         let sql = "select m.srvid, m.coalesce_seq - 1 from powa_snapshot_metas m where m.srvid > 0 order by m.srvid";
         let mut different = Vec::new();
         let mut total = 0;
-        for row in ground.repository.connect(DATABASE)?.query(sql, &[]).context("counting snapshots")? {
+        for row in fixture.repository.connect(DATABASE)?.query(sql, &[]).context("counting snapshots")? {
             let (id, stored): (i32, i64) = (row.get(0), row.get(1));
             let number = |of: &BTreeMap<i32, i64>| of.get(&id).copied().unwrap_or(0);
             let (taken, lost) = (number(&told.taken), number(&told.lost));
@@ -193,14 +196,19 @@ impl Judgement {
     }
 }
 
+/// Whether the collector reports a fault that PoWA itself has in this version, which is no consequence of any fault of ours.
+fn is_fault_of_powa(text: &str) -> bool {
+    text.contains("PoWA ") && text.contains(" has a fault: ")
+}
+
 /// What the collector says of its workers. It may be several answers.
-fn statuses(ground: &Ground) -> Result<BTreeMap<String, String>> {
-    let mut client = ground.repository.connect(DATABASE)?;
+fn statuses(fixture: &Fixture) -> Result<BTreeMap<String, String>> {
+    let mut client = fixture.repository.connect(DATABASE)?;
     client.batch_execute("listen soak; notify powa_collector, 'WORKERS_STATUS soak'").context("asking for statuses")?;
     let mut statuses = BTreeMap::new();
     let mut answers = client.notifications();
     let mut answers = answers.timeout_iter(Duration::from_secs(5));
-    while statuses.len() < ground.servers.len() {
+    while statuses.len() < fixture.servers.len() {
         let Some(answer) = answers.next().context("waiting for statuses")? else { break };
         let object = answer.payload().strip_prefix("WORKERS_STATUS OK ").unwrap_or("{}");
         statuses.extend(serde_json::from_str::<BTreeMap<String, String>>(object).context("reading statuses")?);

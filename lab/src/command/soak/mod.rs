@@ -1,12 +1,12 @@
 //! Does a collector stand a long time of faults, and is it afterwards as it was before?
 //!
-//! `ground` is what it works on, `faults` and `effect` what can happen, `injection` when it does, `log` and `collector`
+//! `fixture` is what it works on, `faults` and `effect` what can happen, `injection` when it does, `log` and `collector`
 //! what is seen of it, `judgement` what is asked in the end.
 
 mod collector;
 mod effect;
 mod faults;
-mod ground;
+mod fixture;
 mod injection;
 mod judgement;
 mod log;
@@ -20,7 +20,7 @@ use lab::{Generation, Result};
 use rustix::process::Signal;
 
 use self::collector::Collector;
-use self::ground::{DATABASE, Ground};
+use self::fixture::{DATABASE, Fixture};
 use self::injection::Injection;
 use self::judgement::Judgement;
 
@@ -50,11 +50,11 @@ impl Soak<'_> {
             self.frequency,
             self.time.as_secs_f64() / 60.0,
         );
-        let ground = Ground::make(self.generation, self.servers, self.frequency)?;
+        let fixture = Fixture::make(self.generation, self.servers, self.frequency)?;
         let folder = tempfile::Builder::new().prefix("lab-soak-").tempdir().context("making a folder")?;
         let log = folder.path().join("collector.log");
         println!("the collector's log: {}\n", log.display());
-        match self.judge(&ground, &program, folder.path()) {
+        match self.judge(&fixture, &program, folder.path()) {
             Ok(judgement) if judgement.is_well() => {
                 judgement.print();
                 println!("\nAll is well.");
@@ -70,12 +70,12 @@ impl Soak<'_> {
         }
     }
 
-    fn judge(&self, ground: &Ground, program: &Path, folder: &Path) -> Result<Judgement> {
+    fn judge(&self, fixture: &Fixture, program: &Path, folder: &Path) -> Result<Judgement> {
         let started = Instant::now();
         let say = |what: &str| println!("{:>8.1} s  {what}", started.elapsed().as_secs_f64());
-        let mut collector = Collector::start(program, ground, folder)?;
-        wait_until_warm(ground, &mut collector)?;
-        let mut injection = Injection::new(ground, started, self.seed);
+        let mut collector = Collector::start(program, fixture, folder)?;
+        wait_until_warm(fixture, &mut collector)?;
+        let mut injection = Injection::new(fixture, started, self.seed);
         let before = collector.measure()?;
         let warm = Instant::now();
         say("warm");
@@ -85,30 +85,30 @@ impl Soak<'_> {
         for _ in 0..3 {
             // A reload that was asked for while the repository was away has not been heard.
             collector.signal(Signal::HUP)?;
-            injection.watch(&mut collector, ground.aftermath() / 3)?;
+            injection.watch(&mut collector, fixture.aftermath() / 3)?;
         }
         let calm = Instant::now();
         say("all should be well");
         let after = collector.measure()?;
-        injection.watch(&mut collector, ground.frequencies(1))?;
+        injection.watch(&mut collector, fixture.frequencies(1))?;
 
         let mut judgement = Judgement::default();
         judgement.compare(before, after);
-        judgement.count_sessions(ground)?;
-        judgement.look_at_servers(ground)?;
+        judgement.count_sessions(fixture)?;
+        judgement.look_at_servers(fixture)?;
         let (status, took, told) = collector.stop()?;
         say("stopped");
         judgement.look_at_the_end(status, took);
         judgement.explain(&told, &injection, [started, warm, calm]);
-        judgement.count_snapshots(ground, &told)?;
+        judgement.count_snapshots(fixture, &told)?;
         Ok(judgement)
     }
 }
 
-fn wait_until_warm(ground: &Ground, collector: &mut Collector) -> Result<()> {
+fn wait_until_warm(fixture: &Fixture, collector: &mut Collector) -> Result<()> {
     let cold = "select count(*) from powa_snapshot_metas where srvid > 0 and coalesce_seq <= 3";
     let deadline = Instant::now() + UNTIL_WARM;
-    let mut client = ground.repository.connect(DATABASE)?;
+    let mut client = fixture.repository.connect(DATABASE)?;
     loop {
         collector.ensure_running()?;
         let cold: i64 = client.query_one(cold, &[]).context("counting snapshots")?.get(0);

@@ -1,50 +1,50 @@
-//! The columns of the table: what stands in each of a server, and which there is room for.
+//! The columns of the table, and which of them fit on a screen.
 
 use std::time::{Duration, SystemTime};
 
-use super::{Line, OFF, UNKNOWN};
+use super::{OFF, ServerLine, UNKNOWN};
 use crate::cli::output::Screen;
 use crate::cli::table::{Cell, GAP, Table, Tone};
-use crate::cli::words;
+use crate::cli::units;
 
 /// A column of the table.
 struct Column {
     heading: &'static str,
-    /// Columns of the terminal from which on there is room for it; 0 for what is never left out for want of it.
-    from: u16,
-    is_figure: bool,
-    cell: fn(&Line, SystemTime) -> Cell,
+    /// The width of the terminal from which on the column is shown. 0 for columns that are always shown.
+    min_screen: u16,
+    is_number: bool,
+    cell: fn(&ServerLine, SystemTime) -> Cell,
 }
 
-/// The first two, and the last one, may be cut.
+/// The first two and the last one can be cut.
 const COLUMNS: [Column; 8] = [
-    Column { heading: "SERVER", from: 0, is_figure: false, cell: |line, _| line.server() },
-    Column { heading: "STATE", from: 0, is_figure: false, cell: |line, _| line.state() },
-    Column { heading: "LAST", from: 0, is_figure: true, cell: |line, _| line.last() },
-    Column { heading: "EVERY", from: 90, is_figure: true, cell: |line, _| line.every() },
-    Column { heading: "TOOK", from: 80, is_figure: true, cell: |line, _| line.took() },
-    Column { heading: "ROWS", from: 100, is_figure: true, cell: |line, _| line.rows() },
-    Column { heading: "NEXT", from: 70, is_figure: true, cell: |line, now| line.next(now) },
-    Column { heading: "LAST ERROR", from: 0, is_figure: false, cell: |line, _| line.error() },
+    Column { heading: "SERVER", min_screen: 0, is_number: false, cell: |line, _| line.server() },
+    Column { heading: "STATE", min_screen: 0, is_number: false, cell: |line, _| line.state() },
+    Column { heading: "LAST", min_screen: 0, is_number: true, cell: |line, _| line.last() },
+    Column { heading: "EVERY", min_screen: 90, is_number: true, cell: |line, _| line.every() },
+    Column { heading: "TOOK", min_screen: 80, is_number: true, cell: |line, _| line.took() },
+    Column { heading: "ROWS", min_screen: 100, is_number: true, cell: |line, _| line.rows() },
+    Column { heading: "NEXT", min_screen: 70, is_number: true, cell: |line, now| line.next(now) },
+    Column { heading: "LAST ERROR", min_screen: 0, is_number: false, cell: |line, _| line.error() },
 ];
 
-/// An error that is cut to less than this many columns tells nothing.
-const LEAST_OF_AN_ERROR: usize = 20;
+/// In columns. A shorter error says nothing.
+const MIN_ERROR_WIDTH: usize = 20;
 
-/// A state or a name is not cut to less.
-const LEAST_OF_A_NAME: usize = 12;
+/// Of names and states, in columns.
+const MIN_NAME_WIDTH: usize = 12;
 
-/// A line for each server. On a screen, what is too long for it is cut: the errors first.
-pub(super) fn table(lines: &[Line], now: SystemTime, screen: Screen) -> String {
+/// One line for each server. On a screen, long cells are cut: the errors first.
+pub(super) fn table(lines: &[ServerLine], now: SystemTime, screen: Screen) -> String {
     let mut columns: Vec<(&Column, usize)> = COLUMNS.iter().map(|column| (column, column.width(lines, now))).collect();
     if let Some(width) = screen.width {
-        columns.retain(|(column, _)| width >= column.from);
+        columns.retain(|(column, _)| width >= column.min_screen);
         fit(&mut columns, usize::from(width));
     }
     let headings: Vec<&'static str> = columns.iter().map(|(column, _)| column.heading).collect();
-    let mut table = Table::new(&headings).one_line_each();
-    for (column, _) in columns.iter().filter(|(column, _)| column.is_figure) {
-        table = table.right(column.heading).whole(column.heading);
+    let mut table = Table::new(&headings).single_line();
+    for (column, _) in columns.iter().filter(|(column, _)| column.is_number) {
+        table = table.align_right(column.heading).no_wrap(column.heading);
     }
     for line in lines {
         table.row(columns.iter().map(|(column, width)| (column.cell)(line, now).cut(*width)).collect());
@@ -52,41 +52,41 @@ pub(super) fn table(lines: &[Line], now: SystemTime, screen: Screen) -> String {
     table.text(screen)
 }
 
-/// Leaves out, and cuts, what there is no room for. The error comes last, and goes before what can be left out besides.
+/// Drops optional columns and cuts cells until the table fits. The error has precedence over optional columns.
 fn fit(columns: &mut Vec<(&Column, usize)>, screen: usize) {
     if let Some((error, width)) = columns.pop() {
-        let least = width.min(LEAST_OF_AN_ERROR);
-        let always: Vec<_> = columns.iter().copied().filter(|(column, _)| column.from == 0).collect();
+        let least = width.min(MIN_ERROR_WIDTH);
+        let always: Vec<_> = columns.iter().copied().filter(|(column, _)| column.min_screen == 0).collect();
         if needed(&always) + least <= screen {
             while needed(columns) + least > screen {
-                let rarest = columns.iter().map(|(column, _)| column.from).max();
-                columns.retain(|(column, _)| Some(column.from) < rarest);
+                let widest = columns.iter().map(|(column, _)| column.min_screen).max();
+                columns.retain(|(column, _)| Some(column.min_screen) < widest);
             }
             columns.push((error, width.min(screen - needed(columns))));
         }
     }
     for index in [1, 0] {
-        // There is no gap after the last one.
+        // There is no gap after the last column.
         let missing = needed(columns).saturating_sub(screen + usize::from(GAP));
         let (_, width) = &mut columns[index];
-        *width = width.saturating_sub(missing).max(LEAST_OF_A_NAME.min(*width));
+        *width = width.saturating_sub(missing).max(MIN_NAME_WIDTH.min(*width));
     }
 }
 
-/// The width of columns that another one follows.
+/// The width of columns, each with a gap.
 fn needed(columns: &[(&Column, usize)]) -> usize {
     columns.iter().map(|(_, width)| width + usize::from(GAP)).sum()
 }
 
 impl Column {
-    /// That it takes to show all of it.
-    fn width(&self, lines: &[Line], now: SystemTime) -> usize {
+    /// The width without any cut.
+    fn width(&self, lines: &[ServerLine], now: SystemTime) -> usize {
         let cells = lines.iter().map(|line| (self.cell)(line, now).width());
         cells.max().unwrap_or_default().max(self.heading.len())
     }
 }
 
-impl Line {
+impl ServerLine {
     fn server(&self) -> Cell {
         Cell::new(self.alias.as_ref().unwrap_or(&self.address))
     }
@@ -99,43 +99,44 @@ impl Line {
         Cell::new(state).with(match self.state.as_str() {
             "running" => Tone::Good,
             OFF => Tone::Faint,
-            UNKNOWN | "stopping" => Tone::Doubtful,
+            UNKNOWN | "stopping" => Tone::Warning,
             _ => Tone::Bad,
         })
     }
 
     fn last(&self) -> Cell {
         let tone = if self.is_overdue() { Tone::Bad } else { Tone::Plain };
-        figure(self.age, |age| words::duration(Duration::from_secs_f64(age)) + " ago").with(tone)
+        value_or_dash(self.age, |age| units::duration(Duration::from_secs_f64(age)) + " ago").with(tone)
     }
 
     fn every(&self) -> Cell {
-        figure(self.frequency, |seconds| words::duration(Duration::from_secs(seconds)))
+        value_or_dash(self.frequency, |seconds| units::duration(Duration::from_secs(seconds)))
     }
 
     fn took(&self) -> Cell {
-        figure(self.snapshot.as_ref(), |taken| words::milliseconds(taken.collect_ms.saturating_add(taken.load_ms)))
+        value_or_dash(self.snapshot.as_ref(), |taken| {
+            units::milliseconds(taken.collect_ms.saturating_add(taken.load_ms))
+        })
     }
 
     fn rows(&self) -> Cell {
-        figure(self.snapshot.as_ref(), |taken| taken.rows.to_string())
+        value_or_dash(self.snapshot.as_ref(), |taken| taken.rows.to_string())
     }
 
     fn next(&self, now: SystemTime) -> Cell {
-        figure(self.next, |next| match next.duration_since(now) {
-            Ok(left) if !left.is_zero() => format!("in {}", words::duration(left)),
+        value_or_dash(self.next, |next| match next.duration_since(now) {
+            Ok(left) if !left.is_zero() => format!("in {}", units::duration(left)),
             _ => "now".into(),
         })
     }
 
     pub(super) fn error(&self) -> Cell {
-        // Of a server that is off, it is what was last written down: nothing is in the way of what nobody does.
+        // The error of a disabled server is an old one.
         let tone = if self.state == OFF { Tone::Faint } else { Tone::Bad };
         self.error.as_ref().map_or_else(Cell::default, |error| Cell::new(error).with(tone))
     }
 }
 
-/// What is not known is a dash.
-fn figure<T>(value: Option<T>, words: impl FnOnce(T) -> String) -> Cell {
-    value.map_or_else(|| Cell::new("-").with(Tone::Faint), |value| Cell::new(words(value)))
+fn value_or_dash<T>(value: Option<T>, format: impl FnOnce(T) -> String) -> Cell {
+    value.map_or_else(|| Cell::new("-").with(Tone::Faint), |value| Cell::new(format(value)))
 }

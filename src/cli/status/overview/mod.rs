@@ -1,4 +1,4 @@
-//! What the collector and the repository say of the servers, put together. Pure.
+//! Combines the state of the servers from the collector and the repository. Pure.
 
 mod columns;
 
@@ -8,26 +8,26 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use crate::cli::output::Screen;
-use crate::cli::words;
-use crate::control::asking::Unanswered;
-use crate::control::detail::{Detail, Taken};
-use crate::one_line::on_one_line;
-use crate::postgres::{Collector, LastSnapshot, RegisteredServer};
+use crate::cli::units;
+use crate::control::client::ClientError;
+use crate::control::detail::{Detail, SnapshotFigures};
+use crate::control::timestamp;
+use crate::repository::{Collector, LastSnapshot, RegisteredServer};
 use crate::server::ServerId;
-use crate::timestamp;
-use crate::worker::is_overdue;
+use crate::worker::{Status, is_overdue};
+use session::on_one_line;
 
-/// All that is shown. Its JSON is documented in docs/commands.md.
+/// The output of `status`. docs/commands.md documents its JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct Overview {
-    collectors: Vec<Connected>,
+    collectors: Vec<ConnectedCollector>,
     /// Why no collector has answered.
     unanswered: Option<String>,
-    servers: Vec<Line>,
+    servers: Vec<ServerLine>,
 }
 
 #[derive(Debug, Serialize)]
-struct Connected {
+struct ConnectedCollector {
     name: String,
     address: Option<String>,
     connected_s: Option<u64>,
@@ -35,39 +35,41 @@ struct Connected {
 
 /// One server.
 #[derive(Debug, Serialize)]
-struct Line {
+struct ServerLine {
     id: i32,
     address: String,
     alias: Option<String>,
     active: bool,
-    /// The collector's word for it, or one of [`OFF`], [`UNKNOWN`], [`NOT_COLLECTED`].
+    /// The worker's status, why the server is excluded, or one of [`OFF`], [`UNKNOWN`], [`NOT_COLLECTED`].
     state: String,
     phase: Option<String>,
-    /// In seconds; `None` for a server that is not to be collected from.
+    /// In seconds; `None` for a disabled server.
     frequency: Option<u64>,
-    /// Of the last snapshot in the repository, by the repository's clock, in seconds.
+    /// Seconds since the last snapshot in the repository, by the repository's clock.
     age: Option<f64>,
     #[serde(with = "timestamp")]
     next: Option<SystemTime>,
-    snapshot: Option<Taken>,
+    snapshot: Option<SnapshotFigures>,
     error: Option<String>,
+    #[serde(skip)]
+    is_excluded: bool,
 }
 
-/// It is registered, and not to be collected from.
+/// The server is disabled.
 const OFF: &str = "off";
 /// No collector has answered.
 const UNKNOWN: &str = "unknown";
-/// It should be collected from, and the collector does not know of it.
+/// The server is enabled, and the collector does not know it.
 const NOT_COLLECTED: &str = "not collected";
 
-/// What it is shown on, for people.
+/// How to print an overview as text.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Page<'a> {
     pub(super) screen: Screen,
-    /// As many can be seen; `None` where there may be any number.
+    /// The height of the terminal; `None` for any number of lines.
     pub(super) lines: Option<u16>,
-    /// What is said before it.
-    pub(super) said: Option<&'a str>,
+    /// Printed before the overview.
+    pub(super) notice: Option<&'a str>,
 }
 
 impl Overview {
@@ -75,9 +77,9 @@ impl Overview {
         servers: &[&RegisteredServer],
         last: &BTreeMap<ServerId, LastSnapshot>,
         collectors: Vec<Collector>,
-        answered: Result<BTreeMap<ServerId, Detail>, Unanswered>,
+        answered: Result<BTreeMap<ServerId, Detail>, ClientError>,
     ) -> Self {
-        let connected = |Collector { name, address, connected_for }| Connected {
+        let connected = |Collector { name, address, connected_for, .. }| ConnectedCollector {
             name,
             address,
             connected_s: connected_for.map(|connected| connected.as_secs()),
@@ -86,7 +88,7 @@ impl Overview {
         let nothing = LastSnapshot::default();
         let line = |server: &&RegisteredServer| {
             let detail = details.map(|details| details.get(&server.id));
-            Line::new(server, last.get(&server.id).unwrap_or(&nothing), detail)
+            ServerLine::new(server, last.get(&server.id).unwrap_or(&nothing), detail)
         };
         Self {
             servers: servers.iter().map(line).collect(),
@@ -100,62 +102,66 @@ impl Overview {
         self.unanswered.as_deref()
     }
 
-    /// For people.
+    /// As text, ending with a line break.
     pub(super) fn text(&self, now: SystemTime, page: Page<'_>) -> String {
-        let mut text = page.said.map(|said| format!("{said}\n\n")).unwrap_or_default() + &self.connected();
+        let mut text = page.notice.map(|notice| format!("{notice}\n\n")).unwrap_or_default() + &self.collectors_text();
         if self.servers.is_empty() {
-            return text + "No server is registered: \"powa-collector servers add\" registers one.\n";
+            return text + "No server is registered; register one with \"powa-collector servers add\".\n";
         }
         if !self.collectors.is_empty() {
             text.push('\n');
         }
-        // Beside the servers, there are the headings, and the line after the last one.
+        // The headings and the line of the cursor also take a line each.
         let taken = lines_of(&text, page.screen.width) + 2;
         let room = page.lines.map_or(usize::MAX, |lines| usize::from(lines).saturating_sub(taken));
         let all = self.servers.len();
         let shown = if all > room { room.saturating_sub(1).max(1) } else { all };
-        let (shown, left_out) = self.servers.split_at(shown);
+        let (shown, hidden) = self.servers.split_at(shown);
         text += &columns::table(shown, now, page.screen);
-        match left_out {
+        match hidden {
             [] => text,
             _ => {
-                let failing = left_out.iter().filter(|line| line.is_failing()).count();
-                text + &format!("and {} more, {failing} of them with an error\n", left_out.len())
+                let failing = hidden.iter().filter(|line| line.is_failing()).count();
+                text + &format!("and {} more, {failing} of them with an error\n", hidden.len())
             }
         }
     }
 
-    /// The collectors that are connected, a line each.
-    fn connected(&self) -> String {
+    /// One line for each connected collector.
+    fn collectors_text(&self) -> String {
         let mut text = String::new();
-        for Connected { name, address, connected_s } in &self.collectors {
+        for ConnectedCollector { name, address, connected_s } in &self.collectors {
             text += &on_one_line(name);
             if let Some(address) = address {
                 text += &format!(" from {address}");
             }
             if let Some(seconds) = connected_s {
-                let since = words::duration(Duration::from_secs(*seconds));
+                let since = units::duration(Duration::from_secs(*seconds));
                 text += &format!(", connected to the repository for {since}");
             }
             text.push('\n');
         }
         if self.unanswered.is_none() && self.collectors.len() > 1 {
-            text += "More than one collector takes snapshots for this repository; one of them tells this.\n";
+            text += "More than one collector takes snapshots for this repository; this is the state of one of them.\n";
         }
         text
     }
 }
 
-/// The lines that a text takes on a screen.
+/// The lines that a text takes on a screen, with wrapped ones.
 fn lines_of(text: &str, width: Option<u16>) -> usize {
     let width = width.map_or(usize::MAX, usize::from);
     text.lines().map(|line| line.chars().count().div_ceil(width).max(1)).sum()
 }
 
-impl Line {
+impl ServerLine {
     /// `detail` is `None` where no collector has answered.
     fn new(server: &RegisteredServer, last: &LastSnapshot, detail: Option<Option<&Detail>>) -> Self {
         let state = match detail {
+            // For example a standby, which intentionally has no snapshots.
+            Some(Some(detail)) if detail.status == Status::Running.to_string() => {
+                detail.left_out.as_deref().unwrap_or(&detail.status)
+            }
             Some(Some(detail)) => &detail.status,
             _ if !server.is_active() => OFF,
             Some(None) => NOT_COLLECTED,
@@ -168,36 +174,38 @@ impl Line {
             alias: server.alias.clone(),
             active: server.is_active(),
             state: state.into(),
+            is_excluded: detail.is_some_and(|detail| detail.left_out.is_some()),
             phase: detail.map(|detail| detail.phase.clone()),
             frequency: u64::try_from(server.frequency).ok(),
             age: last.age.map(|age| (age.as_secs_f64() * 1000.0).round() / 1000.0),
             next: detail.and_then(|detail| detail.next),
             snapshot: detail.and_then(|detail| detail.snapshot.clone()),
-            error: detail.map_or_else(|| first_of(&last.errors, 0), |detail| what_is_wrong(detail, &last.errors)),
+            error: detail.map_or_else(|| first_of(&last.errors, 0), |detail| current_error(detail, &last.errors)),
         }
     }
 
-    /// Something is in the way of a server that is to be collected from, or failed in the last snapshot.
+    /// Whether there is a current error, or the last snapshot had one. Never for a disabled server.
     fn is_failing(&self) -> bool {
         self.error.is_some() && self.state != OFF
     }
 
-    /// A snapshot is missing, and not only late.
+    /// Whether a snapshot is missing.
     fn is_overdue(&self) -> bool {
         match (self.age, self.frequency) {
+            _ if self.is_excluded => false,
             (Some(age), Some(frequency)) => is_overdue(Duration::from_secs_f64(age), Duration::from_secs(frequency)),
             _ => false,
         }
     }
 }
 
-/// What is in the way now goes before what failed in the last snapshot, and what the collector says before what it has
-/// written down.
-fn what_is_wrong(detail: &Detail, written: &[String]) -> Option<String> {
+/// The current error, or else the first of the last snapshot: from the collector, or if it has stored none since its start, from
+/// the repository.
+fn current_error(detail: &Detail, in_repository: &[String]) -> Option<String> {
     match (&detail.trouble, &detail.snapshot) {
         (Some(trouble), _) => Some(trouble.clone()),
         (None, Some(taken)) => first_of(&taken.errors, taken.more_errors),
-        (None, None) => first_of(written, 0),
+        (None, None) => first_of(in_repository, 0),
     }
 }
 
@@ -215,12 +223,12 @@ mod tests {
     use crate::cli::table::{Cell, Table, Tone};
 
     #[test]
-    fn only_what_is_in_the_way_now_is_red() {
+    fn the_last_error_of_a_disabled_server_is_not_red() {
         let (on, off) =
             (RegisteredServer::example(1), RegisteredServer { frequency: -1, ..RegisteredServer::example(2) });
         let failed = |error: &str| LastSnapshot { age: None, errors: vec![error.into()] };
         let last = BTreeMap::from([(on.id, failed("lately")), (off.id, failed("long ago"))]);
-        let overview = Overview::new(&[&on, &off], &last, vec![], Err(Unanswered::Nobody));
+        let overview = Overview::new(&[&on, &off], &last, vec![], Err(ClientError::NotRunning));
         let screen = Screen { width: None, is_coloured: true };
         let text = overview.text(SystemTime::now(), Page { screen, ..Page::default() });
         let coloured = |text: &str, tone| {
@@ -238,7 +246,7 @@ mod tests {
 
     fn failing(number: i32) -> Overview {
         let servers: Vec<_> = (1..=number).map(RegisteredServer::example).collect();
-        let error = "could not connect to db1:5432: connection refused, as nobody is there who would answer";
+        let error = "could not connect to db1:5432: connection refused, the host is up but no server listens";
         let failed = LastSnapshot { age: Some(Duration::from_secs(7)), errors: vec![error.into()] };
         let last = servers.iter().map(|server| (server.id, failed.clone())).collect();
         let detail = |_| Detail {
@@ -250,6 +258,8 @@ mod tests {
             last: None,
             snapshot: None,
             trouble: Some(error.into()),
+            left_out: None,
+            times_left_out: 0,
             taken: 0,
             failures: 1,
         };
@@ -259,7 +269,7 @@ mod tests {
 
     fn shown(overview: &Overview, width: Option<u16>, lines: Option<u16>) -> String {
         let screen = Screen { width, is_coloured: false };
-        overview.text(SystemTime::now(), Page { screen, lines, said: Some("It is so.") })
+        overview.text(SystemTime::now(), Page { screen, lines, notice: Some("It is so.") })
     }
 
     #[test]
@@ -273,14 +283,14 @@ mod tests {
         let narrow = shown(&overview, Some(40), None);
         assert!(narrow.contains("db1:5432  no connection to remo…  7s ago\n"), "{narrow}");
         assert!(!shown(&overview, Some(60), None).contains("LAST ERROR"));
-        // What is wrong is worth more than how long a snapshot took.
+        // The error has precedence over the duration.
         let wider = shown(&overview, Some(80), None);
         assert!(
             wider.contains("  could not connect to") && wider.contains("…\n") && !wider.contains("TOOK"),
             "{wider}"
         );
-        // In a file, all of it is there.
-        assert!(shown(&overview, None, None).contains("as nobody is there who would answer\n"));
+        // Not cut in a file.
+        assert!(shown(&overview, None, None).contains("the host is up but no server listens\n"));
     }
 
     #[test]
@@ -292,7 +302,7 @@ mod tests {
             assert!(text.contains(rest), "{text}");
         }
         assert_eq!(shown(&overview, Some(80), Some(24)).lines().count(), 23);
-        // All of them, and the line that the cursor is in.
+        // All servers, and the line of the cursor.
         assert_eq!(shown(&overview, Some(80), Some(34)).matches("no connection").count(), 30);
     }
 }

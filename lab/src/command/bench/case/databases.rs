@@ -10,10 +10,10 @@ use anyhow::Context;
 use lab::{Cluster, Result};
 
 use crate::command::bench::Setting;
-use crate::command::bench::contender::Contender;
+use crate::command::bench::candidate::Candidate;
 use crate::command::bench::figure::{Figure, Unit};
+use crate::command::bench::fixture::{BenchRun, Fixture, Size};
 use crate::command::bench::force::{PAUSE, nobody_is_due};
-use crate::command::bench::ground::{Ground, Match, Size};
 use crate::command::bench::median::median;
 use crate::command::usage;
 
@@ -28,14 +28,14 @@ struct Cost {
 }
 
 pub fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
-    let mut ground = Ground::make(setting.generation, SIZE)?;
-    ground.leave_catalogs()?;
+    let mut fixture = Fixture::make(setting.generation, SIZE)?;
+    fixture.leave_catalogs()?;
     // A line that is no longer than none: connections are counted on it, which the server does not notice.
-    ground.put_away(&[Duration::ZERO])?;
-    turn_autovacuum_off(&ground.remote)?;
-    turn_autovacuum_off(&ground.repository)?;
+    fixture.put_away(&[Duration::ZERO])?;
+    turn_autovacuum_off(&fixture.remote)?;
+    turn_autovacuum_off(&fixture.repository)?;
     let (ours, python) =
-        (rounds(&ground, &setting.contenders.ours, setting)?, rounds(&ground, &setting.contenders.python, setting)?);
+        (rounds(&fixture, &setting.candidates.ours, setting)?, rounds(&fixture, &setting.candidates.python, setting)?);
     let figure = |what: &str, unit, of: &dyn Fn(&Cost) -> f64| {
         Figure::new(case, setting.generation, what, unit, middle(&ours, of)).against(middle(&python, of))
     };
@@ -63,29 +63,29 @@ fn middle(costs: &[Cost], of: &dyn Fn(&Cost) -> f64) -> f64 {
     median(&costs.iter().map(of).collect::<Vec<_>>())
 }
 
-fn rounds(ground: &Ground, contender: &Contender, setting: &Setting<'_>) -> Result<Vec<Cost>> {
-    let mut game = ground.begin(contender, &setting.folder, nobody_is_due)?;
+fn rounds(fixture: &Fixture, candidate: &Candidate, setting: &Setting<'_>) -> Result<Vec<Cost>> {
+    let mut game = fixture.begin(candidate, &setting.folder, nobody_is_due)?;
     game.take_first()?;
     let once = |_| {
         thread::sleep(PAUSE);
-        cost(ground, &mut game)
+        cost(fixture, &mut game)
     };
     (0..setting.rounds).map(once).collect()
 }
 
-fn cost(ground: &Ground, game: &mut Match) -> Result<Cost> {
+fn cost(fixture: &Fixture, game: &mut BenchRun) -> Result<Cost> {
     let mut connections = 0;
-    let before = spent(ground, game)?;
+    let before = spent(fixture, game)?;
     let id = game.ids[0];
-    let time = game.force(id, || connections = connections.max(ground.lines[0].connections()))?.as_secs_f64();
+    let time = game.force(id, || connections = connections.max(fixture.lines[0].connections()))?.as_secs_f64();
     thread::sleep(AFTERMATH);
-    let after = spent(ground, game)?;
+    let after = spent(fixture, game)?;
     Ok(Cost { time, spent: [0, 1, 2].map(|who| after[who] - before[who]), connections })
 }
 
 /// CPU seconds until now: the collector's, the repository's, the remote server's.
-fn spent(ground: &Ground, game: &mut Match) -> Result<[f64; 3]> {
+fn spent(fixture: &Fixture, game: &mut BenchRun) -> Result<[f64; 3]> {
     let of = |cluster: &Cluster| usage::cpu_of_family(cluster.pid().context("the cluster runs")?);
-    let times = [game.running.usage()?.cpu, of(&ground.repository)?, of(&ground.remote)?];
+    let times = [game.running.usage()?.cpu, of(&fixture.repository)?, of(&fixture.remote)?];
     Ok(times.map(|time| time.as_secs_f64()))
 }

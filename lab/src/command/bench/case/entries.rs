@@ -11,9 +11,9 @@ use lab::Result;
 use postgres::Client;
 
 use crate::command::bench::Setting;
-use crate::command::bench::contender::Contender;
+use crate::command::bench::candidate::Candidate;
 use crate::command::bench::figure::{Figure, Mark, Unit};
-use crate::command::bench::ground::{DATABASE, Ground, Size};
+use crate::command::bench::fixture::{DATABASE, Fixture, Size};
 
 /// The servers are one cluster, so that much comes together in a short time.
 const SIZE: Size = Size { servers: 4, applications: 3, statements: 500, frequency: 5 };
@@ -23,20 +23,20 @@ const COUNTED: i64 = 12;
 const LIMIT: Duration = Duration::from_secs(120);
 
 pub fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
-    let ground = Ground::make(setting.generation, SIZE)?;
-    ground.leave_catalogs()?;
+    let fixture = Fixture::make(setting.generation, SIZE)?;
+    fixture.leave_catalogs()?;
     let (ours, python) =
-        (added(&ground, &setting.contenders.ours, setting)?, added(&ground, &setting.contenders.python, setting)?);
+        (added(&fixture, &setting.candidates.ours, setting)?, added(&fixture, &setting.candidates.python, setting)?);
     let what = "entries added to pg_stat_statements per snapshot";
     let figure = Figure::new(case, setting.generation, what, Unit::Count, ours).against(python);
     Ok(vec![figure.mark(Mark::AtMost(0.0))])
 }
 
 /// By each snapshot, on average.
-fn added(ground: &Ground, contender: &Contender, setting: &Setting<'_>) -> Result<f64> {
-    let mut remote = ground.remote.connect(DATABASE)?;
+fn added(fixture: &Fixture, candidate: &Candidate, setting: &Setting<'_>) -> Result<f64> {
+    let mut remote = fixture.remote.connect(DATABASE)?;
     remote.batch_execute("set pg_stat_statements.track = none").context("having a session not be counted")?;
-    let mut game = ground.begin(contender, &setting.folder, |_| Ok(()))?;
+    let mut game = fixture.begin(candidate, &setting.folder, |_| Ok(()))?;
     game.wait_for_snapshots(WARM, LIMIT)?;
     let (began, before) = (game.snapshots()?, Entries::of(&mut remote)?);
     game.wait_for_snapshots(began + COUNTED, LIMIT)?;

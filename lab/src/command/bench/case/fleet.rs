@@ -9,9 +9,9 @@ use std::time::Duration;
 use lab::Result;
 
 use crate::command::bench::Setting;
-use crate::command::bench::contender::Contender;
+use crate::command::bench::candidate::Candidate;
 use crate::command::bench::figure::{Figure, Mark, Unit};
-use crate::command::bench::ground::{Ground, Size};
+use crate::command::bench::fixture::{Fixture, Size};
 use crate::command::bench::window::Window;
 
 const FREQUENCY: i32 = 5;
@@ -23,16 +23,16 @@ const WITH_MARKS: usize = 20;
 
 pub fn measure(case: &'static str, setting: &Setting<'_>, servers: usize) -> Result<Vec<Figure>> {
     let size = Size { servers, applications: 2, statements: 500, frequency: FREQUENCY };
-    let ground = Ground::make(setting.generation, size)?;
-    ground.leave_catalogs()?;
-    let watch = |contender: &Contender| -> Result<Window> {
-        let mut game = ground.begin(contender, &setting.folder, |_| Ok(()))?;
+    let fixture = Fixture::make(setting.generation, size)?;
+    fixture.leave_catalogs()?;
+    let watch = |candidate: &Candidate| -> Result<Window> {
+        let mut game = fixture.begin(candidate, &setting.folder, |_| Ok(()))?;
         game.warm_up(2, LONGEST_WARM_UP)?;
-        let window = Window::watch(&ground, &mut game, WINDOW)?;
+        let window = Window::watch(&fixture, &mut game, WINDOW)?;
         game.running.stop()?;
         Ok(window)
     };
-    let (ours, python) = (watch(&setting.contenders.ours)?, watch(&setting.contenders.python)?);
+    let (ours, python) = (watch(&setting.candidates.ours)?, watch(&setting.candidates.python)?);
     let marked = servers == WITH_MARKS && setting.generation.powa_major() >= 5;
     let figure = |what: &str, unit, of: &dyn Fn(&Window) -> f64, mark: Option<Mark>| {
         let figure = Figure::new(case, setting.generation, what, unit, of(&ours)).against(of(&python));

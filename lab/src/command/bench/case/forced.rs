@@ -1,7 +1,7 @@
 //! How long does one snapshot take that is asked for, of a server that is near, or far away?
 //!
 //! From the request to the moment others see it in the repository, one server after the other, with the connections of the
-//! snapshot before still open as far as a contender keeps them: ours up to 20 to databases for 30 s, the Python collector the
+//! snapshot before still open as far as a candidate keeps them: ours up to 20 to databases for 30 s, the Python collector the
 //! one to PoWA's database; it opens those to the others, and to the repository, for each snapshot.
 
 use std::thread;
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use lab::Result;
 
 use crate::command::bench::Setting;
-use crate::command::bench::contender::Contender;
+use crate::command::bench::candidate::Candidate;
 use crate::command::bench::figure::{Figure, Mark, Unit};
+use crate::command::bench::fixture::{Fixture, Size};
 use crate::command::bench::force::{PAUSE, nobody_is_due};
-use crate::command::bench::ground::{Ground, Size};
 use crate::command::bench::median::median;
 
 /// Of a round trip to each server, in milliseconds.
@@ -21,11 +21,11 @@ const AWAY: [u64; 4] = [0, 10, 50, 200];
 const SIZE: Size = Size { servers: AWAY.len(), applications: 3, statements: 500, frequency: 3600 };
 
 pub fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
-    let mut ground = Ground::make(setting.generation, SIZE)?;
-    ground.leave_catalogs()?;
-    ground.put_away(&AWAY.map(Duration::from_millis))?;
-    let all = |contender| rounds(&ground, contender, setting);
-    let (ours, python) = (all(&setting.contenders.ours)?, all(&setting.contenders.python)?);
+    let mut fixture = Fixture::make(setting.generation, SIZE)?;
+    fixture.leave_catalogs()?;
+    fixture.put_away(&AWAY.map(Duration::from_millis))?;
+    let all = |candidate| rounds(&fixture, candidate, setting);
+    let (ours, python) = (all(&setting.candidates.ours)?, all(&setting.candidates.python)?);
     let figures = AWAY.iter().zip(ours).zip(python).map(|((away, ours), python)| {
         let what = format!("forced snapshot, {away} ms away");
         let figure = Figure::new(case, setting.generation, what, Unit::Seconds, ours).against(python);
@@ -39,8 +39,8 @@ pub fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>>
 }
 
 /// The median for each server, in seconds.
-fn rounds(ground: &Ground, contender: &Contender, setting: &Setting<'_>) -> Result<[f64; AWAY.len()]> {
-    let mut game = ground.begin(contender, &setting.folder, nobody_is_due)?;
+fn rounds(fixture: &Fixture, candidate: &Candidate, setting: &Setting<'_>) -> Result<[f64; AWAY.len()]> {
+    let mut game = fixture.begin(candidate, &setting.folder, nobody_is_due)?;
     game.take_first()?;
     let mut times = [const { Vec::new() }; AWAY.len()];
     let mut last = [Instant::now(); AWAY.len()];

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use lab::{Error, Result};
 
 use crate::command::bench::Setting;
-use crate::command::bench::contender::Contender;
+use crate::command::bench::candidate::Candidate;
 use crate::command::bench::figure::{Figure, Mark, Unit};
+use crate::command::bench::fixture::{BenchRun, Fixture, Size};
 use crate::command::bench::force::nobody_is_due;
-use crate::command::bench::ground::{Ground, Match, Size};
 use crate::command::bench::window::{Window, sessions};
 
 const FREQUENCY: i32 = 3600;
@@ -62,23 +62,23 @@ pub fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>>
 
 /// Ours, and the Python collector's.
 fn windows(setting: &Setting<'_>, servers: usize) -> Result<(Window, Window)> {
-    let ground =
-        Ground::make(setting.generation, Size { servers, applications: 0, statements: 0, frequency: FREQUENCY })?;
+    let fixture =
+        Fixture::make(setting.generation, Size { servers, applications: 0, statements: 0, frequency: FREQUENCY })?;
     let folder = setting.folder.join(servers.to_string());
-    let ours = idle(&ground, &setting.contenders.ours, &folder)?;
-    Ok((ours, idle(&ground, &setting.contenders.python, &folder)?))
+    let ours = idle(&fixture, &setting.candidates.ours, &folder)?;
+    Ok((ours, idle(&fixture, &setting.candidates.python, &folder)?))
 }
 
-fn idle(ground: &Ground, contender: &Contender, folder: &Path) -> Result<Window> {
-    let mut game = ground.begin(contender, folder, nobody_is_due)?;
-    settle(ground, &mut game)?;
-    let window = Window::watch(ground, &mut game, WINDOW)?;
+fn idle(fixture: &Fixture, candidate: &Candidate, folder: &Path) -> Result<Window> {
+    let mut game = fixture.begin(candidate, folder, nobody_is_due)?;
+    settle(fixture, &mut game)?;
+    let window = Window::watch(fixture, &mut game, WINDOW)?;
     game.running.stop()?;
     Ok(window)
 }
 
-fn settle(ground: &Ground, game: &mut Match) -> Result<()> {
-    let mut remote = ground.remote.connect("postgres")?;
+fn settle(fixture: &Fixture, game: &mut BenchRun) -> Result<()> {
+    let mut remote = fixture.remote.connect("postgres")?;
     let (mut seen, mut since) = ((0, 0), Instant::now());
     while game.started.elapsed() < LONGEST_SETTLING {
         let now = (sessions(&mut game.client, Some(&game.database))?, sessions(&mut remote, None)?);

@@ -6,6 +6,7 @@ mod fleet;
 mod forced;
 mod growth;
 mod idle;
+mod new_fleet;
 mod start_and_stop;
 mod texts;
 
@@ -36,14 +37,20 @@ pub enum Case {
     Fleet100,
     /// 1, 200 and 1,000 servers of which none is due: memory, threads, connections
     Idle,
+    /// 200 servers that are registered at once: the memory and the threads they take
+    NewFleet,
+    /// The same with 1,000: not measured unless asked for
+    #[value(name = "new-fleet-1000")]
+    NewFleet1000,
     /// What ours takes with more and more servers, and statements of one: not measured unless asked for
     Growth,
 }
 
 impl Case {
-    /// All but the one that takes as long as the others together.
+    /// All but those that take as long as the others together, or more memory than a small machine has.
     pub fn most() -> Vec<Self> {
-        Self::value_variants().iter().copied().filter(|case| *case != Self::Growth).collect()
+        let seldom = [Self::Growth, Self::NewFleet1000];
+        Self::value_variants().iter().copied().filter(|case| !seldom.contains(case)).collect()
     }
 
     pub fn name(self) -> &'static str {
@@ -56,6 +63,8 @@ impl Case {
             Self::Fleet20 => "fleet-20",
             Self::Fleet100 => "fleet-100",
             Self::Idle => "idle",
+            Self::NewFleet => "new-fleet",
+            Self::NewFleet1000 => "new-fleet-1000",
             Self::Growth => "growth",
         }
     }
@@ -67,6 +76,8 @@ impl Case {
             Self::Databases => generation.powa_major() >= 5,
             // What only waits does the same in all of them.
             Self::Idle | Self::Growth => generation.powa_major() >= 5,
+            // Catalogs are what a new fleet has most of, and PoWA 4 reads none.
+            Self::NewFleet | Self::NewFleet1000 => generation.powa_major() >= 5,
             _ => true,
         }
     }
@@ -81,6 +92,8 @@ impl Case {
             Self::Fleet20 => fleet::measure(self.name(), setting, 20),
             Self::Fleet100 => fleet::measure(self.name(), setting, 100),
             Self::Idle => idle::measure(self.name(), setting),
+            Self::NewFleet => new_fleet::measure(self.name(), setting, &new_fleet::OF_200),
+            Self::NewFleet1000 => new_fleet::measure(self.name(), setting, &new_fleet::OF_1000),
             Self::Growth => growth::measure(self.name(), setting),
         }
     }

@@ -12,10 +12,10 @@ use lab::Result;
 use postgres::Client;
 
 use crate::command::bench::Setting;
-use crate::command::bench::contender::Contender;
+use crate::command::bench::candidate::Candidate;
 use crate::command::bench::figure::{Figure, Mark, Unit};
+use crate::command::bench::fixture::{Fixture, Size};
 use crate::command::bench::force::nobody_is_due;
-use crate::command::bench::ground::{Ground, Size};
 use crate::command::bench::median::median;
 
 const SIZE: Size = Size { servers: 1, applications: 2, statements: 500, frequency: 5 };
@@ -25,11 +25,11 @@ const LIMIT: Duration = Duration::from_secs(60);
 const LOOP: Duration = Duration::from_secs(10);
 
 pub fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
-    let ground = Ground::make(setting.generation, SIZE)?;
-    ground.leave_catalogs()?;
+    let fixture = Fixture::make(setting.generation, SIZE)?;
+    fixture.leave_catalogs()?;
     let both =
-        |contender| Ok::<_, lab::Error>([start(&ground, contender, setting)?, stop(&ground, contender, setting)?]);
-    let (ours, python) = (both(&setting.contenders.ours)?, both(&setting.contenders.python)?);
+        |candidate| Ok::<_, lab::Error>([start(&fixture, candidate, setting)?, stop(&fixture, candidate, setting)?]);
+    let (ours, python) = (both(&setting.candidates.ours)?, both(&setting.candidates.python)?);
     let figure = |what: &str, number: usize| {
         Figure::new(case, setting.generation, what, Unit::Seconds, ours[number]).against(python[number])
     };
@@ -39,19 +39,19 @@ pub fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>>
     ])
 }
 
-fn start(ground: &Ground, contender: &Contender, setting: &Setting<'_>) -> Result<f64> {
+fn start(fixture: &Fixture, candidate: &Candidate, setting: &Setting<'_>) -> Result<f64> {
     let mut times = Vec::new();
     for _ in 0..setting.rounds * STARTS_A_ROUND {
-        let mut game = ground.begin(contender, &setting.folder, |_| Ok(()))?;
+        let mut game = fixture.begin(candidate, &setting.folder, |_| Ok(()))?;
         times.push(game.wait_for_snapshots(1, LIMIT)?.as_secs_f64());
     }
     Ok(median(&times))
 }
 
-fn stop(ground: &Ground, contender: &Contender, setting: &Setting<'_>) -> Result<f64> {
+fn stop(fixture: &Fixture, candidate: &Candidate, setting: &Setting<'_>) -> Result<f64> {
     let mut times = Vec::new();
     for round in 0..setting.rounds {
-        let mut game = ground.begin(contender, &setting.folder, nobody_is_due_for_long)?;
+        let mut game = fixture.begin(candidate, &setting.folder, nobody_is_due_for_long)?;
         game.take_first()?;
         thread::sleep(LOOP.mul_f64((round as f64 + 0.5) / setting.rounds as f64));
         times.push(game.running.stop()?.as_secs_f64());

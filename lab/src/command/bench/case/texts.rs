@@ -9,24 +9,24 @@ use anyhow::Context;
 use lab::Result;
 
 use crate::command::bench::Setting;
-use crate::command::bench::contender::Contender;
+use crate::command::bench::candidate::Candidate;
 use crate::command::bench::figure::{Figure, Mark, Unit};
+use crate::command::bench::fixture::{DATABASE, Fixture, Size};
 use crate::command::bench::force::{PAUSE, nobody_is_due};
-use crate::command::bench::ground::{DATABASE, Ground, Size};
 
 const SIZE: Size = Size { servers: 1, applications: 0, statements: 0, frequency: 3600 };
 const STATEMENTS: usize = 4_000;
 const BYTES: usize = 40_000;
 
 pub fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
-    let ground = Ground::make(setting.generation, SIZE)?;
-    ground.leave_catalogs()?;
-    let mut remote = ground.remote.connect(DATABASE)?;
+    let fixture = Fixture::make(setting.generation, SIZE)?;
+    fixture.leave_catalogs()?;
+    let mut remote = fixture.remote.connect(DATABASE)?;
     for number in 0..STATEMENTS {
         remote.batch_execute(&statement(number)).context("filling pg_stat_statements with long statements")?;
     }
     let (ours, python) =
-        (two_of(&ground, &setting.contenders.ours, setting)?, two_of(&ground, &setting.contenders.python, setting)?);
+        (two_of(&fixture, &setting.candidates.ours, setting)?, two_of(&fixture, &setting.candidates.python, setting)?);
     let figure = |what: &str, unit, number: usize| {
         Figure::new(case, setting.generation, what, unit, ours[number]).against(python[number])
     };
@@ -37,8 +37,8 @@ pub fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>>
 }
 
 /// Peak memory in MB, and the time of the second snapshot in seconds.
-fn two_of(ground: &Ground, contender: &Contender, setting: &Setting<'_>) -> Result<[f64; 2]> {
-    let mut game = ground.begin(contender, &setting.folder, nobody_is_due)?;
+fn two_of(fixture: &Fixture, candidate: &Candidate, setting: &Setting<'_>) -> Result<[f64; 2]> {
+    let mut game = fixture.begin(candidate, &setting.folder, nobody_is_due)?;
     game.take_first()?;
     thread::sleep(PAUSE);
     let id = game.ids[0];

@@ -15,7 +15,7 @@ use postgres::Client;
 use super::Growth;
 use crate::command::bench::Setting;
 use crate::command::bench::figure::Unit;
-use crate::command::bench::ground::{Ground, Match, Size};
+use crate::command::bench::fixture::{BenchRun, Fixture, Size};
 use crate::command::bench::window::{Window, sessions};
 
 const NUMBERS: [usize; 7] = [1, 10, 50, 100, 200, 500, 1_000];
@@ -38,11 +38,11 @@ struct Windows {
 }
 
 pub fn measure(setting: &Setting<'_>) -> Result<Vec<Growth>> {
-    let ground = Ground::make(setting.generation, SIZE)?;
-    ground.leave_catalogs()?;
+    let fixture = Fixture::make(setting.generation, SIZE)?;
+    fixture.leave_catalogs()?;
     let mut windows = Vec::new();
     for number in NUMBERS {
-        windows.push((number, watch(&ground, setting, number)?));
+        windows.push((number, watch(&fixture, setting, number)?));
     }
     let growth = |what, unit, slope, of: fn(&Windows) -> f64| Growth {
         what,
@@ -63,30 +63,30 @@ pub fn measure(setting: &Setting<'_>) -> Result<Vec<Growth>> {
     ])
 }
 
-fn watch(ground: &Ground, setting: &Setting<'_>, number: usize) -> Result<Windows> {
+fn watch(fixture: &Fixture, setting: &Setting<'_>, number: usize) -> Result<Windows> {
     eprintln!("  {number} servers");
-    let contender = &setting.contenders.ours;
-    let mut game = ground.begin(contender, &setting.folder, |repository| leave(repository, number))?;
+    let candidate = &setting.candidates.ours;
+    let mut game = fixture.begin(candidate, &setting.folder, |repository| leave(repository, number))?;
     game.warm_up(1, LONGEST_FIRST)?;
     let taken = game.snapshots()?;
     ensure!(taken >= number as i64, "{taken} of {number} servers had a snapshot within {} s", LONGEST_FIRST.as_secs());
     thread::sleep(AFTERMATH);
-    let after_all = Window::watch(ground, &mut game, Duration::ZERO)?;
+    let after_all = Window::watch(fixture, &mut game, Duration::ZERO)?;
     game.running.stop()?;
     // Recent, so that none is overdue before all are connected to, and half a frequency ago and more, so that each is
     // taken at its turn.
     game.client
         .batch_execute("update powa_snapshot_metas set snapts = now() - interval '200 seconds' where srvid > 0")
         .context("having each server be due at its turn")?;
-    game.running = contender.start(&ground.repository.dsn(&game.database), &setting.folder)?;
-    wait_for_connections(ground, &mut game, number)?;
-    let in_turn = Window::watch(ground, &mut game, WINDOW)?;
+    game.running = candidate.start(&fixture.repository.dsn(&game.database), &setting.folder)?;
+    wait_for_connections(fixture, &mut game, number)?;
+    let in_turn = Window::watch(fixture, &mut game, WINDOW)?;
     game.running.stop()?;
     Ok(Windows { after_all, in_turn })
 }
 
-fn wait_for_connections(ground: &Ground, game: &mut Match, number: usize) -> Result<()> {
-    let mut remote = ground.remote.connect("postgres")?;
+fn wait_for_connections(fixture: &Fixture, game: &mut BenchRun, number: usize) -> Result<()> {
+    let mut remote = fixture.remote.connect("postgres")?;
     let begun = Instant::now();
     while sessions(&mut remote, None)? < number as i64 {
         game.running.ensure_running()?;

@@ -11,8 +11,8 @@ use lab::Result;
 use super::Growth;
 use crate::command::bench::Setting;
 use crate::command::bench::figure::Unit;
+use crate::command::bench::fixture::{BenchRun, Fixture, Size};
 use crate::command::bench::force::{PAUSE, nobody_is_due};
-use crate::command::bench::ground::{Ground, Match, Size};
 use crate::command::bench::median::median;
 
 const NUMBERS: [usize; 6] = [1_000, 10_000, 25_000, 50_000, 75_000, 100_000];
@@ -27,15 +27,15 @@ struct Cost {
 
 pub fn measure(setting: &Setting<'_>) -> Result<Vec<Growth>> {
     let size = Size { servers: 1, applications: 0, statements: 0, frequency: 3600 };
-    let ground = Ground::make(setting.generation, size)?;
-    make_room(&ground)?;
+    let fixture = Fixture::make(setting.generation, size)?;
+    make_room(&fixture)?;
     let mut costs = Vec::new();
     let mut there = 0;
     for number in NUMBERS {
         eprintln!("  {number} statements");
-        ground.add_statements(there..number)?;
+        fixture.add_statements(there..number)?;
         there = number;
-        costs.push((number, cost(&ground, setting)?));
+        costs.push((number, cost(&fixture, setting)?));
     }
     let growth = |what, unit, slope, of: fn(&Cost) -> f64| Growth {
         what,
@@ -53,19 +53,19 @@ pub fn measure(setting: &Setting<'_>) -> Result<Vec<Growth>> {
 }
 
 /// A statement that pg_stat_statements had to forget would not count.
-fn make_room(ground: &Ground) -> Result<()> {
+fn make_room(fixture: &Fixture) -> Result<()> {
     let room = MOST * 5 / 4;
-    ground
+    fixture
         .remote
         .connect("postgres")?
         .batch_execute(&format!("alter system set pg_stat_statements.max = {room}"))
         .context("making room for statements")?;
-    ground.remote.stop()?;
-    ground.remote.start_again()
+    fixture.remote.stop()?;
+    fixture.remote.start_again()
 }
 
-fn cost(ground: &Ground, setting: &Setting<'_>) -> Result<Cost> {
-    let mut game = ground.begin(&setting.contenders.ours, &setting.folder, nobody_is_due)?;
+fn cost(fixture: &Fixture, setting: &Setting<'_>) -> Result<Cost> {
+    let mut game = fixture.begin(&setting.candidates.ours, &setting.folder, nobody_is_due)?;
     game.take_first()?;
     let snapshots = (0..setting.rounds).map(|_| once(&mut game)).collect::<Result<Vec<_>>>()?;
     let middle = |of: fn(&(f64, f64)) -> f64| median(&snapshots.iter().map(of).collect::<Vec<_>>());
@@ -79,7 +79,7 @@ fn cost(ground: &Ground, setting: &Setting<'_>) -> Result<Cost> {
 }
 
 /// The time of a snapshot, and what it costs the collector, in seconds.
-fn once(game: &mut Match) -> Result<(f64, f64)> {
+fn once(game: &mut BenchRun) -> Result<(f64, f64)> {
     thread::sleep(PAUSE);
     let before = game.running.usage()?.cpu;
     let time = game.force(game.ids[0], || ())?;

@@ -1,0 +1,140 @@
+//! What is the collector let loose on? A repository and some clusters, which a proxy for each server makes a fleet of.
+
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
+use lab::{Cluster, Error, Generation, Proxy, Registration, Result, Workload};
+
+use super::collector::LONGEST_STEP;
+
+/// The database with PoWA, on either side.
+pub const DATABASE: &str = "powa";
+/// A role that may connect to the repository, and nothing else.
+pub const STRANGER: &str = "stranger";
+
+const SERVERS_OF_A_CLUSTER: usize = 15;
+const APPLICATION: &str = "shop";
+/// Few enough that aggregating is a part of every run.
+const SNAPSHOTS_UNTIL_AGGREGATED: i32 = 20;
+
+/// All servers there are.
+pub struct Fixture {
+    pub repository: Cluster,
+    /// The collector's way to the repository; ours goes past it.
+    pub line: Proxy,
+    pub clusters: Vec<Cluster>,
+    pub servers: Vec<Server>,
+    /// Seconds between two snapshots of a server, unless a fault changes it.
+    pub frequency: u32,
+    _workloads: Vec<Workload>,
+}
+
+/// One row of `powa_servers`.
+pub struct Server {
+    pub id: i32,
+    pub alias: String,
+    /// Which cluster it is, in truth.
+    pub cluster: usize,
+    pub line: Proxy,
+}
+
+impl Fixture {
+    pub fn make(generation: &Generation, servers: usize, frequency: u32) -> Result<Fixture> {
+        let (repository, clusters) = thread::scope(|scope| {
+            let repository = scope.spawn(|| repository(generation));
+            let clusters: Vec<_> = (0..servers.div_ceil(SERVERS_OF_A_CLUSTER))
+                .map(|number| scope.spawn(move || cluster(generation, number)))
+                .collect();
+            (joined(repository), clusters.into_iter().map(joined).collect::<Vec<_>>())
+        });
+        let (repository, clusters) = (repository?, clusters.into_iter().collect::<Result<Vec<_>>>()?);
+        let servers = (0..servers)
+            .map(|number| register(&repository, &clusters, number, frequency))
+            .collect::<Result<Vec<_>>>()
+            .context("registering the servers")?;
+        let mut client = repository.connect(DATABASE)?;
+        client
+            .execute("update powa_servers set powa_coalesce = $1 where id > 0", &[&SNAPSHOTS_UNTIL_AGGREGATED])
+            .context("having snapshots aggregated often")?;
+        if generation.powa_major() >= 5 {
+            // Every table of every database of every server is more than a small machine can take in every five seconds.
+            client
+                .batch_execute("update powa_db_module_config set enabled = false where srvid > 0 and srvid % 10 <> 1")
+                .context("leaving out the modules of databases")?;
+        }
+        let workloads =
+            clusters.iter().map(|cluster| Workload::start(cluster, &[APPLICATION])).collect::<Result<Vec<_>>>()?;
+        let line = Proxy::to(&repository)?;
+        Ok(Fixture { repository, line, clusters, servers, frequency, _workloads: workloads })
+    }
+
+    /// The time between two snapshots of a server, some times.
+    pub fn frequencies(&self, times: u32) -> Duration {
+        times * Duration::from_secs(self.frequency.into())
+    }
+
+    /// No consequence of a fault comes later than this after it was healed: whatever was under way has run into its
+    /// limit, and the longest pause between tries is the frequency.
+    pub fn aftermath(&self) -> Duration {
+        LONGEST_STEP + self.frequencies(1)
+    }
+
+    /// Where the collector finds the repository.
+    pub fn dsn(&self) -> String {
+        format!("host={} port={} user=postgres dbname={DATABASE}", self.line.host(), self.line.port())
+    }
+
+    /// The servers that are in truth this cluster.
+    pub fn servers_of(&self, cluster: usize) -> BTreeSet<i32> {
+        self.servers.iter().filter(|server| server.cluster == cluster).map(|server| server.id).collect()
+    }
+}
+
+fn repository(generation: &Generation) -> Result<Cluster> {
+    // What it says is stored has to be there after a crash: snapshots are counted.
+    let cluster = Cluster::start_with(generation, "repository", &[("synchronous_commit", "on")])?;
+    cluster.create_powa_database(DATABASE)?;
+    cluster
+        .connect("postgres")?
+        .batch_execute(&format!("create role {STRANGER} login"))
+        .context("creating a role without rights")?;
+    Ok(cluster)
+}
+
+fn cluster(generation: &Generation, number: usize) -> Result<Cluster> {
+    let settings = [
+        ("max_connections", "300"),
+        // Small, so that what is collected is small: this is about many snapshots, not large ones.
+        ("pg_stat_statements.max", "200"),
+        ("pg_wait_sampling.profile_pid", "off"),
+    ];
+    let cluster = Cluster::start_with(generation, &format!("remote{number}"), &settings)?;
+    cluster.create_powa_database(DATABASE)?;
+    Workload::create(&cluster, &[APPLICATION])?;
+    Ok(cluster)
+}
+
+fn register(repository: &Cluster, clusters: &[Cluster], number: usize, frequency: u32) -> Result<Server> {
+    let cluster = number % clusters.len();
+    let line = Proxy::to(&clusters[cluster])?;
+    let alias = format!("s{:02}", number + 1);
+    let all = Registration::of(&clusters[cluster]);
+    let registration = Registration {
+        hostname: line.host(),
+        port: line.port(),
+        alias: Some(&alias),
+        dbname: DATABASE,
+        frequency: i32::try_from(frequency).context("no frequency is that long")?,
+        // Of different kinds.
+        extensions: &all.extensions[..number % (all.extensions.len() + 1)],
+        ..all
+    };
+    let id = registration.register(repository, DATABASE)?;
+    Ok(Server { id, alias, cluster, line })
+}
+
+fn joined(thread: thread::ScopedJoinHandle<'_, Result<Cluster>>) -> Result<Cluster> {
+    thread.join().unwrap_or_else(|_| Err(Error::msg("the thread that started a server panicked")))
+}

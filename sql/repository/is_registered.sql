@@ -1,0 +1,1 @@
+select from {powa}.powa_servers where id = $1

@@ -1,2 +1,0 @@
--- As PoWA's own function does it, which would give it an id.
-insert into {powa}.powa_servers (id, hostname, port, username, dbname) values ($1, $2, $3, $4, $5)

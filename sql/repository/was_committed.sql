@@ -1,1 +1,0 @@
-select pg_catalog.txid_status($1)

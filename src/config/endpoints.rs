@@ -1,0 +1,79 @@
+//! The endpoints that the collector connects to, and the `application_name` of its sessions.
+
+use std::sync::Arc;
+
+use libpq::{Conninfo, InvalidParameter, Parameters, TargetSessionAttrs};
+use session::{Connectors, Endpoint, Side, Source, Target};
+
+use crate::config::{Config, Remotes};
+use crate::server::Server;
+
+/// The prefix of the collector's `application_name`; powa-web searches for it in `pg_stat_activity`.
+const NAME: &str = "PoWA collector";
+
+/// The prefix of the main task's `application_name`.
+pub(crate) const MAIN_TASK: &str = "PoWA collector - main thread";
+
+/// The connection parameters of the repository are invalid. The message contains no value that may be secret.
+#[derive(Debug, thiserror::Error)]
+#[error("\"repository.dsn\", with its service and the environment, is not usable: {0}")]
+pub struct UnusableDsn(String);
+
+/// The repository, for the pool that workers share.
+///
+/// # Errors
+/// The parameters contradict each other, or name a service that does not exist or a server that is read-only.
+pub fn repository(config: &Config) -> Result<Endpoint, UnusableDsn> {
+    let unusable = |error: InvalidParameter| UnusableDsn(error.to_string());
+    let source = Source {
+        given: config.repository.given.clone(),
+        environment: Arc::clone(&config.environment),
+        password_file: config.repository.password_file.clone(),
+    };
+    let parameters = Parameters::resolve(&source.given, &source.environment).map_err(unusable)?;
+    if parameters.target_session_attrs == TargetSessionAttrs::Standby {
+        let reason = "target_session_attrs is standby, but the repository must be writable";
+        return Err(UnusableDsn(reason.into()));
+    }
+    let target = Target::of(&parameters);
+    let timeouts = config.timeouts.of_session(Side::Repository);
+    Ok(Endpoint::new(Side::Repository, (source, target), &format!("{NAME} - repository"), timeouts))
+}
+
+/// The same for the main task: powa-web reads the collector's version from its `application_name`.
+#[must_use]
+pub fn for_main_task(repository: Endpoint) -> Endpoint {
+    repository.with_application_name(&format!("{MAIN_TASK} ({})", env!("CARGO_PKG_VERSION")))
+}
+
+/// The same for a subcommand of that name.
+#[must_use]
+pub fn for_command(endpoint: Endpoint, name: &str) -> Endpoint {
+    endpoint.with_application_name(&format!("powa-collector {name}"))
+}
+
+/// A remote server, called `name` in messages. All servers share `connectors`.
+#[must_use]
+pub fn remote(server: &Server, name: &str, config: &Config, connectors: &Connectors) -> Endpoint {
+    let source = Source {
+        given: given(server, &config.remote),
+        environment: Arc::new(config.environment.for_remotes()),
+        password_file: None,
+    };
+    let target = Target { hosts: format!("{}:{}", server.host, server.port), dbname: server.dbname.clone() };
+    let timeouts = config.timeouts.of_session(Side::Remote);
+    Endpoint::new(Side::Remote, (source, target), &format!("{NAME} - worker {name}"), timeouts).sharing(connectors)
+}
+
+/// The columns of the server's row, and the configured parameters.
+fn given(server: &Server, remotes: &Remotes) -> Conninfo {
+    let mut given = Conninfo::default();
+    let port = server.port.to_string();
+    let columns = [("host", &*server.host), ("port", &port), ("user", &server.user), ("dbname", &server.dbname)];
+    // Without a password in the row, libpq's rules apply.
+    let password = server.password.as_ref().map(|password| ("password", password.reveal()));
+    for (keyword, value) in columns.into_iter().chain(password) {
+        given.set(keyword, value).expect("the keywords are known, and a valid server contains no NUL");
+    }
+    given.or(&remotes.parameters(server.id, server.alias.as_deref()))
+}

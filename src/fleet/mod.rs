@@ -1,0 +1,83 @@
+//! The rules about the servers that are registered in a repository: which values a server can have, when two servers are in
+//! conflict, and which privileges a change needs.
+//!
+//! Nothing here parses arguments or prints, so that every interface that administers servers decides alike.
+
+mod alias;
+mod duplicates;
+mod extensions;
+mod host;
+mod retention;
+mod rights;
+
+pub use alias::{InvalidAlias, parse_alias};
+pub use duplicates::Duplicate;
+pub use extensions::{Contradiction, PG_STAT_STATEMENTS, check_extension_changes};
+pub use host::{InvalidHost, parse_host};
+pub use retention::{InvalidRetention, check_frequency, parse_retention};
+pub use rights::{MissingRights, require_rights};
+
+use crate::repository::{Changes, NewServer, RegisteredServer, Repository};
+use duplicates::{Identity, check_duplicates};
+
+pub const DEFAULT_PORT: u16 = 5432;
+
+/// The role and the database of a server, by default.
+pub const DEFAULT_NAME: &str = "powa";
+
+/// In seconds. PoWA does not accept less.
+pub const MIN_FREQUENCY: i32 = 5;
+
+/// In seconds.
+pub const DEFAULT_FREQUENCY: i32 = 300;
+
+/// In snapshots. PoWA does not accept less.
+pub const MIN_COALESCE: i32 = 5;
+
+/// In snapshots.
+pub const DEFAULT_COALESCE: i32 = 100;
+
+/// As PostgreSQL reads an `interval`.
+pub const DEFAULT_RETENTION: &str = "1 day";
+
+/// Why servers cannot be registered or changed like this.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Duplicate(#[from] Duplicate),
+    #[error(transparent)]
+    MissingRights(#[from] MissingRights),
+    /// The repository cannot be reached, or its PoWA rejects the retention.
+    #[error(transparent)]
+    Repository(#[from] session::Error),
+}
+
+/// Checks that a server could be registered: its address and alias are unique, and the retention fits the frequency. The
+/// password is not used.
+pub async fn check_new(repository: &Repository, new: &NewServer) -> Result<(), Error> {
+    let identity = Identity { host: &new.host, port: i32::from(new.port), alias: new.alias.as_deref() };
+    check_duplicates(&repository.registered_servers().await?, identity, None)?;
+    Ok(repository.check_retention(&new.retention, new.frequency).await?)
+}
+
+/// Checks that a server could be changed, as [`check_new`] does. `servers` are all that are registered.
+pub async fn check_changes(
+    repository: &Repository,
+    servers: &[RegisteredServer],
+    server: &RegisteredServer,
+    changes: &Changes,
+) -> Result<(), Error> {
+    let identity = Identity {
+        host: changes.host.as_deref().unwrap_or(&server.host),
+        port: changes.port.map_or(server.port, i32::from),
+        // An alias that stays was accepted before.
+        alias: changes.alias.as_ref().and_then(Option::as_deref),
+    };
+    check_duplicates(servers, identity, Some(server.id))?;
+    let frequency = changes.frequency.unwrap_or(server.frequency);
+    match &changes.retention {
+        Some(retention) => repository.check_retention(retention, frequency).await?,
+        None => check_frequency(repository, server, frequency).await?,
+    }
+    Ok(())
+}

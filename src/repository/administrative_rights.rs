@@ -1,0 +1,45 @@
+//! Checks whether the role may register, change or remove servers, before anything is changed or a password is
+//! requested.
+
+use super::Repository;
+use session::{Error, Side};
+
+/// A task of an administrator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminTask {
+    /// List the servers, or what is collected from them.
+    List,
+    /// Register a server with the extensions to collect. It may be checked first.
+    Register { with_password: bool, with_check: bool },
+    /// Change the row of a server, which may be checked first, or disable the server.
+    Change { with_check: bool },
+    /// Change what is collected from a server.
+    ChangeExtensions,
+    /// Remove a server with its history. An enabled one is disabled first.
+    Remove { is_enabled: bool },
+}
+
+impl Repository {
+    /// The `GRANT` statements that the role lacks for a task.
+    ///
+    /// # Errors
+    /// The repository cannot be reached, or has no supported PoWA.
+    pub async fn missing_grants_for(&self, task: AdminTask) -> Result<Vec<String>, Error> {
+        let doing = "read what the role may do";
+        let with_check =
+            matches!(task, AdminTask::Register { with_check: true, .. } | AdminTask::Change { with_check: true });
+        let task = match task {
+            AdminTask::List => "list",
+            AdminTask::Register { with_password: false, .. } => "register",
+            AdminTask::Register { with_password: true, .. } => "register with password",
+            AdminTask::Change { .. } => "change",
+            AdminTask::ChangeExtensions => "switch",
+            AdminTask::Remove { is_enabled: false } => "remove",
+            AdminTask::Remove { is_enabled: true } => "disable and remove",
+        };
+        let sql = include_str!("../../sql/repository/missing_to_administer.sql");
+        let rows = self.query(doing, sql, &[&task, &with_check]).await?;
+        let unreadable = |error| Error::new(Side::Repository, doing, error);
+        rows.iter().map(|row| row.try_get(0).map_err(unreadable)).collect()
+    }
+}
