@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group};
-use powa_collector::remote::rows::copy_text::RowPrefixer;
+use powa_collector::measured::RowPrefixer;
 
 criterion_group!(benches, bench);
 

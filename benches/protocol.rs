@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group};
-use powa_collector::control::protocol::{Request, status_objects};
-use powa_collector::server::ServerId;
-use powa_collector::worker::Status;
+use powa_collector::measured::{Request, ServerId, Status, status_objects};
 
 criterion_group!(benches, bench);
 

@@ -4,8 +4,7 @@ use std::hint::black_box;
 use std::time::{Duration, UNIX_EPOCH};
 
 use criterion::{Criterion, criterion_group};
-use powa_collector::server::ServerId;
-use powa_collector::worker::schedule::Schedule;
+use powa_collector::measured::{Schedule, ServerId};
 
 criterion_group!(benches, bench);
 

@@ -5,29 +5,39 @@
 
 pub mod cli;
 
-pub mod app;
-pub mod check;
-pub mod http;
+mod app;
+mod check;
+mod http;
 
-pub mod control;
-pub mod upkeep;
-pub mod worker;
+mod control;
+mod upkeep;
+mod worker;
 
-pub mod fleet;
+mod fleet;
 
-pub mod metrics;
-pub mod snapshot;
+mod metrics;
+mod snapshot;
 
-pub mod repository;
+mod repository;
 
-pub mod remote;
-pub mod spool;
+mod remote;
+mod spool;
 
-pub mod backoff;
-pub mod config;
-pub mod pace;
-pub mod server;
-pub mod telemetry;
+mod backoff;
+mod config;
+mod pace;
+mod server;
+mod telemetry;
 
 #[cfg(test)]
 mod layers;
+
+/// What the benchmarks measure by itself.
+#[doc(hidden)]
+pub mod measured {
+    pub use crate::control::protocol::{Request, status_objects};
+    pub use crate::remote::rows::copy_text::RowPrefixer;
+    pub use crate::server::ServerId;
+    pub use crate::worker::Status;
+    pub use crate::worker::schedule::Schedule;
+}

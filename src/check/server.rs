@@ -201,7 +201,7 @@ impl Checker {
                     finding.cures.extend(target.use_admin_role());
                 }
                 if error.is_of_repository() {
-                    finding.cures.extend(target.remove_unknown(&error.to_string()));
+                    finding.cures.extend(error.unknown_name().and_then(|name| target.remove_unknown(name)));
                 }
                 findings.push(finding);
                 return Err(Stop);

@@ -25,7 +25,11 @@ use session::{Endpoint, Error, Side};
 /// The longest pause between two attempts to reconnect. Short, because all workers wait for this one connection.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
-/// The timeout of each step when a listener ends: handing over to the next one, sending the last answers, closing the session.
+/// How long to wait for the mark at which the next listener takes over. Longer than a busy repository needs to deliver a
+/// notification: requests before the mark are answered by this listener only.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The timeout of each step when a listener ends: sending the last answers, closing the session.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often the connection to the repository is checked.
@@ -256,7 +260,7 @@ impl Task {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let mark = format!("WORKERS_STATUS - {}", now.as_nanos());
         notifications.end_at(mark.clone());
-        self.hand_over_deadline = Some(Instant::now() + CLOSE_TIMEOUT);
+        self.hand_over_deadline = Some(Instant::now() + HAND_OVER_TIMEOUT);
         // A failed send means that the next listener has ended.
         drop(hand_over.send(mark));
     }

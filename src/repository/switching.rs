@@ -122,9 +122,6 @@ async fn all_are_known(session: &CheckedOutSession, names: impl Iterator<Item = 
             let known = known.join(", ");
             Err(unexpected(session, format!("\"{name}\" stands for all modules; name the modules instead: {known}")))
         }
-        Some(name) => {
-            let known = known.join(", ");
-            Err(unexpected(session, format!("PoWA does not know \"{name}\"; it knows {known}")))
-        }
+        Some(name) => Err(Error::no_such_name(session.doing, name, known)),
     }
 }

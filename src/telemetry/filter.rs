@@ -275,9 +275,11 @@ mod tests {
 
     #[test]
     fn every_module_is_known() {
-        let modules = include_str!("../lib.rs").lines().filter_map(|line| line.strip_prefix("pub mod "));
-        let modules: BTreeSet<_> =
-            modules.map(|module| format!("powa_collector::{}", module.trim_end_matches(';'))).collect();
+        let lines = include_str!("../lib.rs").lines().filter(|line| *line != "mod layers;");
+        let modules = lines.filter_map(|line| {
+            line.strip_prefix("pub ").unwrap_or(line).strip_prefix("mod ")?.strip_suffix(';')
+        });
+        let modules: BTreeSet<_> = modules.map(|module| format!("powa_collector::{module}")).collect();
         let own = |source: &&&str| source.contains("::") && **source != "powa_collector::session";
         let known = SOURCES.iter().filter(own).map(|source| (*source).to_owned());
         assert_eq!(known.collect::<BTreeSet<_>>(), modules);

@@ -67,6 +67,11 @@ enum Cause {
     MissingPowa,
     /// The server has no row in `powa_servers`.
     NotRegistered,
+    /// PoWA has no extension or module of this name.
+    UnknownName {
+        name: String,
+        known: Vec<String>,
+    },
 }
 
 impl Error {
@@ -168,6 +173,11 @@ impl Error {
     /// The server is not, or no longer, in the repository.
     pub fn not_registered(doing: impl Into<String>) -> Self {
         Self { side: Side::Repository, doing: doing.into(), cause: Cause::NotRegistered }
+    }
+
+    /// PoWA has no extension or module of this name, and has those that are `known`.
+    pub fn no_such_name(doing: impl Into<String>, name: impl Into<String>, known: Vec<String>) -> Self {
+        Self { side: Side::Repository, doing: doing.into(), cause: Cause::UnknownName { name: name.into(), known } }
     }
 
     pub fn side(&self) -> Side {

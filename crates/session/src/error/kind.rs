@@ -78,6 +78,8 @@ pub enum ErrorKind {
     MissingPowa,
     /// The server has no row in `powa_servers`.
     NotRegistered,
+    /// PoWA has no extension or module of that name.
+    UnknownName,
 }
 
 /// How a kind of error is handled.
@@ -123,7 +125,8 @@ impl ErrorKind {
             | Self::UnexpectedAnswer
             | Self::LocalFile
             | Self::MissingPowa
-            | Self::NotRegistered => row(Stage::Session, NO, NO, NO),
+            | Self::NotRegistered
+            | Self::UnknownName => row(Stage::Session, NO, NO, NO),
         }
     }
 
@@ -205,6 +208,14 @@ impl Error {
         }
     }
 
+    /// The name of the extension or module that PoWA does not have.
+    pub fn unknown_name(&self) -> Option<&str> {
+        match self.cause.root_cause() {
+            Cause::UnknownName { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
     /// The configured host name is a URL, or contains a port.
     pub fn is_about_host_name(&self) -> bool {
         self.cause.any(|cause| matches!(cause, Cause::WithHostHint(..)))
@@ -277,6 +288,7 @@ impl Cause {
             Self::Unexpected(_) => ErrorKind::UnexpectedAnswer,
             Self::MissingPowa => ErrorKind::MissingPowa,
             Self::NotRegistered => ErrorKind::NotRegistered,
+            Self::UnknownName { .. } => ErrorKind::UnknownName,
             Self::Postgres(error) => of_driver(error),
             Self::At(_, cause) | Self::WithNote(cause, _) | Self::WithHostHint(cause, _) => cause.kind(),
             // An empty list of attempts.

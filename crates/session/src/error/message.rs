@@ -90,6 +90,9 @@ impl fmt::Display for Cause {
             Self::LocalFile(error) | Self::Network(error) | Self::Socket(_, error) => error.fmt(f),
             Self::MissingPowa => UnusablePowa::Missing.fmt(f),
             Self::NotRegistered => f.write_str("the server has no row in powa_servers"),
+            Self::UnknownName { name, known } => {
+                write!(f, "PoWA does not know \"{name}\"; it knows {}", known.join(", "))
+            }
         }
     }
 }
