@@ -7,7 +7,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::sleep;
 
 /// Endless delays that grow from one second to `longest`, with jitter.
-pub fn growing_delays(longest: Duration) -> ExponentialBackoff {
+pub(crate) fn growing_delays(longest: Duration) -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_secs(1))
         .with_max_delay(longest)
@@ -18,7 +18,7 @@ pub fn growing_delays(longest: Duration) -> ExponentialBackoff {
 
 /// Retries `attempt` until it succeeds, with growing delays. Calls `report` for each failure whose reason differs from the
 /// previous one.
-pub async fn retry_until_ok<T, Reason, Try>(
+pub(crate) async fn retry_until_ok<T, Reason, Try>(
     longest: Duration,
     mut attempt: impl FnMut() -> Try,
     mut report: impl FnMut(Reason),

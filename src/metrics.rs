@@ -18,7 +18,7 @@ const START_TIME: &str = "process_start_time_seconds";
 
 /// The metrics of the daemon. Clones share them.
 #[derive(Clone)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
     started: Gauge,
     snapshots: IntCounterVec,
@@ -34,7 +34,7 @@ pub struct Metrics {
 
 /// The result of a command, as a label of `powa_collector_commands_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CommandResult {
+pub(crate) enum CommandResult {
     Ok,
     Refused,
     /// Not answered, because its sender could not be identified or its response channel is not allowed.
@@ -43,7 +43,7 @@ pub enum CommandResult {
 
 impl Metrics {
     /// Creates and registers all metrics.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let registry = Registry::new();
         let counter = |name, help| {
             let counter = IntCounter::new(name, help);
@@ -117,7 +117,7 @@ impl Metrics {
     }
 
     /// Counts a snapshot that was stored.
-    pub fn snapshot_stored(&self, report: &Report) {
+    pub(crate) fn snapshot_stored(&self, report: &Report) {
         let result = if report.errors.is_empty() { "complete" } else { "incomplete" };
         self.snapshots.with_label_values(&[result]).inc();
         self.collecting.observe(report.collecting.as_secs_f64());
@@ -127,27 +127,27 @@ impl Metrics {
     }
 
     /// Counts a snapshot that was begun and not stored.
-    pub fn snapshot_failed(&self) {
+    pub(crate) fn snapshot_failed(&self) {
         self.snapshots.with_label_values(&["failed"]).inc();
     }
 
     /// Counts snapshots that were due while one was in progress.
-    pub fn snapshots_skipped(&self, number: u64) {
+    pub(crate) fn snapshots_skipped(&self, number: u64) {
         self.skipped.inc_by(number);
     }
 
     /// Counts a connection failure.
-    pub fn count_unreachable(&self, side: Side) {
+    pub(crate) fn count_unreachable(&self, side: Side) {
         self.unreachable.with_label_values(&[side_label(side)]).inc();
     }
 
     /// Counts a reconnection.
-    pub fn count_reconnection(&self, side: Side) {
+    pub(crate) fn count_reconnection(&self, side: Side) {
         self.reconnected.with_label_values(&[side_label(side)]).inc();
     }
 
     /// Counts a command. `name` is the name of a known command, or `unknown`: the payload itself is not trusted as a label.
-    pub fn count_command(&self, name: &'static str, result: CommandResult) {
+    pub(crate) fn count_command(&self, name: &'static str, result: CommandResult) {
         let result = match result {
             CommandResult::Ok => "ok",
             CommandResult::Refused => "refused",
@@ -157,7 +157,7 @@ impl Metrics {
     }
 
     /// The current values of all metrics.
-    pub fn families(&self) -> Vec<MetricFamily> {
+    pub(crate) fn families(&self) -> Vec<MetricFamily> {
         let mut families = self.registry.gather();
         families.retain(|family| family.name() != START_TIME);
         families.extend(self.started.collect());

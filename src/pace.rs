@@ -6,14 +6,14 @@ use std::time::Duration;
 const DIVISOR: &str = "TEST_PACE";
 
 /// A forced snapshot is refused this soon after the last snapshot.
-pub const FORCED_SNAPSHOT_INTERVAL: Duration = Duration::from_secs(10);
+pub(crate) const FORCED_SNAPSHOT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often `powa_servers` is read, so that a newly registered server needs no reload.
 const SERVER_LIST_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The intervals in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
+pub(crate) struct Pace {
     /// [`FORCED_SNAPSHOT_INTERVAL`].
     pub forced_snapshot_interval: Duration,
     /// How often `powa_servers` is read.
@@ -23,7 +23,7 @@ pub struct Pace {
 
 impl Pace {
     /// Those of this process.
-    pub fn of_this_process() -> Self {
+    pub(crate) fn of_this_process() -> Self {
         let divisor = if cfg!(debug_assertions) { std::env::var(DIVISOR).ok() } else { None };
         Self::divided_by(divisor.and_then(|text| text.parse().ok()).filter(|divisor| *divisor > 0).unwrap_or(1))
     }
@@ -37,7 +37,7 @@ impl Pace {
     }
 
     /// The frequency of a server, from the registered one.
-    pub fn frequency(self, registered: Duration) -> Duration {
+    pub(crate) fn frequency(self, registered: Duration) -> Duration {
         registered / self.divisor
     }
 }

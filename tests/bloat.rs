@@ -94,7 +94,7 @@ fn a_table_that_somebody_uses_is_emptied_later(scene: &Scene) {
 }
 
 /// A role that may read all of PoWA.
-pub fn reader(scene: &Scene) -> String {
+pub(crate) fn reader(scene: &Scene) -> String {
     let role = scene.create_role("bloat", "");
     let mut repository = scene.repository();
     let schema: String = repository.query_one("select quote_ident(current_schema())", &[]).unwrap().get(0);
@@ -214,7 +214,7 @@ fn a_stop_does_not_wait_for_it(scene: &Scene) {
 impl Scene<'_> {
     /// Has a table bloat to more than three megabytes of dead rows. Gives the transaction that keeps them from being
     /// vacuumed.
-    pub fn bloat(&self) -> Client {
+    pub(crate) fn bloat(&self) -> Client {
         let mut old = self.repository();
         old.batch_execute("begin isolation level repeatable read; select from powa_servers").unwrap();
         let rows = "insert into powa_databases_src_tmp select -1, n, 'gone' from generate_series(1, 34000) n";

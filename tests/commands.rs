@@ -257,7 +257,7 @@ fn no_payload_ends_the_collector_or_runs_as_sql(scene: &Scene) {
 
 impl Scene<'_> {
     /// Makes a role of this test's own; roles belong to the whole server.
-    pub fn create_role(&self, name: &str, options: &str) -> String {
+    pub(crate) fn create_role(&self, name: &str, options: &str) -> String {
         let role = format!("{name}_{}", self.number());
         let mut client: Client = self.repository();
         client.batch_execute(&format!("drop role if exists {role}; create role {role} login {options}")).unwrap();

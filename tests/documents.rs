@@ -10,7 +10,7 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 use crate::support::{output, program};
 
-pub const TESTS: &[(&str, fn())] = &[
+pub(crate) const TESTS: &[(&str, fn())] = &[
     ("every_link_in_the_repository_leads_somewhere", every_link_in_the_repository_leads_somewhere),
     ("every_link_in_the_package_leads_somewhere", every_link_in_the_package_leads_somewhere),
     ("what_messages_refer_to_is_there", what_messages_refer_to_is_there),

@@ -1,8 +1,8 @@
 //! What people send who mean harm, and names that look as if somebody did: nothing of it runs as SQL, keeps anybody
 //! waiting, or writes lines of its own into the log.
 
-pub mod channel;
-pub mod names;
+pub(crate) mod channel;
+pub(crate) mod names;
 
 use postgres::Client;
 

@@ -1,10 +1,10 @@
 //! The collector as it is watched by HTTP: probes, metrics, who may, and what strangers cannot do.
 
-pub mod access;
-pub mod metrics;
-pub mod page;
-pub mod probes;
-pub mod strangers;
+pub(crate) mod access;
+pub(crate) mod metrics;
+pub(crate) mod page;
+pub(crate) mod probes;
+pub(crate) mod strangers;
 
 use serde_json::{Value, json};
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::python;
 
-pub const TESTS: &[(&str, fn())] = &[
+pub(crate) const TESTS: &[(&str, fn())] = &[
     ("connection_strings_are_read_as_libpq_reads_them", connection_strings_are_read_as_libpq_reads_them),
     ("every_keyword_of_libpqs_is_known_with_its_variable", every_keyword_of_libpqs_is_known_with_its_variable),
     (

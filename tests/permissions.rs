@@ -10,7 +10,7 @@ use crate::support::{SECRET, Scene, tests, with_powa};
 tests![the_grants_of_the_readme_are_enough, without_pg_read_all_stats_the_readmes_cure_is_named];
 
 /// What the README says for a side, with roles of this test's own.
-pub fn grants(scene: &Scene, side: &str) -> (String, String, String) {
+pub(crate) fn grants(scene: &Scene, side: &str) -> (String, String, String) {
     let sql = told(scene, side);
     let own = scene.number();
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
@@ -32,7 +32,7 @@ fn told(scene: &Scene, side: &str) -> &'static str {
 }
 
 /// Roles that have what the README says, and nothing else.
-pub struct Granted {
+pub(crate) struct Granted {
     /// Its own, as on the shared server there are databases of other tests that not everybody may connect to.
     pub remote: Cluster,
     /// On that server.
@@ -41,7 +41,7 @@ pub struct Granted {
     pub collector: String,
 }
 
-pub fn granted(scene: &Scene) -> Granted {
+pub(crate) fn granted(scene: &Scene) -> Granted {
     let remote = Cluster::start(scene.generation(), "granted").unwrap();
     remote.create_powa_database("powa").unwrap();
     Workload::create(&remote, &["shop"]).unwrap();
@@ -101,7 +101,7 @@ fn without_pg_read_all_stats_the_readmes_cure_is_named(scene: &Scene) {
 
 impl Scene<'_> {
     /// Makes a role that has what the README says for those who administer, and gives its name.
-    pub fn create_operator(&self) -> String {
+    pub(crate) fn create_operator(&self) -> String {
         let mut repository = self.repository();
         let operator = format!("operator_{}", self.number());
         let mut sql = told(self, "administration").replace("powa_operator", &operator);
@@ -113,7 +113,7 @@ impl Scene<'_> {
     }
 
     /// Makes roles for PoWA 5 to know, and gives the name of one of them.
-    pub fn powa_roles(&self, repository: &mut postgres::Client, wanted: &str) -> String {
+    pub(crate) fn powa_roles(&self, repository: &mut postgres::Client, wanted: &str) -> String {
         // Those that were made with the extension have what these get, and would be of use for the same.
         repository.batch_execute("select powa_revoke()").unwrap();
         let own = self.number();

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::support::{Terminal, output, program};
 
-pub const TESTS: &[(&str, fn())] = &[
+pub(crate) const TESTS: &[(&str, fn())] = &[
     ("bash_completes_commands_and_options", bash_completes_commands_and_options),
     ("zsh_completes_commands_and_options", zsh_completes_commands_and_options),
     ("fish_completes_commands_and_options", fish_completes_commands_and_options),

@@ -21,7 +21,7 @@ pub(crate) struct Guard {
 
 impl Guard {
     /// Watches over `folder` from now on; `server` is what [`start`](Guard::start) will run.
-    pub fn over(folder: &Path, log: &Path, server: &Command) -> Result<Guard> {
+    pub(crate) fn over(folder: &Path, log: &Path, server: &Command) -> Result<Guard> {
         let mut command = Command::new("/bin/sh");
         command
             .args(["-c", include_str!("guard.sh"), "guard"])
@@ -45,13 +45,13 @@ impl Guard {
     }
 
     /// Starts the server and returns its process id at once; whether it comes up is another question.
-    pub fn start(&mut self, port: u16) -> Result<u32> {
+    pub(crate) fn start(&mut self, port: u16) -> Result<u32> {
         let answer = self.ask(&format!("start {port}"))?;
         answer.parse().with_context(|| format!("the guard answered {answer:?} instead of a process id"))
     }
 
     /// Sends `signal` to the server and waits for its end. The data stay, for another start.
-    pub fn stop(&mut self, signal: &str) -> Result<()> {
+    pub(crate) fn stop(&mut self, signal: &str) -> Result<()> {
         let answer = self.ask(&format!("stop {signal}"))?;
         ensure!(answer == "stopped", "the guard answered {answer:?} instead of stopping");
         Ok(())

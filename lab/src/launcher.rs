@@ -38,7 +38,7 @@ struct User {
 impl Launcher {
     /// # Errors
     /// The prepared suite can't be used, or there is no user to become.
-    pub fn new(generation: &Generation) -> Result<Launcher> {
+    pub(crate) fn new(generation: &Generation) -> Result<Launcher> {
         let root = generation.root().map(Path::to_owned);
         if let Some(root) = &root {
             let null = root.join("dev/null");
@@ -63,7 +63,7 @@ impl Launcher {
     }
 
     /// A command for `program` of PostgreSQL, with nothing of this process's environment.
-    pub fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = match (&self.root, &self.user) {
             (None, None) => return self.cleaned(Command::new(self.programs.join(program))),
             (None, Some(user)) => {
@@ -100,7 +100,7 @@ impl Launcher {
     }
 
     /// The folder in which temporary folders of this generation can be made.
-    pub fn temporary(&self) -> PathBuf {
+    pub(crate) fn temporary(&self) -> PathBuf {
         match &self.root {
             _ if self.in_memory => MEMORY.into(),
             None => std::env::temp_dir(),
@@ -109,7 +109,7 @@ impl Launcher {
     }
 
     /// What the launched program has to call `path`.
-    pub fn inside(&self, path: &Path) -> PathBuf {
+    pub(crate) fn inside(&self, path: &Path) -> PathBuf {
         match &self.root {
             None => path.to_owned(),
             Some(root) => {
@@ -120,7 +120,7 @@ impl Launcher {
     }
 
     /// Gives `path` to the user that the launched programs run as.
-    pub fn give(&self, path: &Path) -> Result<()> {
+    pub(crate) fn give(&self, path: &Path) -> Result<()> {
         let Some(user) = &self.user else { return Ok(()) };
         std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid))
             .with_context(|| format!("giving {} to PostgreSQL's user", path.display()))

@@ -22,7 +22,7 @@ pub(crate) struct Seed {
 
 impl Seed {
     /// Makes the data of one generation.
-    pub fn of(generation: &Generation) -> Result<Seed> {
+    pub(crate) fn of(generation: &Generation) -> Result<Seed> {
         let cluster = Cluster::start_bare(generation, "seed")?;
         cluster.create_powa_template()?;
         cluster.stop()?;
@@ -37,7 +37,7 @@ impl Seed {
     }
 
     /// Copies it to where no folder is yet.
-    pub fn copy_to(&self, data: &Path) -> Result<()> {
+    pub(crate) fn copy_to(&self, data: &Path) -> Result<()> {
         let mut copy = Command::new("cp");
         copy.args(["--archive", "--reflink=auto", "--"]).arg(&self.data).arg(data);
         launcher::run(copy, "cp")

@@ -13,7 +13,7 @@ pub(crate) struct Version {
 
 impl Version {
     /// Reads `default_version` out of an extension's control file.
-    pub fn from_control_file(path: &Path) -> Result<Version> {
+    pub(crate) fn from_control_file(path: &Path) -> Result<Version> {
         let control =
             std::fs::read_to_string(path).with_context(|| format!("reading the control file {}", path.display()))?;
         Version::from_control(&control).with_context(|| format!("no usable default_version in {}", path.display()))
@@ -28,21 +28,21 @@ impl Version {
     }
 
     /// Reads dotted numbers, as many as there are.
-    pub fn parse(text: &str) -> Option<Version> {
+    pub(crate) fn parse(text: &str) -> Option<Version> {
         let numbers = text.split('.').map(|n| n.parse().ok()).collect::<Option<_>>()?;
         Some(Version { numbers, text: text.to_owned() })
     }
 
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
 
-    pub fn major(&self) -> u32 {
+    pub(crate) fn major(&self) -> u32 {
         self.numbers[0]
     }
 
     /// Whether this is one of the versions meant by `wanted`: 5.0.2 is one of 5 and of 5.0, not of 5.1.
-    pub fn is_one_of(&self, wanted: &Version) -> bool {
+    pub(crate) fn is_one_of(&self, wanted: &Version) -> bool {
         self.numbers.starts_with(&wanted.numbers)
     }
 }

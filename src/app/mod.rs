@@ -1,8 +1,8 @@
 //! The main task: handles signals, calls of other tasks (command channel and HTTP), timers and the end of workers.
 
 mod allocator;
-pub mod reload;
-pub mod service;
+pub(crate) mod reload;
+pub(crate) mod service;
 mod signals;
 mod startup;
 
@@ -76,7 +76,7 @@ struct RunningReload {
 ///
 /// # Errors
 /// The daemon could not start.
-pub async fn run(
+pub(crate) async fn run(
     origin: Origin,
     file_settings: FileSettings,
     telemetry: Telemetry,

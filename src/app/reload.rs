@@ -27,7 +27,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Why the daemon could not start, or a reload failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     #[error(transparent)]
     Config(#[from] config::Error),
     #[error(transparent)]
@@ -48,13 +48,13 @@ pub enum Error {
 
 impl Error {
     /// Whether the error is in the environment variables, not in the file.
-    pub fn is_from_environment(&self) -> bool {
+    pub(crate) fn is_from_environment(&self) -> bool {
         matches!(self, Self::Config(error) if error.is_from_environment())
     }
 }
 
 /// Everything that the daemon needs at the start.
-pub struct Settings {
+pub(crate) struct Settings {
     pub context: Context,
     pub endpoint: Endpoint,
     pub channel: Channel,
@@ -67,7 +67,7 @@ impl Settings {
     ///
     /// # Errors
     /// A permanent error: the connection parameters are invalid, or the database is not a usable repository.
-    pub async fn first(
+    pub(crate) async fn first(
         (config, endpoint): (Config, Endpoint),
         metrics: Metrics,
         waiting_reason: watch::Sender<Option<WaitingForRepository>>,
@@ -100,10 +100,10 @@ impl Settings {
 }
 
 /// What is read from files: the configuration, the repository's endpoint, and the files for HTTP.
-pub type FileSettings = (Config, Endpoint, Files);
+pub(crate) type FileSettings = (Config, Endpoint, Files);
 
 /// The result of a reload.
-pub struct ReloadOutcome {
+pub(crate) struct ReloadOutcome {
     pub servers: ServerList,
     /// Whether the configuration was read too.
     pub reloaded: bool,
@@ -116,11 +116,11 @@ pub struct ReloadOutcome {
 }
 
 /// A reload in progress.
-pub struct Reload(BoxFuture<'static, Result<ReloadOutcome, Error>>);
+pub(crate) struct Reload(BoxFuture<'static, Result<ReloadOutcome, Error>>);
 
 impl Reload {
     /// Reads `powa_servers` only.
-    pub fn server_list_only(repository: Repository) -> Self {
+    pub(crate) fn server_list_only(repository: Repository) -> Self {
         Self(
             async move {
                 let servers = repository.servers().await?;
@@ -131,12 +131,12 @@ impl Reload {
     }
 
     /// Reads the configuration too. Fails if its repository is not usable.
-    pub fn full(origin: Origin, current: Context) -> Self {
+    pub(crate) fn full(origin: Origin, current: Context) -> Self {
         Self(reload(origin, current).boxed())
     }
 
     /// Waits for the result. Cancel-safe; must not be called again after it has returned.
-    pub async fn done(&mut self) -> Result<ReloadOutcome, Error> {
+    pub(crate) async fn done(&mut self) -> Result<ReloadOutcome, Error> {
         (&mut self.0).await
     }
 }
@@ -164,21 +164,21 @@ async fn reload(origin: Origin, current: Context) -> Result<ReloadOutcome, Error
 ///
 /// # Errors
 /// The configuration is missing or invalid.
-pub fn read(location: &Location) -> Result<Config, Error> {
+pub(crate) fn read(location: &Location) -> Result<Config, Error> {
     read_with_endpoint(location, Config::read_for_command).map(|(config, _)| config)
 }
 
 /// Where the configuration is read from. Clones share the threads that read it, so that a hanging disk blocks only a few
 /// threads, however often it is read.
 #[derive(Clone)]
-pub struct Origin {
+pub(crate) struct Origin {
     location: Location,
     reading: BlockingPool,
 }
 
 impl Origin {
     /// Reads from a file that is located anew each time.
-    pub fn at(location: Location) -> Self {
+    pub(crate) fn at(location: Location) -> Self {
         Self { location, reading: BlockingPool::default() }
     }
 
@@ -186,7 +186,7 @@ impl Origin {
     ///
     /// # Errors
     /// The configuration is missing or invalid, or was not read within the limit.
-    pub async fn read(self, limit: Duration) -> Result<FileSettings, Error> {
+    pub(crate) async fn read(self, limit: Duration) -> Result<FileSettings, Error> {
         let Self { location, reading } = self;
         match timeout(limit, reading.run("configuration", move || read_all(&location))).await {
             Ok(read) => read.map_err(Error::Read)?,

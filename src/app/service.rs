@@ -28,7 +28,7 @@ const MAX_STATUS_BYTES: usize = 1024;
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
 /// The service manager, if there is one.
-pub struct Service(Option<Manager>);
+pub(crate) struct Service(Option<Manager>);
 
 struct Manager {
     address: SocketAddr,
@@ -45,7 +45,7 @@ struct Manager {
 
 impl Service {
     /// The service manager that started this process, according to the environment. Must be called within the runtime.
-    pub fn from_environment() -> Self {
+    pub(crate) fn from_environment() -> Self {
         let socket = std::env::var("NOTIFY_SOCKET").ok().filter(|socket| !socket.is_empty());
         Self(socket.and_then(|socket| match address(&socket) {
             Ok(address) => Some(Manager::at(address, sd_notify::watchdog_enabled())),
@@ -57,7 +57,7 @@ impl Service {
     }
 
     /// Reports that the start or a reload is done.
-    pub fn ready(&mut self) {
+    pub(crate) fn ready(&mut self) {
         self.send_required(&[NotifyState::Ready]);
         if let Some(manager) = &mut self.0 {
             manager.statuses.reset_after(FIRST_STATUS_DELAY);
@@ -65,7 +65,7 @@ impl Service {
     }
 
     /// Reports that a reload begins.
-    pub fn reloading(&mut self) {
+    pub(crate) fn reloading(&mut self) {
         self.clear_unsent();
         // With the time, systemd can distinguish it from a reload that began before the one it waits for.
         let now = NotifyState::monotonic_usec_now().ok();
@@ -73,14 +73,14 @@ impl Service {
     }
 
     /// Reports that the daemon is stopping, and extends the stop timeout of the unit to this time.
-    pub fn stopping(&mut self, within: Duration) {
+    pub(crate) fn stopping(&mut self, within: Duration) {
         self.clear_unsent();
         let within = u32::try_from((within + STOP_MARGIN).as_micros()).unwrap_or(u32::MAX);
         self.send_required(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(within)]);
     }
 
     /// Sends the status, if it has changed.
-    pub fn status(&mut self, status: &str) {
+    pub(crate) fn status(&mut self, status: &str) {
         if let Some(manager) = &mut self.0 {
             manager.status(status);
         }
@@ -88,7 +88,7 @@ impl Service {
 
     /// Waits until the next status is due. Also feeds the watchdog, which so depends on the calling task being alive.
     /// Cancel-safe.
-    pub async fn next_status(&mut self) {
+    pub(crate) async fn next_status(&mut self) {
         match &mut self.0 {
             Some(manager) => manager.next_status().await,
             None => std::future::pending().await,
@@ -173,7 +173,7 @@ impl Manager {
 }
 
 /// The status of the daemon as text. `last` is the age of the last snapshot of any server.
-pub fn summary(servers: usize, running: usize, last: Option<Duration>) -> String {
+pub(crate) fn summary(servers: usize, running: usize, last: Option<Duration>) -> String {
     let noun = if servers == 1 { "server" } else { "servers" };
     let last = last.map(|last| format!(", last snapshot {} s ago", last.as_secs())).unwrap_or_default();
     format!("{servers} {noun}, {running} running{last}")

@@ -11,7 +11,7 @@ use crate::repository::RegisteredServer;
 use crate::spool::{Spool, Spools};
 
 /// `servers` are all registered servers, with invalid ones; `None` if they could not be read.
-pub async fn check_configuration(config: &Config, servers: Option<&[RegisteredServer]>) -> Findings {
+pub(crate) async fn check_configuration(config: &Config, servers: Option<&[RegisteredServer]>) -> Findings {
     let mut findings = Findings::default();
     findings.extend(environment(config));
     if let Some(servers) = servers {

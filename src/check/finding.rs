@@ -4,7 +4,7 @@ use session::on_one_line;
 
 /// The result of one check, from the best to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// An earlier step failed.
     NotTried,
     Well,
@@ -15,7 +15,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// In the output. Stable.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::NotTried => "not tried",
             Self::Well => "well",
@@ -27,7 +27,7 @@ impl Verdict {
 
 /// What is checked. In the order of the output, which for a server is the order of the steps of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CheckItem {
+pub(crate) enum CheckItem {
     /// Environment variables that look like settings, but are not.
     Environment,
     /// Sections of the configuration for servers that do not exist.
@@ -77,7 +77,7 @@ impl CheckItem {
     ];
 
     /// In the output. Stable.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Environment => "environment",
             Self::Overrides => "overrides",
@@ -106,7 +106,7 @@ impl CheckItem {
 
 /// Where a cure applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CureKind {
+pub(crate) enum CureKind {
     /// SQL to run in the database with PoWA on the remote server.
     RemoteSql,
     /// SQL to run in the repository.
@@ -127,7 +127,7 @@ impl CureKind {
     }
 
     /// In the output. Stable.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::RemoteSql => "remote server",
             Self::RepositorySql => "repository",
@@ -141,14 +141,14 @@ impl CureKind {
 
 /// A way to solve a problem. If a finding has several, one is enough.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cure {
+pub(crate) struct Cure {
     pub kind: CureKind,
     pub text: String,
 }
 
 impl Cure {
     /// Escapes control characters, as `text` can contain names from a server, and ends SQL with a semicolon for psql.
-    pub fn new(kind: CureKind, text: impl AsRef<str>) -> Self {
+    pub(crate) fn new(kind: CureKind, text: impl AsRef<str>) -> Self {
         let mut text = on_one_line(text.as_ref()).into_owned();
         if kind.is_sql() {
             text.push(';');
@@ -159,7 +159,7 @@ impl Cure {
 
 /// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub(crate) struct Finding {
     pub item: CheckItem,
     pub verdict: Verdict,
     /// The datasource, database or extension, for an item that has several.
@@ -171,17 +171,17 @@ pub struct Finding {
 
 impl Finding {
     /// `message` can contain text from a server: it is escaped and shortened.
-    pub fn new(item: CheckItem, verdict: Verdict, message: impl AsRef<str>) -> Self {
+    pub(crate) fn new(item: CheckItem, verdict: Verdict, message: impl AsRef<str>) -> Self {
         Self { item, verdict, about: None, message: bounded(message.as_ref()), cures: vec![] }
     }
 
     #[must_use]
-    pub fn about(self, name: impl AsRef<str>) -> Self {
+    pub(crate) fn about(self, name: impl AsRef<str>) -> Self {
         Self { about: Some(bounded(name.as_ref())), ..self }
     }
 
     #[must_use]
-    pub fn cured_by(mut self, kind: CureKind, text: impl AsRef<str>) -> Self {
+    pub(crate) fn cured_by(mut self, kind: CureKind, text: impl AsRef<str>) -> Self {
         self.cures.push(Cure::new(kind, text));
         self
     }
@@ -200,27 +200,27 @@ const MAX_PER_ITEM: usize = 50;
 
 /// All findings about one server, the repository or the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Findings {
+pub(crate) struct Findings {
     all: Vec<Finding>,
 }
 
 impl Findings {
-    pub fn push(&mut self, finding: Finding) {
+    pub(crate) fn push(&mut self, finding: Finding) {
         self.all.push(finding);
     }
 
-    pub fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
+    pub(crate) fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
         self.all.extend(findings);
     }
 
     /// Adds that all is well with an item.
-    pub fn well(&mut self, item: CheckItem, message: impl AsRef<str>) {
+    pub(crate) fn well(&mut self, item: CheckItem, message: impl AsRef<str>) {
         self.push(Finding::new(item, Verdict::Well, message));
     }
 
     /// Sorts the findings about a server, marks items without a finding as not tried, and limits the findings per item.
     #[must_use]
-    pub fn complete(mut self) -> Self {
+    pub(crate) fn complete(mut self) -> Self {
         for item in CheckItem::OF_A_SERVER {
             let (mut of_item, others): (Vec<_>, Vec<_>) =
                 self.all.into_iter().partition(|finding| finding.item == item);
@@ -240,16 +240,16 @@ impl Findings {
     }
 
     /// The worst of all verdicts.
-    pub fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> Verdict {
         self.all.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Well)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Finding> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Finding> {
         self.all.iter()
     }
 
     /// The first finding with the worst verdict; `None` if all is well.
-    pub fn worst(&self) -> Option<&Finding> {
+    pub(crate) fn worst(&self) -> Option<&Finding> {
         let verdict = self.verdict();
         self.all.iter().find(|finding| finding.verdict == verdict).filter(|_| verdict > Verdict::Well)
     }

@@ -17,8 +17,8 @@ mod server;
 mod target;
 mod versions;
 
-pub use configuration::check_configuration;
-pub use finding::{CheckItem, Cure, CureKind, Finding, Findings, Verdict};
-pub use repository::{CheckedRepository, of_unreachable_repository};
-pub use server::{CheckedServer, Checker, ServerFacts};
-pub use target::CheckTarget;
+pub(crate) use configuration::check_configuration;
+pub(crate) use finding::{CheckItem, CureKind, Finding, Findings, Verdict};
+pub(crate) use repository::{CheckedRepository, of_unreachable_repository};
+pub(crate) use server::{CheckedServer, Checker, ServerFacts};
+pub(crate) use target::CheckTarget;

@@ -2,7 +2,7 @@
 
 use super::clocks::{clock_of_repository, round_trip};
 use super::connection::repository_finding;
-use super::finding::{CheckItem, Cure, CureKind, Finding, Findings, Verdict};
+use super::finding::{CheckItem, CureKind, Finding, Findings, Verdict};
 use super::leftovers::leftover_rows;
 use super::privileges::privileges;
 use crate::repository::{Collector, FoundFault, Leftovers, RepositoryState};
@@ -10,14 +10,14 @@ use session::Error;
 
 /// The repository with its findings.
 #[derive(Debug)]
-pub struct CheckedRepository {
+pub(crate) struct CheckedRepository {
     pub findings: Findings,
     pub state: RepositoryState,
 }
 
 impl CheckedRepository {
     /// The findings about a repository that was read.
-    pub fn of(state: RepositoryState) -> Self {
+    pub(crate) fn of(state: RepositoryState) -> Self {
         let mut findings = Findings::default();
         let message = format!("PostgreSQL {}, as the role \"{}\"", state.version, state.role);
         findings.well(CheckItem::Connection, message);
@@ -33,7 +33,7 @@ impl CheckedRepository {
 
     /// Adds the findings about left-over rows.
     #[must_use]
-    pub fn with_leftovers(mut self, found: &Result<Leftovers, Error>) -> Self {
+    pub(crate) fn with_leftovers(mut self, found: &Result<Leftovers, Error>) -> Self {
         self.findings.extend(leftover_rows(found));
         self
     }
@@ -68,7 +68,7 @@ fn fault(found: &FoundFault) -> Finding {
 }
 
 /// The finding about a repository that cannot be connected to.
-pub fn of_unreachable_repository(error: &Error) -> Findings {
+pub(crate) fn of_unreachable_repository(error: &Error) -> Findings {
     let mut findings = Findings::default();
     findings.push(repository_finding(error));
     findings

@@ -18,7 +18,7 @@ use crate::snapshot::{self, DryRun, Sessions, Snapshot, StartedSnapshot, max_ses
 use session::{ConnectionLimit, Connectors, PowaVersion, QuotedIdent, Side};
 
 /// Checks the servers of a repository.
-pub struct Checker {
+pub(crate) struct Checker {
     config: Arc<Config>,
     repository: Repository,
     schema: QuotedIdent,
@@ -29,7 +29,7 @@ pub struct Checker {
 
 /// A server with its findings.
 #[derive(Debug)]
-pub struct CheckedServer {
+pub(crate) struct CheckedServer {
     pub server: RegisteredServer,
     pub findings: Findings,
     pub facts: ServerFacts,
@@ -37,7 +37,7 @@ pub struct CheckedServer {
 
 /// Facts about a server, as far as the check got.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct ServerFacts {
+pub(crate) struct ServerFacts {
     /// PostgreSQL's.
     pub version: Option<String>,
     pub powa: Option<String>,
@@ -55,13 +55,13 @@ struct Stop;
 
 impl Checker {
     /// `state` is that of the repository.
-    pub fn new(config: Config, repository: Repository, state: &RepositoryState) -> Self {
+    pub(crate) fn new(config: Config, repository: Repository, state: &RepositoryState) -> Self {
         let (schema, clock) = (state.schema.clone(), state.clock);
         Self { config: Arc::new(config), repository, schema, clock, connectors: Connectors::default() }
     }
 
     /// Checks a registered server. `row` is its row in `powa_servers`. Takes no longer than the time-outs let a snapshot take.
-    pub async fn check(&self, server: RegisteredServer, row: Result<&Server, &InvalidServer>) -> CheckedServer {
+    pub(crate) async fn check(&self, server: RegisteredServer, row: Result<&Server, &InvalidServer>) -> CheckedServer {
         let mut findings = Findings::default();
         let facts = match row {
             Ok(row) => {
@@ -77,7 +77,7 @@ impl Checker {
     }
 
     /// Checks a server with values that are not registered, or not yet. Takes as long as [`Self::check`].
-    pub async fn check_unregistered(&self, row: &Server, target: CheckTarget<'_>) -> (Findings, ServerFacts) {
+    pub(crate) async fn check_unregistered(&self, row: &Server, target: CheckTarget<'_>) -> (Findings, ServerFacts) {
         let mut findings = Findings::default();
         findings.well(CheckItem::Registration, "these values are not registered yet");
         let facts = self.check_server(row, target, &mut findings).await;

@@ -5,7 +5,7 @@ use crate::server::{Server, ServerId};
 
 /// The server to check.
 #[derive(Clone, Copy, Debug)]
-pub enum CheckTarget<'a> {
+pub(crate) enum CheckTarget<'a> {
     /// It is registered. The checked values can be new ones.
     Registered,
     /// It is to be registered, with these extensions.

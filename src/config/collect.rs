@@ -21,14 +21,14 @@ const STANDBY: &str = "standby";
 
 /// The section `collect`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Collect {
+pub(crate) struct Collect {
     all: Selection,
     some: PerServer<Own>,
 }
 
 /// What is collected from a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Selection {
+pub(crate) struct Selection {
     /// Excluded databases: the collector opens no session there.
     exclude_databases: Arc<[Pattern]>,
     /// Statements run in these databases are excluded too.
@@ -53,17 +53,17 @@ impl Default for Selection {
 
 impl Selection {
     /// Whether a database is excluded.
-    pub fn excludes(&self, database: &str) -> bool {
+    pub(crate) fn excludes(&self, database: &str) -> bool {
         self.exclude_databases.iter().any(|pattern| pattern.matches(database))
     }
 
     /// Whether any database can be excluded.
-    pub fn excludes_any(&self) -> bool {
+    pub(crate) fn excludes_any(&self) -> bool {
         !self.exclude_databases.is_empty()
     }
 
     /// Whether the statements of excluded databases are excluded too.
-    pub fn excludes_statements(&self) -> bool {
+    pub(crate) fn excludes_statements(&self) -> bool {
         self.exclude_statements && self.excludes_any()
     }
 }
@@ -109,7 +109,7 @@ impl Collect {
     }
 
     /// The settings of a server: each key from its id, else from its alias, else from the section.
-    pub fn of(&self, id: ServerId, alias: Option<&str>) -> Selection {
+    pub(crate) fn of(&self, id: ServerId, alias: Option<&str>) -> Selection {
         let mut selection = self.all.clone();
         let own: Vec<_> = self.some.of(id, alias).collect();
         // Applied last, so that the id takes precedence.

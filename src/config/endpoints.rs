@@ -17,13 +17,13 @@ pub(crate) const MAIN_TASK: &str = "PoWA collector - main thread";
 /// The connection parameters of the repository are invalid. The message contains no value that may be secret.
 #[derive(Debug, thiserror::Error)]
 #[error("\"repository.dsn\", with its service and the environment, is not usable: {0}")]
-pub struct UnusableDsn(String);
+pub(crate) struct UnusableDsn(String);
 
 /// The repository, for the pool that workers share.
 ///
 /// # Errors
 /// The parameters contradict each other, or name a service that does not exist or a server that is read-only.
-pub fn repository(config: &Config) -> Result<Endpoint, UnusableDsn> {
+pub(crate) fn repository(config: &Config) -> Result<Endpoint, UnusableDsn> {
     let unusable = |error: InvalidParameter| UnusableDsn(error.to_string());
     let source = Source {
         given: config.repository.given.clone(),
@@ -42,19 +42,19 @@ pub fn repository(config: &Config) -> Result<Endpoint, UnusableDsn> {
 
 /// The same for the main task: powa-web reads the collector's version from its `application_name`.
 #[must_use]
-pub fn for_main_task(repository: Endpoint) -> Endpoint {
+pub(crate) fn for_main_task(repository: Endpoint) -> Endpoint {
     repository.with_application_name(&format!("{MAIN_TASK} ({})", env!("CARGO_PKG_VERSION")))
 }
 
 /// The same for a subcommand of that name.
 #[must_use]
-pub fn for_command(endpoint: Endpoint, name: &str) -> Endpoint {
+pub(crate) fn for_command(endpoint: Endpoint, name: &str) -> Endpoint {
     endpoint.with_application_name(&format!("powa-collector {name}"))
 }
 
 /// A remote server, called `name` in messages. All servers share `connectors`.
 #[must_use]
-pub fn remote(server: &Server, name: &str, config: &Config, connectors: &Connectors) -> Endpoint {
+pub(crate) fn remote(server: &Server, name: &str, config: &Config, connectors: &Connectors) -> Endpoint {
     let source = Source {
         given: given(server, &config.remote),
         environment: Arc::new(config.environment.for_remotes()),

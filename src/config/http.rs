@@ -15,7 +15,7 @@ const OPEN_TO_ALL: &str = "http.open_to_all";
 
 /// The section `http`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Http {
+pub(crate) struct Http {
     /// `None`: HTTP is off.
     pub listen: Option<SocketAddr>,
     /// A file with one `NAME:TOKEN` a line. `None`: no token is needed.
@@ -30,7 +30,7 @@ pub struct Http {
 
 /// The server's certificate and its private key, as PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// The server's own certificate first, then those of intermediate authorities.
     pub certificate: PathBuf,
     pub key: PathBuf,
@@ -85,12 +85,12 @@ impl Http {
     }
 
     /// Whether all local users have access without a token, but web pages in a local browser must not.
-    pub fn is_local_only(&self) -> bool {
+    pub(crate) fn is_local_only(&self) -> bool {
         !self.is_open_to_all && self.tokens_file.is_none() && self.listen.as_ref().is_some_and(is_loopback)
     }
 
     /// Whether tokens cross a network in plain text.
-    pub fn exposes_tokens(&self) -> bool {
+    pub(crate) fn exposes_tokens(&self) -> bool {
         let is_remote = self.listen.is_some_and(|address| !is_loopback(&address));
         is_remote && self.tokens_file.is_some() && self.identity.is_none()
     }

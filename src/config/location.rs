@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 /// The configuration file: given by the user, or found in the default places.
 #[derive(Clone, Debug)]
-pub enum Location {
+pub(crate) enum Location {
     Given(PathBuf),
     Usual,
 }
 
 /// There is no configuration file in the default places.
 #[derive(Debug)]
-pub struct NotFound {
+pub(crate) struct NotFound {
     places: Vec<PathBuf>,
 }
 
@@ -22,7 +22,7 @@ impl Location {
     ///
     /// # Errors
     /// No default place has a file.
-    pub fn find(&self) -> Result<PathBuf, NotFound> {
+    pub(crate) fn find(&self) -> Result<PathBuf, NotFound> {
         match self {
             Self::Given(file) => Ok(file.clone()),
             Self::Usual => {

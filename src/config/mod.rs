@@ -5,7 +5,7 @@
 //! `remotes` parse the connection parameters, `collect` and `http` their own sections, and [`Config`] is the result.
 
 mod collect;
-pub mod endpoints;
+pub(crate) mod endpoints;
 mod environment;
 mod http;
 mod json;
@@ -29,16 +29,16 @@ use crate::server::ServerId;
 use libpq::Environment;
 use session::Side;
 
-pub use collect::{Collect, Selection};
-pub use http::{Http, Identity};
-pub use location::{Location, NotFound};
-pub use remotes::Remotes;
-pub use repository::Repository;
-pub use violation::Violation;
+pub(crate) use collect::{Collect, Selection};
+pub(crate) use http::{Http, Identity};
+pub(crate) use location::{Location, NotFound};
+pub(crate) use remotes::Remotes;
+pub(crate) use repository::Repository;
+pub(crate) use violation::Violation;
 
 /// A valid configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
+pub(crate) struct Config {
     pub repository: Repository,
     pub debug: bool,
     pub use_server_alias: bool,
@@ -57,7 +57,7 @@ pub struct Config {
 
 /// Limits of concurrency and of sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Remote servers being collected at once.
     pub collects: usize,
     /// Loads running at once on the repository.
@@ -70,7 +70,7 @@ pub struct Limits {
 
 /// Time limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
+pub(crate) struct Timeouts {
     /// Opening a connection, including authentication.
     pub connect: Duration,
     /// One statement on a remote server.
@@ -85,7 +85,7 @@ pub struct Timeouts {
 
 impl Timeouts {
     /// The time limits of a session on one side.
-    pub fn of_session(self, side: Side) -> session::Timeouts {
+    pub(crate) fn of_session(self, side: Side) -> session::Timeouts {
         let statement = match side {
             Side::Remote => self.query,
             // The longest statement in the repository is powa_take_snapshot(), which may aggregate and purge.
@@ -97,7 +97,7 @@ impl Timeouts {
 
 /// Where collected rows are kept until the load.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spool {
+pub(crate) struct Spool {
     /// Bytes of one server's snapshot kept in memory; a larger one is moved to an unlinked temporary file.
     pub memory: usize,
     /// Bytes of all snapshots kept in memory; the rest is moved to the file.
@@ -111,7 +111,7 @@ pub struct Spool {
 /// Why there is no valid configuration. The message names the file or variable, and each key with its value and the
 /// allowed values.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     #[error(transparent)]
     NotFound(#[from] NotFound),
     #[error("could not read configuration file \"{}\": {source}", file.display())]
@@ -126,7 +126,7 @@ pub enum Error {
 
 impl Error {
     /// All errors come from the environment, not the file.
-    pub fn is_from_environment(&self) -> bool {
+    pub(crate) fn is_from_environment(&self) -> bool {
         match self {
             Self::NotUnicode { .. } => true,
             Self::Invalid { violations, .. } => violations.iter().all(Violation::is_from_environment),
@@ -174,13 +174,13 @@ impl Config {
     ///
     /// # Errors
     /// The file cannot be read, is not JSON, or has invalid settings, all of which are listed.
-    pub fn read(file: &Path) -> Result<Self, Error> {
+    pub(crate) fn read(file: &Path) -> Result<Self, Error> {
         Self::read_in(&Variables::from_process(), Arc::new(Environment::from_process()), file, Reader::Service)
     }
 
     /// For each object with settings of single servers: the names in it that are neither the id nor the alias of any of
     /// these servers.
-    pub fn unmatched_names(&self, servers: &[(ServerId, Option<&str>)]) -> Vec<(&'static str, Vec<&str>)> {
+    pub(crate) fn unmatched_names(&self, servers: &[(ServerId, Option<&str>)]) -> Vec<(&'static str, Vec<&str>)> {
         let sections = [
             (remotes::SOME, self.remote.unmatched_names(servers)),
             (collect::SOME, self.collect.unmatched_names(servers)),
@@ -189,7 +189,7 @@ impl Config {
     }
 
     /// Logs a warning for each variable that looks like a misspelt setting.
-    pub fn log_ignored_variables(&self) {
+    pub(crate) fn log_ignored_variables(&self) {
         self.ignored_variables.iter().for_each(|warning| tracing::warn!("{warning}"));
     }
 
@@ -198,7 +198,7 @@ impl Config {
     ///
     /// # Errors
     /// As for [`Self::read`].
-    pub fn read_for_command(file: &Path) -> Result<Self, Error> {
+    pub(crate) fn read_for_command(file: &Path) -> Result<Self, Error> {
         Self::read_in(&Variables::from_process(), Arc::new(Environment::from_process()), file, Reader::Command)
     }
 

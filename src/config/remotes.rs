@@ -20,7 +20,7 @@ const COLUMNS: &[(&str, &str)] =
 
 /// Parameters for all remote servers, and overrides for some.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Remotes {
+pub(crate) struct Remotes {
     all: Conninfo,
     some: PerServer<Conninfo>,
 }
@@ -58,7 +58,7 @@ impl Remotes {
 
     /// The parameters of a server: from its id, else from its alias, else from the section. An empty value hides the
     /// others and counts as unset.
-    pub fn parameters(&self, id: ServerId, alias: Option<&str>) -> Conninfo {
+    pub(crate) fn parameters(&self, id: ServerId, alias: Option<&str>) -> Conninfo {
         let own = self.some.of(id, alias).fold(Conninfo::default(), |own, more| own.or(more));
         own.or(&self.all).without_empty()
     }

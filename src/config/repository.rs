@@ -14,7 +14,7 @@ const BLOAT: &str = "repository.bloat";
 
 /// The connection to the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Repository {
+pub(crate) struct Repository {
     /// The parsed connection string, with variables replaced.
     pub given: Conninfo,
     /// A file that contains only the password, read again for each connection.

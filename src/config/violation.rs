@@ -7,7 +7,7 @@ use super::variables::hint;
 
 /// An invalid setting and its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
+pub(crate) struct Violation {
     /// A line of the file, or a variable of the environment. `None` for a missing key.
     origin: Option<String>,
     problem: Problem,

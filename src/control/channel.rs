@@ -15,14 +15,14 @@ use super::notifications::{NotificationSender, Notifications};
 use crate::config::endpoints::MAIN_TASK;
 
 /// The notification channel for commands.
-pub const CHANNEL: &str = "powa_collector";
+pub(crate) const CHANNEL: &str = "powa_collector";
 
 /// An open session, and the notifications that it receives.
-pub type Channel = (CommandSession, Notifications);
+pub(crate) type Channel = (CommandSession, Notifications);
 
 /// The sender of a notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sender {
+pub(crate) struct Sender {
     /// `None` if the backend has no role.
     pub role: Option<String>,
     /// Whether the role is permitted to send commands.
@@ -30,7 +30,7 @@ pub struct Sender {
 }
 
 /// An open session for commands.
-pub struct CommandSession {
+pub(crate) struct CommandSession {
     client: Client,
     /// The task that drives the connection. Aborted with the session.
     driver: AbortOnDropHandle<()>,
@@ -48,7 +48,7 @@ impl CommandSession {
     ///
     /// # Errors
     /// The repository cannot be reached, or has no usable PoWA.
-    pub async fn open(endpoint: &Endpoint) -> Result<Channel, Error> {
+    pub(crate) async fn open(endpoint: &Endpoint) -> Result<Channel, Error> {
         let Opened { client, connection, .. } = endpoint.open().await?;
         let notifications = Notifications::default();
         let driver = AbortOnDropHandle::new(tokio::spawn(listen(connection, NotificationSender::of(&notifications))));
@@ -83,7 +83,7 @@ impl CommandSession {
     }
 
     /// The process id of the session's backend.
-    pub fn process(&self) -> i32 {
+    pub(crate) fn process(&self) -> i32 {
         self.process
     }
 
@@ -91,7 +91,7 @@ impl CommandSession {
     ///
     /// # Errors
     /// The query failed.
-    pub async fn sender(&self, process: i32) -> Result<Option<Sender>, Error> {
+    pub(crate) async fn sender(&self, process: i32) -> Result<Option<Sender>, Error> {
         let action = "look up the sender of a command";
         let rows = self.query(action, &self.permission, &[&process]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
@@ -104,7 +104,7 @@ impl CommandSession {
     ///
     /// # Errors
     /// PostgreSQL refuses the name of the channel or the size of the text, or the connection was lost.
-    pub async fn answer(&self, channel: &str, text: &str) -> Result<(), Error> {
+    pub(crate) async fn answer(&self, channel: &str, text: &str) -> Result<(), Error> {
         self.query("answer a command", &self.notify, &[&channel, &text]).await.map(drop)
     }
 
@@ -112,7 +112,7 @@ impl CommandSession {
     ///
     /// # Errors
     /// The connection was lost, or the repository does not respond.
-    pub async fn mark(&self, mark: &str) -> Result<(), Error> {
+    pub(crate) async fn mark(&self, mark: &str) -> Result<(), Error> {
         self.query("take over the command channel", &self.notify, &[&CHANNEL, &mark]).await.map(drop)
     }
 
@@ -120,7 +120,7 @@ impl CommandSession {
     ///
     /// # Errors
     /// The connection was lost, or the repository does not respond.
-    pub async fn check(&self) -> Result<(), Error> {
+    pub(crate) async fn check(&self) -> Result<(), Error> {
         self.with_timeout("go on listening for commands", self.client.check_connection()).await
     }
 
@@ -128,7 +128,7 @@ impl CommandSession {
     ///
     /// # Errors
     /// The connection was lost, or the role lacks a privilege.
-    pub async fn other_collectors(&self) -> Result<Vec<Collector>, Error> {
+    pub(crate) async fn other_collectors(&self) -> Result<Vec<Collector>, Error> {
         let request = async {
             let rows = self.client.query(&self.other_collectors, &[&MAIN_TASK]).await?;
             rows.iter().map(Collector::of_row).collect()
@@ -157,7 +157,7 @@ impl CommandSession {
     }
 
     /// Closes the session and waits until its last bytes are sent.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         drop(self.client);
         // The driver logs its errors.
         let _ = self.driver.await;

@@ -19,7 +19,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why a command got no usable answer.
 #[derive(Debug, thiserror::Error)]
-pub enum ClientError {
+pub(crate) enum ClientError {
     #[error(
         "no collector is connected to the repository: start one, with \"systemctl start powa-collector\" for example"
     )]
@@ -54,7 +54,7 @@ fn refusal_text(refused: ForceRefused) -> &'static str {
 }
 
 /// A connection for sending commands to the daemon.
-pub struct Client {
+pub(crate) struct Client {
     session: ClientSession,
     /// The backend process of the collector whose answers are used. If several collectors answer, their answers must not be
     /// mixed.
@@ -68,7 +68,7 @@ impl Client {
     ///
     /// # Errors
     /// The repository cannot be reached.
-    pub async fn connect(endpoint: &Endpoint, reload: Duration) -> Result<Self, Error> {
+    pub(crate) async fn connect(endpoint: &Endpoint, reload: Duration) -> Result<Self, Error> {
         Ok(Self { session: ClientSession::open(endpoint).await?, followed: None, reload })
     }
 
@@ -76,7 +76,7 @@ impl Client {
     ///
     /// # Errors
     /// The query failed.
-    pub async fn collectors(&self) -> Result<Vec<Collector>, Error> {
+    pub(crate) async fn collectors(&self) -> Result<Vec<Collector>, Error> {
         self.session.collectors().await
     }
 
@@ -84,7 +84,7 @@ impl Client {
     ///
     /// # Errors
     /// No collector answers, or the answer is invalid.
-    pub async fn details(&mut self, only: &[ServerId]) -> Result<BTreeMap<ServerId, Detail>, ClientError> {
+    pub(crate) async fn details(&mut self, only: &[ServerId]) -> Result<BTreeMap<ServerId, Detail>, ClientError> {
         let ids: Vec<_> = only.iter().map(ToString::to_string).collect();
         self.send("WORKERS_DETAIL", &ids).await?;
         let mut found = BTreeMap::new();
@@ -103,7 +103,7 @@ impl Client {
     ///
     /// # Errors
     /// No collector answers, or a reload failed.
-    pub async fn reload(&mut self) -> Result<usize, ClientError> {
+    pub(crate) async fn reload(&mut self) -> Result<usize, ClientError> {
         // A reload takes time, so first find out quickly whether any collector is running.
         let answering = self.count_answering().await?;
         self.send("RELOAD", &[]).await?;
@@ -121,7 +121,7 @@ impl Client {
     ///
     /// # Errors
     /// No collector answers, or it refuses.
-    pub async fn force_snapshot(&mut self, server: ServerId) -> Result<String, ClientError> {
+    pub(crate) async fn force_snapshot(&mut self, server: ServerId) -> Result<String, ClientError> {
         self.send("FORCE_SNAPSHOT", &[server.to_string()]).await?;
         self.answer("FORCE_SNAPSHOT", ANSWER_TIMEOUT).await
     }
@@ -130,7 +130,11 @@ impl Client {
     ///
     /// # Errors
     /// No collector answers, or there is no such server.
-    pub async fn refresh_catalogs(&mut self, server: ServerId, database: Option<&str>) -> Result<String, ClientError> {
+    pub(crate) async fn refresh_catalogs(
+        &mut self,
+        server: ServerId,
+        database: Option<&str>,
+    ) -> Result<String, ClientError> {
         let arguments = match database {
             None => vec![server.to_string(), "0".into()],
             // Only the name of a single database may have spaces.

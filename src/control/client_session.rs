@@ -19,7 +19,7 @@ const MAX_QUEUED_ANSWERS: usize = 4096;
 type Received = (i32, String);
 
 /// An open session of a client.
-pub struct ClientSession {
+pub(crate) struct ClientSession {
     client: Client,
     _driver: AbortOnDropHandle<()>,
     endpoint: Endpoint,
@@ -32,7 +32,7 @@ impl ClientSession {
     ///
     /// # Errors
     /// The repository cannot be reached.
-    pub async fn open(endpoint: &Endpoint) -> Result<Self, Error> {
+    pub(crate) async fn open(endpoint: &Endpoint) -> Result<Self, Error> {
         let Opened { client, connection, .. } = endpoint.open().await?;
         let (sender, answers) = mpsc::channel(MAX_QUEUED_ANSWERS);
         let driver = AbortOnDropHandle::new(tokio::spawn(forward_answers(connection, sender)));
@@ -44,7 +44,7 @@ impl ClientSession {
     }
 
     /// The name of the response channel.
-    pub fn channel(&self) -> &str {
+    pub(crate) fn channel(&self) -> &str {
         &self.channel
     }
 
@@ -52,7 +52,7 @@ impl ClientSession {
     ///
     /// # Errors
     /// The connection was lost, or the payload is too long.
-    pub async fn send(&mut self, payload: &str) -> Result<(), Error> {
+    pub(crate) async fn send(&mut self, payload: &str) -> Result<(), Error> {
         while self.answers.try_recv().is_ok() {}
         let values: [&(dyn ToSql + Sync); 2] = [&CHANNEL, &payload];
         let sending = self.client.execute(include_str!("../../sql/repository/notify.sql"), &values);
@@ -60,7 +60,7 @@ impl ClientSession {
     }
 
     /// Waits for the next answer, with the backend process that sent it. `None` if the connection was lost. Cancel-safe.
-    pub async fn receive(&mut self) -> Option<(i32, String)> {
+    pub(crate) async fn receive(&mut self) -> Option<(i32, String)> {
         self.answers.recv().await
     }
 
@@ -68,7 +68,7 @@ impl ClientSession {
     ///
     /// # Errors
     /// The connection was lost.
-    pub async fn is_connected(&self, process: i32) -> Result<bool, Error> {
+    pub(crate) async fn is_connected(&self, process: i32) -> Result<bool, Error> {
         let request = async {
             let row = self.client.query_one(include_str!("../../sql/repository/is_connected.sql"), &[&process]).await?;
             row.try_get(0)
@@ -80,7 +80,7 @@ impl ClientSession {
     ///
     /// # Errors
     /// The connection was lost.
-    pub async fn collectors(&self) -> Result<Vec<Collector>, Error> {
+    pub(crate) async fn collectors(&self) -> Result<Vec<Collector>, Error> {
         let request = async {
             let rows = self.client.query(collectors::QUERY, &[&MAIN_TASK]).await?;
             rows.iter().map(Collector::of_row).collect()

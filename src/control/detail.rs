@@ -19,7 +19,7 @@ const MAX_ERRORS: usize = 3;
 
 /// The state of one worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Detail {
+pub(crate) struct Detail {
     /// The name of the server.
     pub name: String,
     /// The status, as in `WORKERS_STATUS`.
@@ -52,7 +52,7 @@ pub struct Detail {
 
 /// The counts, times and errors of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SnapshotFigures {
+pub(crate) struct SnapshotFigures {
     /// Datasources whose rows were stored.
     pub datasources: usize,
     pub rows: u64,
@@ -68,7 +68,7 @@ pub struct SnapshotFigures {
 
 impl Detail {
     /// The JSON object of a worker.
-    pub fn of(worker: &WorkerDetail) -> Self {
+    pub(crate) fn of(worker: &WorkerDetail) -> Self {
         let progress = &worker.progress;
         Self {
             name: shorten(&worker.name, MAX_NAME_BYTES),
@@ -121,9 +121,10 @@ pub(super) mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::worker::{Phase, Progress, Status};
+    use crate::worker::detail::Progress;
+    use crate::worker::{Phase, Status};
 
-    pub fn worker(name: &str, error: &str) -> WorkerDetail {
+    pub(crate) fn worker(name: &str, error: &str) -> WorkerDetail {
         let report = Report { datasources: 9, rows: 100, errors: vec![error.into(); 200], ..Report::default() };
         let progress = Progress {
             phase: Phase::Collecting,

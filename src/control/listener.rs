@@ -42,7 +42,7 @@ const OTHER_COLLECTORS_INTERVAL: Duration = Duration::from_secs(30);
 const MAX_CONCURRENT_REQUESTS: usize = 32;
 
 /// The handle of the running task.
-pub struct Listener {
+pub(crate) struct Listener {
     endpoint: Endpoint,
     task: AbortOnDropHandle<()>,
     cancel: CancellationToken,
@@ -60,7 +60,7 @@ impl Listener {
     ///
     /// If there is a listener `before` on the same database, takes over from it at a mark, so that each notification is handled
     /// once. That listener then ends.
-    pub fn start(
+    pub(crate) fn start(
         endpoint: Endpoint,
         channel: Option<Channel>,
         calls: mpsc::Sender<Call>,
@@ -90,12 +90,12 @@ impl Listener {
     }
 
     /// Whether the session is open, so that commands are received.
-    pub fn is_connected(&self) -> bool {
+    pub(crate) fn is_connected(&self) -> bool {
         self.is_connected.load(Ordering::Relaxed)
     }
 
     /// Descriptions of other collectors that are connected to the repository.
-    pub fn other_collectors(&self) -> Vec<String> {
+    pub(crate) fn other_collectors(&self) -> Vec<String> {
         self.other_collectors.descriptions()
     }
 
@@ -110,21 +110,21 @@ impl Listener {
     }
 
     /// Waits until the task ends unexpectedly. Cancel-safe.
-    pub async fn failed(&mut self) {
+    pub(crate) async fn failed(&mut self) {
         if let Err(error) = (&mut self.task).await {
             tracing::error!(%error, "the task of the command channel failed");
         }
     }
 
     /// Waits until the next listener has taken over and all earlier requests are answered. Dropping it aborts the task.
-    pub async fn wait(self) {
+    pub(crate) async fn wait(self) {
         if let Err(error) = self.task.await {
             tracing::error!(%error, "the task of the command channel failed");
         }
     }
 
     /// Finishes the current requests and closes the session. Dropping it aborts the task.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.cancel.cancel();
         // After the timeout, the task is aborted with its handle.
         drop(timeout(CLOSE_TIMEOUT, self.wait()).await);

@@ -2,24 +2,24 @@
 //!
 //! This module does not access workers. A valid and permitted command becomes a [`Call`] to the main task.
 
-pub mod channel;
-pub mod client;
-pub mod client_session;
-pub mod detail;
+pub(crate) mod channel;
+pub(crate) mod client;
+pub(crate) mod client_session;
+pub(crate) mod detail;
 mod handler;
 mod listener;
 mod notification_queue;
-pub mod notifications;
+pub(crate) mod notifications;
 mod other_collectors;
-pub mod protocol;
+pub(crate) mod protocol;
 mod throttle;
-pub mod timestamp;
+pub(crate) mod timestamp;
 
 use std::collections::BTreeMap;
 
 use tokio::sync::oneshot;
 
-pub use listener::Listener;
+pub(crate) use listener::Listener;
 
 use crate::repository::PoolUsage;
 use crate::server::ServerId;
@@ -29,7 +29,7 @@ use crate::worker::{ForcedSnapshot, Status, WorkerDetail};
 use session::Stage;
 
 /// A request to the main task, with the channel for the reply.
-pub enum Call {
+pub(crate) enum Call {
     Reload(oneshot::Sender<Result<(), String>>),
     Statuses(oneshot::Sender<BTreeMap<ServerId, Status>>),
     WorkerDetails(oneshot::Sender<BTreeMap<ServerId, WorkerDetail>>),
@@ -42,7 +42,7 @@ pub enum Call {
 
 /// The state of the daemon at one moment, for HTTP.
 #[derive(Clone, Debug)]
-pub struct Overview {
+pub(crate) struct Overview {
     pub workers: BTreeMap<ServerId, WorkerDetail>,
     /// Whether the daemon is ready.
     pub readiness: Result<(), NotReady>,
@@ -54,20 +54,20 @@ pub struct Overview {
 
 impl Overview {
     /// The overview before the repository is connected. `waiting` is the reason, once known.
-    pub fn at_start(waiting: Option<WaitingForRepository>) -> Self {
+    pub(crate) fn at_start(waiting: Option<WaitingForRepository>) -> Self {
         let readiness = Err(waiting.map_or(NotReady::Starting, NotReady::Waiting));
         Self { workers: BTreeMap::new(), readiness, other_collectors: vec![], repository: None }
     }
 
     /// Whether the servers have been read from the repository.
-    pub fn are_servers_known(&self) -> bool {
+    pub(crate) fn are_servers_known(&self) -> bool {
         !matches!(self.readiness, Err(NotReady::Starting | NotReady::Waiting(_)))
     }
 }
 
 /// Why the daemon is not ready. Its `Display` is public, so it names no hosts and roles.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotReady {
+pub(crate) enum NotReady {
     #[error("waiting for the repository")]
     Starting,
     #[error("waiting for the repository: {}", .0.public_reason())]
@@ -78,7 +78,7 @@ pub enum NotReady {
 
 impl NotReady {
     /// With the names of hosts and roles, for readers who may see them.
-    pub fn in_full(&self) -> String {
+    pub(crate) fn in_full(&self) -> String {
         match self {
             Self::Waiting(waiting) => format!("waiting for the repository: {waiting}"),
             other => other.to_string(),
@@ -89,7 +89,7 @@ impl NotReady {
 /// Why the daemon could not connect to the repository yet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct WaitingForRepository {
+pub(crate) struct WaitingForRepository {
     /// The stage in which the last attempt failed.
     pub stage: Stage,
     /// The error message, on one line. It may name hosts and roles.
@@ -111,7 +111,7 @@ impl WaitingForRepository {
     }
 
     /// The value of the metric label `reason`. Stable.
-    pub fn label(&self) -> &'static str {
+    pub(crate) fn label(&self) -> &'static str {
         match self.stage {
             Stage::Parameters => "parameters",
             Stage::Name => "name",

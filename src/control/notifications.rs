@@ -8,7 +8,7 @@ use super::notification_queue::NotificationQueue;
 use session::Error;
 
 /// A received notification. Until it is dropped, no other notification of its sender is returned.
-pub struct Notification {
+pub(crate) struct Notification {
     /// The backend process that sent it.
     pub sender: i32,
     pub payload: String,
@@ -16,11 +16,11 @@ pub struct Notification {
 }
 
 /// A notification, or the error that ended the connection.
-pub type Received = Result<Notification, Error>;
+pub(crate) type Received = Result<Notification, Error>;
 
 /// The receiving end: notifications that are not handled yet.
 #[derive(Clone, Default)]
-pub struct Notifications {
+pub(crate) struct Notifications {
     state: Arc<Mutex<State>>,
     changed: Arc<Notify>,
 }
@@ -50,17 +50,17 @@ impl Notifications {
     }
 
     /// Leaves all messages before this one to the previous listener.
-    pub fn begin_at(&self, mark: String) {
+    pub(crate) fn begin_at(&self, mark: String) {
         self.state().begin_mark = Some(mark);
     }
 
     /// Leaves all messages after this one to the next listener.
-    pub fn end_at(&self, mark: String) {
+    pub(crate) fn end_at(&self, mark: String) {
         self.state().end_mark = Some(mark);
     }
 
     /// Waits for the next message. `None` at the end. Cancel-safe; for one task at a time.
-    pub async fn next(&self) -> Option<Received> {
+    pub(crate) async fn next(&self) -> Option<Received> {
         loop {
             if let Some(received) = self.take() {
                 return received;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 ///
 /// # Errors
 /// An error of the serializer.
-pub fn serialize<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
     time.map(|time| humantime::format_rfc3339_millis(time).to_string()).serialize(serializer)
 }
 
@@ -17,7 +17,7 @@ pub fn serialize<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Res
 ///
 /// # Errors
 /// The text is not a valid time.
-pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SystemTime>, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SystemTime>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     text.map(|text| humantime::parse_rfc3339(&text).map_err(D::Error::custom)).transpose()
 }

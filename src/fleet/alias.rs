@@ -1,7 +1,7 @@
 //! Which aliases a server can have.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidAlias {
+pub(crate) enum InvalidAlias {
     #[error("an alias must not be empty")]
     Empty,
     #[error("an alias must not consist of digits only, which would be read as a server id")]
@@ -9,7 +9,7 @@ pub enum InvalidAlias {
 }
 
 /// Accepts an alias that cannot be confused with the id of a server.
-pub fn parse_alias(text: &str) -> Result<String, InvalidAlias> {
+pub(crate) fn parse_alias(text: &str) -> Result<String, InvalidAlias> {
     if text.is_empty() {
         return Err(InvalidAlias::Empty);
     }

@@ -6,7 +6,7 @@ use session::on_one_line;
 
 /// Another server has the address or the name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Duplicate {
+pub(crate) enum Duplicate {
     #[error("{address} is already registered as server {id}")]
     Address { address: String, id: ServerId },
     #[error("the name \"{name}\" already belongs to server {id}, {address}")]

@@ -3,15 +3,15 @@
 use session::on_one_line;
 
 /// PoWA always activates it for a new server. Without it there are no statements to show, nor names of databases.
-pub const PG_STAT_STATEMENTS: &str = "pg_stat_statements";
+pub(crate) const PG_STAT_STATEMENTS: &str = "pg_stat_statements";
 
 /// A name is to be activated and deactivated at once.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("\"{}\" cannot be both activated and deactivated", on_one_line(.0))]
-pub struct Contradiction(String);
+pub(crate) struct Contradiction(String);
 
 /// Checks that no name is in both lists.
-pub fn check_extension_changes(activate: &[String], deactivate: &[String]) -> Result<(), Contradiction> {
+pub(crate) fn check_extension_changes(activate: &[String], deactivate: &[String]) -> Result<(), Contradiction> {
     match activate.iter().find(|name| deactivate.contains(name)) {
         Some(name) => Err(Contradiction(name.clone())),
         None => Ok(()),

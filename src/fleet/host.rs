@@ -3,7 +3,7 @@
 use libpq::host_name_error;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidHost {
+pub(crate) enum InvalidHost {
     #[error("a host must not be empty")]
     Empty,
     #[error("a host must not contain control characters")]
@@ -18,7 +18,7 @@ pub enum InvalidHost {
 
 /// Accepts a host as libpq does: a name, an IP address, the directory of a Unix socket, or a comma-separated list of these.
 /// Rejects what can never be connected to.
-pub fn parse_host(text: &str) -> Result<String, InvalidHost> {
+pub(crate) fn parse_host(text: &str) -> Result<String, InvalidHost> {
     if text.is_empty() {
         return Err(InvalidHost::Empty);
     }

@@ -10,39 +10,39 @@ mod host;
 mod retention;
 mod rights;
 
-pub use alias::{InvalidAlias, parse_alias};
-pub use duplicates::Duplicate;
-pub use extensions::{Contradiction, PG_STAT_STATEMENTS, check_extension_changes};
-pub use host::{InvalidHost, parse_host};
-pub use retention::{InvalidRetention, check_frequency, parse_retention};
-pub use rights::{MissingRights, require_rights};
+pub(crate) use alias::parse_alias;
+pub(crate) use duplicates::Duplicate;
+pub(crate) use extensions::{PG_STAT_STATEMENTS, check_extension_changes};
+pub(crate) use host::{InvalidHost, parse_host};
+pub(crate) use retention::{check_frequency, parse_retention};
+pub(crate) use rights::{MissingRights, require_rights};
 
 use crate::repository::{Changes, NewServer, RegisteredServer, Repository};
 use duplicates::{Identity, check_duplicates};
 
-pub const DEFAULT_PORT: u16 = 5432;
+pub(crate) const DEFAULT_PORT: u16 = 5432;
 
 /// The role and the database of a server, by default.
-pub const DEFAULT_NAME: &str = "powa";
+pub(crate) const DEFAULT_NAME: &str = "powa";
 
 /// In seconds. PoWA does not accept less.
-pub const MIN_FREQUENCY: i32 = 5;
+pub(crate) const MIN_FREQUENCY: i32 = 5;
 
 /// In seconds.
-pub const DEFAULT_FREQUENCY: i32 = 300;
+pub(crate) const DEFAULT_FREQUENCY: i32 = 300;
 
 /// In snapshots. PoWA does not accept less.
-pub const MIN_COALESCE: i32 = 5;
+pub(crate) const MIN_COALESCE: i32 = 5;
 
 /// In snapshots.
-pub const DEFAULT_COALESCE: i32 = 100;
+pub(crate) const DEFAULT_COALESCE: i32 = 100;
 
 /// As PostgreSQL reads an `interval`.
-pub const DEFAULT_RETENTION: &str = "1 day";
+pub(crate) const DEFAULT_RETENTION: &str = "1 day";
 
 /// Why servers cannot be registered or changed like this.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     #[error(transparent)]
     Duplicate(#[from] Duplicate),
     #[error(transparent)]
@@ -54,14 +54,14 @@ pub enum Error {
 
 /// Checks that a server could be registered: its address and alias are unique, and the retention fits the frequency. The
 /// password is not used.
-pub async fn check_new(repository: &Repository, new: &NewServer) -> Result<(), Error> {
+pub(crate) async fn check_new(repository: &Repository, new: &NewServer) -> Result<(), Error> {
     let identity = Identity { host: &new.host, port: i32::from(new.port), alias: new.alias.as_deref() };
     check_duplicates(&repository.registered_servers().await?, identity, None)?;
     Ok(repository.check_retention(&new.retention, new.frequency).await?)
 }
 
 /// Checks that a server could be changed, as [`check_new`] does. `servers` are all that are registered.
-pub async fn check_changes(
+pub(crate) async fn check_changes(
     repository: &Repository,
     servers: &[RegisteredServer],
     server: &RegisteredServer,

@@ -7,7 +7,7 @@ use session::Error;
 const MIN_RETENTION: i32 = 3600;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidRetention {
+pub(crate) enum InvalidRetention {
     #[error("a retention must not be empty")]
     Empty,
     #[error("a retention needs a unit, for example \"{number} days\" or \"{number} hours\"")]
@@ -16,7 +16,7 @@ pub enum InvalidRetention {
 
 /// Accepts what can be an `interval` with a unit: PostgreSQL reads a number alone as seconds, which is never meant.
 /// [`check_new`](super::check_new) has the repository parse it.
-pub fn parse_retention(text: &str) -> Result<String, InvalidRetention> {
+pub(crate) fn parse_retention(text: &str) -> Result<String, InvalidRetention> {
     let number = text.trim();
     if number.is_empty() {
         return Err(InvalidRetention::Empty);
@@ -28,7 +28,11 @@ pub fn parse_retention(text: &str) -> Result<String, InvalidRetention> {
 }
 
 /// Checks that a server's retention is not shorter than a new frequency.
-pub async fn check_frequency(repository: &Repository, server: &RegisteredServer, frequency: i32) -> Result<(), Error> {
+pub(crate) async fn check_frequency(
+    repository: &Repository,
+    server: &RegisteredServer,
+    frequency: i32,
+) -> Result<(), Error> {
     // A retention that was registered by other means is accepted, as long as the frequency stays.
     if frequency > MIN_RETENTION && frequency != server.frequency {
         repository.check_retention(&server.retention, frequency).await?;

@@ -8,14 +8,14 @@ use session::on_one_line;
 
 /// The role lacks privileges. The message ends with a line for each statement that grants one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MissingRights {
+pub(crate) struct MissingRights {
     task: AdminTask,
     grants: Vec<String>,
 }
 
 impl MissingRights {
     /// Whether the task would have changed something.
-    pub fn is_for_change(&self) -> bool {
+    pub(crate) fn is_for_change(&self) -> bool {
         self.task != AdminTask::List
     }
 }
@@ -37,7 +37,7 @@ impl fmt::Display for MissingRights {
 }
 
 /// Checks before a change that the role has every privilege for it, so that no change fails halfway.
-pub async fn require_rights(repository: &Repository, task: AdminTask) -> Result<(), Error> {
+pub(crate) async fn require_rights(repository: &Repository, task: AdminTask) -> Result<(), Error> {
     let grants = repository.missing_grants_for(task).await?;
     if grants.is_empty() { Ok(()) } else { Err(MissingRights { task, grants }.into()) }
 }

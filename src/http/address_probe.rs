@@ -20,7 +20,7 @@ const MAX_RESPONSE: u64 = 4096;
 
 /// The state of an address.
 #[derive(Debug)]
-pub enum AddressState {
+pub(crate) enum AddressState {
     /// The collector can listen on it.
     Free,
     /// A collector listens on it.
@@ -30,7 +30,7 @@ pub enum AddressState {
 }
 
 /// Probes the configured address. `None`: HTTP is off. A program that listens there has the time `limit` to respond.
-pub async fn probe_address(http: &Http, limit: Duration) -> Option<AddressState> {
+pub(crate) async fn probe_address(http: &Http, limit: Duration) -> Option<AddressState> {
     let address = http.listen?;
     let error = match try_bind(address) {
         Ok(()) => return Some(AddressState::Free),

@@ -269,7 +269,8 @@ mod tests {
 
     use super::*;
     use crate::control::{Call, Overview};
-    use crate::worker::{Progress, Status};
+    use crate::worker::Status;
+    use crate::worker::detail::Progress;
 
     fn overview(names: &[(i32, &str)]) -> Overview {
         let frequency = Duration::from_secs(5);

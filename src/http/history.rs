@@ -90,7 +90,8 @@ mod tests {
 
     use super::*;
     use crate::snapshot::Report;
-    use crate::worker::{Progress, Status};
+    use crate::worker::Status;
+    use crate::worker::detail::Progress;
 
     fn account(milliseconds: u64, last: SystemTime) -> WorkerDetail {
         let report = Report { collecting: Duration::from_millis(milliseconds), ..Report::default() };

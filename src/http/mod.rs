@@ -27,8 +27,8 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
-pub use address_probe::{AddressState, probe_address};
-pub use startup::{Error, Files, PreparedServer};
+pub(crate) use address_probe::{AddressState, probe_address};
+pub(crate) use startup::{Error, Files, PreparedServer};
 
 use crate::control::Call;
 use crate::metrics::Metrics;
@@ -39,7 +39,7 @@ use routes::AppState;
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 
 /// Owns the task that serves HTTP, if the configuration names an address.
-pub struct Server {
+pub(crate) struct Server {
     state: Arc<AppState>,
     running: Option<Running>,
 }
@@ -52,12 +52,12 @@ struct Running {
 
 impl Server {
     /// A server that does not run yet.
-    pub fn new(calls: mpsc::Sender<Call>, metrics: Metrics) -> Self {
+    pub(crate) fn new(calls: mpsc::Sender<Call>, metrics: Metrics) -> Self {
         Self { state: Arc::new(AppState::new(calls, metrics)), running: None }
     }
 
     /// Starts, replaces or stops the server. Connections stay open if nothing has changed for them.
-    pub fn apply(&mut self, prepared: PreparedServer) {
+    pub(crate) fn apply(&mut self, prepared: PreparedServer) {
         let previous = self.running.take();
         let PreparedServer { listen, listener, policy } = prepared;
         if listen.is_none() {
@@ -99,7 +99,7 @@ impl Server {
     }
 
     /// Waits until the server task fails, and restarts it. Cancel-safe.
-    pub async fn next_event(&mut self) {
+    pub(crate) async fn next_event(&mut self) {
         let Some(running) = &mut self.running else { return std::future::pending().await };
         if let Err(error) = (&mut running.task).await {
             tracing::error!(%error, "the HTTP server task failed and is restarted");
@@ -110,7 +110,7 @@ impl Server {
     }
 
     /// Stops at once and closes all connections.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         if let Some(running) = self.running.take() {
             running.task.abort();
             // The result of an aborted task is that it was cancelled.

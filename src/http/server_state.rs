@@ -69,7 +69,7 @@ mod tests {
 
     use super::*;
     use crate::snapshot::Report;
-    use crate::worker::Progress;
+    use crate::worker::detail::Progress;
     use session::Side;
 
     #[test]

@@ -19,7 +19,7 @@ const MAX_FILE_SIZE: u64 = 1 << 20;
 
 /// Why the server cannot start as configured.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     #[error("cannot listen on {address} (\"http.listen\"): {source}")]
     Address { address: SocketAddr, source: io::Error },
     #[error("\"{key}\" is {}, which {reason}", file.display())]
@@ -30,12 +30,12 @@ pub enum Error {
 
 impl Error {
     /// Whether this user lacks the permission to read a file, which another user may have.
-    pub fn is_denied(&self) -> bool {
+    pub(crate) fn is_denied(&self) -> bool {
         matches!(self, Self::File { is_denied: true, .. })
     }
 
     /// The key of the configuration that names the file.
-    pub fn key(&self) -> Option<&'static str> {
+    pub(crate) fn key(&self) -> Option<&'static str> {
         match self {
             Self::File { key, .. } => Some(key),
             _ => None,
@@ -44,7 +44,7 @@ impl Error {
 }
 
 /// Everything that the server needs to start, or to go on with after a reload.
-pub struct PreparedServer {
+pub(crate) struct PreparedServer {
     /// `None`: HTTP is off.
     pub(super) listen: Option<SocketAddr>,
     /// `None`: the address is the same as before, and so is the socket.
@@ -53,7 +53,7 @@ pub struct PreparedServer {
 }
 
 /// The configuration, and the contents of the files that it names.
-pub struct Files {
+pub(crate) struct Files {
     http: Http,
     policy: AccessPolicy,
 }
@@ -63,7 +63,7 @@ impl Files {
     ///
     /// # Errors
     /// A file cannot be read, or its contents are invalid.
-    pub fn read(http: &Http) -> Result<Self, Error> {
+    pub(crate) fn read(http: &Http) -> Result<Self, Error> {
         let mut policy = AccessPolicy::new(http);
         if http.listen.is_some() {
             let mut contents = Sha256::new();
@@ -90,7 +90,7 @@ impl Files {
     ///
     /// # Errors
     /// The address cannot be bound.
-    pub fn prepare(self, previous: Option<&Http>) -> Result<PreparedServer, Error> {
+    pub(crate) fn prepare(self, previous: Option<&Http>) -> Result<PreparedServer, Error> {
         let listen = self.http.listen;
         let previous = previous.and_then(|previous| previous.listen);
         let listener = match listen.filter(|_| listen != previous) {

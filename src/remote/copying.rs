@@ -22,7 +22,7 @@ pub(super) type Prepared = Result<Statement, tokio_postgres::Error>;
 impl RemoteSession {
     /// Prepares new queries inside the transaction, and forgets unused ones. A query that cannot be prepared fails when
     /// it is copied, without affecting the others.
-    pub async fn prepare(&self, queries: impl IntoIterator<Item = &Arc<str>>) {
+    pub(crate) async fn prepare(&self, queries: impl IntoIterator<Item = &Arc<str>>) {
         let wanted: HashSet<&Arc<str>> = queries.into_iter().collect();
         let missing: Vec<Arc<str>> = {
             let mut prepared = self.prepared.lock().expect("no panic while holding the lock");
@@ -54,7 +54,7 @@ impl RemoteSession {
     ///
     /// # Errors
     /// The query fails.
-    pub async fn copy_out(&self, query: &str, rows: &mut IncomingRows) -> Result<(), Error> {
+    pub(crate) async fn copy_out(&self, query: &str, rows: &mut IncomingRows) -> Result<(), Error> {
         let prepared = self.take_prepared(query);
         let (copied, _) = tokio::join!(biased; self.copy_all(prepared, rows), self.roll_back());
         self.activity.record();
@@ -92,7 +92,7 @@ impl RemoteSession {
     ///
     /// # Errors
     /// The statement fails.
-    pub async fn clean_up(&self, statement: &str) -> Result<(), Error> {
+    pub(crate) async fn clean_up(&self, statement: &str) -> Result<(), Error> {
         let (done, _) = tokio::join!(biased; self.client.batch_execute(statement), self.roll_back());
         self.activity.record();
         done.map_err(|error| self.failed("clean up after it", error))

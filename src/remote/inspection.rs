@@ -11,7 +11,7 @@ use session::{Error, Extensions, Side};
 
 /// A server, as seen by the role.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inspection {
+pub(crate) struct Inspection {
     /// PostgreSQL's version.
     pub version: String,
     pub role: String,
@@ -44,7 +44,7 @@ impl Inspection {
 
 /// Objects that the role needs privileges on, by qualified and quoted names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RequiredPrivileges {
+pub(crate) struct RequiredPrivileges {
     pub schemas: Vec<String>,
     /// With the types of their parameters.
     pub functions: Vec<String>,
@@ -54,7 +54,7 @@ pub struct RequiredPrivileges {
 
 /// A database with statements, whose encoding differs from that of the database with PoWA.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EncodedDatabase {
+pub(crate) struct EncodedDatabase {
     pub oid: u32,
     /// Its name and encoding. `None` if it was dropped.
     pub known: Option<(String, String)>,
@@ -62,7 +62,7 @@ pub struct EncodedDatabase {
 
 impl RemoteSession {
     /// Whether the session is encrypted.
-    pub fn is_encrypted(&self) -> bool {
+    pub(crate) fn is_encrypted(&self) -> bool {
         self.route.is_encrypted()
     }
 
@@ -70,7 +70,7 @@ impl RemoteSession {
     ///
     /// # Errors
     /// The server's answer is invalid.
-    pub async fn inspect(&self) -> Result<Inspection, Error> {
+    pub(crate) async fn inspect(&self) -> Result<Inspection, Error> {
         let request = async {
             let row = self.client.query_typed_one(include_str!("../../sql/remote/inspection.sql"), &[]).await?;
             Ok(Inspection {
@@ -90,7 +90,7 @@ impl RemoteSession {
     ///
     /// # Errors
     /// The server's answer is invalid.
-    pub async fn clock(&self) -> Result<ClockReading, Error> {
+    pub(crate) async fn clock(&self) -> Result<ClockReading, Error> {
         let request = ClockReading::taken(|| async {
             self.client.query_typed_one(clock::QUERY, &[]).await?.try_get::<_, f64>(0)
         });
@@ -101,7 +101,7 @@ impl RemoteSession {
     ///
     /// # Errors
     /// The server's answer is invalid.
-    pub async fn missing_grants(&self, needed: &RequiredPrivileges) -> Result<Vec<String>, Error> {
+    pub(crate) async fn missing_grants(&self, needed: &RequiredPrivileges) -> Result<Vec<String>, Error> {
         // Only objects that were asked for: the server is not trusted with statements to be run.
         let is_among = |names: &[String], kind: &str, grant: &str| {
             grant.strip_prefix(kind).is_some_and(|name| names.iter().any(|needed| needed == name))
@@ -130,7 +130,7 @@ impl RemoteSession {
     ///
     /// # Errors
     /// The extension is not installed, or the server's answer is invalid.
-    pub async fn other_encodings(&self, extensions: &Extensions) -> Result<Vec<EncodedDatabase>, Error> {
+    pub(crate) async fn other_encodings(&self, extensions: &Extensions) -> Result<Vec<EncodedDatabase>, Error> {
         let doing = "read the encodings of the databases";
         let sql = extensions
             .expand(include_str!("../../sql/remote/other_encodings.sql"))
@@ -151,7 +151,7 @@ impl RemoteSession {
     ///
     /// # Errors
     /// The server's answer is invalid.
-    pub async fn available(&self, extensions: &[String]) -> Result<Vec<String>, Error> {
+    pub(crate) async fn available(&self, extensions: &[String]) -> Result<Vec<String>, Error> {
         let sql = include_str!("../../sql/remote/available_extensions.sql");
         let request = async { self.texts(sql, &[(&extensions, Type::TEXT_ARRAY)]).await };
         self.with_statement_timeout("read which extensions there are", request).await
@@ -161,7 +161,7 @@ impl RemoteSession {
     ///
     /// # Errors
     /// The server's answer is invalid.
-    pub async fn update_targets(&self, extension: &str) -> Result<Vec<UpdateTarget>, Error> {
+    pub(crate) async fn update_targets(&self, extension: &str) -> Result<Vec<UpdateTarget>, Error> {
         let request = async {
             let rows = self.client.query_typed(UpdateTarget::QUERY, &[(&extension, Type::TEXT)]).await?;
             rows.iter().map(UpdateTarget::of_row).collect()

@@ -4,7 +4,7 @@ mod activity;
 mod any_text;
 mod copying;
 mod inspection;
-pub mod rows;
+pub(crate) mod rows;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -18,14 +18,14 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use activity::ActivityMonitor;
 use any_text::AnyText;
 use copying::Prepared;
-pub use inspection::{EncodedDatabase, Inspection, RequiredPrivileges};
-pub use rows::incoming::IncomingRows;
-pub use rows::long_rows::{LongRows, StatementId};
-pub use rows::row_filter::ExcludedRows;
+pub(crate) use inspection::{EncodedDatabase, Inspection, RequiredPrivileges};
+pub(crate) use rows::incoming::IncomingRows;
+pub(crate) use rows::long_rows::LongRows;
+pub(crate) use rows::row_filter::ExcludedRows;
 use session::{Driver, Endpoint, Error, Extensions, Opened, Route, Side, Timeouts, drive_until, extensions_of};
 
 /// A session in one database of a remote server.
-pub struct RemoteSession {
+pub(crate) struct RemoteSession {
     client: Client,
     driver: Driver,
     /// Starts the grace period of the driver when dropped.
@@ -54,7 +54,7 @@ struct Statements {
 
 /// The database of a session, in one transaction.
 #[derive(Clone, Debug)]
-pub struct DatabaseInfo {
+pub(crate) struct DatabaseInfo {
     /// `now()` of the transaction.
     pub now: String,
     /// `pg_database.oid` of the database the session is in.
@@ -65,7 +65,7 @@ pub struct DatabaseInfo {
 
 /// A database.
 #[derive(Clone, Debug)]
-pub struct RemoteDatabase {
+pub(crate) struct RemoteDatabase {
     /// `pg_database.oid`.
     pub oid: u32,
     /// With U+FFFD for bytes that are not UTF-8. Such a database cannot be connected to by this name.
@@ -78,7 +78,7 @@ pub struct RemoteDatabase {
 
 /// What the plan of a snapshot depends on.
 #[derive(Clone, Debug)]
-pub struct RemoteServerInfo {
+pub(crate) struct RemoteServerInfo {
     pub database: DatabaseInfo,
     pub extensions: Extensions,
     pub databases: Vec<RemoteDatabase>,
@@ -88,7 +88,7 @@ pub struct RemoteServerInfo {
 
 /// The versions that the repository stores for a server.
 #[derive(Clone, Debug)]
-pub struct RemoteVersions {
+pub(crate) struct RemoteVersions {
     pub server: String,
     pub extensions: Extensions,
     /// The version of hypopg that could be installed.
@@ -106,7 +106,7 @@ impl RemoteSession {
     ///
     /// # Errors
     /// No connection could be made, or the session cannot be set up.
-    pub async fn open(endpoint: &Endpoint) -> Result<Self, Error> {
+    pub(crate) async fn open(endpoint: &Endpoint) -> Result<Self, Error> {
         let Opened { client, connection, route, extensions } = endpoint.open().await?;
         let left = CancellationToken::new();
         // Ends the session even if this function is cancelled.
@@ -144,31 +144,31 @@ impl RemoteSession {
     }
 
     /// Opens a session in another database of the same server.
-    pub async fn open_database(&self, endpoint: &Endpoint, dbname: &str) -> Result<Self, Error> {
+    pub(crate) async fn open_database(&self, endpoint: &Endpoint, dbname: &str) -> Result<Self, Error> {
         Self::open(&endpoint.database(dbname, &self.route)?).await
     }
 
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
 
     /// Waits until the connection has ended.
-    pub async fn closed(&self) {
+    pub(crate) async fn closed(&self) {
         self.driver.ended.cancelled().await;
     }
 
     /// Cancelled when the connection has ended after the session was dropped: the server no longer counts it then.
-    pub fn end_of_connection(&self) -> CancellationToken {
+    pub(crate) fn end_of_connection(&self) -> CancellationToken {
         self.driver.ended.clone()
     }
 
     /// `server_version_num` of the server.
-    pub fn version_num(&self) -> i32 {
+    pub(crate) fn version_num(&self) -> i32 {
         self.version_num
     }
 
     /// Whether the session was set up for these extensions.
-    pub fn is_set_up_for(&self, extensions: &Extensions) -> bool {
+    pub(crate) fn is_set_up_for(&self, extensions: &Extensions) -> bool {
         self.extensions == *extensions
     }
 
@@ -176,7 +176,7 @@ impl RemoteSession {
     ///
     /// # Errors
     /// The server's answer is invalid.
-    pub async fn begin_server(&self) -> Result<RemoteServerInfo, Error> {
+    pub(crate) async fn begin_server(&self) -> Result<RemoteServerInfo, Error> {
         let beginning = async {
             let powa_statements = self.powa_statements().await?;
             let (_, now, extensions, databases) = tokio::try_join!(
@@ -214,17 +214,17 @@ impl RemoteSession {
     ///
     /// # Errors
     /// The connection was lost.
-    pub async fn begin_database(&self) -> Result<(), Error> {
+    pub(crate) async fn begin_database(&self) -> Result<(), Error> {
         self.client.batch_execute(BEGIN).await.map_err(|error| self.failed("begin a snapshot", error))
     }
 
     /// The database of the session, in a snapshot of this time.
-    pub fn database_at(&self, now: &str) -> DatabaseInfo {
+    pub(crate) fn database_at(&self, now: &str) -> DatabaseInfo {
         DatabaseInfo { now: now.to_owned(), oid: self.oid.clone(), name: self.dbname.clone() }
     }
 
     /// When the server was last active during collection.
-    pub fn last_activity(&self) -> Instant {
+    pub(crate) fn last_activity(&self) -> Instant {
         self.activity.last()
     }
 
@@ -233,7 +233,7 @@ impl RemoteSession {
     ///
     /// # Errors
     /// The server was silent for too long.
-    pub async fn with_silence_limit<T>(&self, doing: &str, work: impl Future<Output = T>) -> Result<T, Error> {
+    pub(crate) async fn with_silence_limit<T>(&self, doing: &str, work: impl Future<Output = T>) -> Result<T, Error> {
         let limit = self.timeouts.statement + self.timeouts.connect;
         self.activity.record();
         tokio::select! {
@@ -248,7 +248,7 @@ impl RemoteSession {
     ///
     /// # Errors
     /// The connection was lost.
-    pub async fn end(&self) -> Result<(), Error> {
+    pub(crate) async fn end(&self) -> Result<(), Error> {
         self.client.batch_execute("commit").await.map_err(|error| self.failed("end the snapshot", error))
     }
 
@@ -256,7 +256,7 @@ impl RemoteSession {
     ///
     /// # Errors
     /// The server's answer is invalid.
-    pub async fn end_and_wait(&self) -> Result<(), Error> {
+    pub(crate) async fn end_and_wait(&self) -> Result<(), Error> {
         self.with_statement_timeout("end the snapshot", self.client.batch_execute("commit")).await
     }
 
@@ -264,7 +264,7 @@ impl RemoteSession {
     ///
     /// # Errors
     /// The server's answer is invalid.
-    pub async fn versions(&self) -> Result<RemoteVersions, Error> {
+    pub(crate) async fn versions(&self) -> Result<RemoteVersions, Error> {
         let request = async {
             let powa_statements = self.powa_statements().await?;
             let (version, extensions, hypopg) = tokio::try_join!(
@@ -283,7 +283,7 @@ impl RemoteSession {
     }
 
     /// Aborts the session: sends a cancel request and closes the connection.
-    pub async fn cancel(&self) {
+    pub(crate) async fn cancel(&self) {
         if self.client.is_closed() {
             return;
         }

@@ -14,7 +14,7 @@ use session::{Error, PowaVersion, Side};
 
 /// A server to be registered.
 #[derive(Clone, Debug)]
-pub struct NewServer {
+pub(crate) struct NewServer {
     pub host: String,
     pub port: u16,
     pub alias: Option<String>,
@@ -32,7 +32,7 @@ pub struct NewServer {
 
 /// The columns to change; `None` keeps the current value.
 #[derive(Clone, Debug, Default)]
-pub struct Changes {
+pub(crate) struct Changes {
     pub host: Option<String>,
     pub port: Option<u16>,
     pub alias: Option<Option<String>>,
@@ -70,7 +70,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, or has no supported PoWA.
-    pub async fn powa(&self) -> Result<PowaVersion, Error> {
+    pub(crate) async fn powa(&self) -> Result<PowaVersion, Error> {
         self.to_administer("ask for the version of PoWA").await?.powa()
     }
 
@@ -78,7 +78,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, or the retention is too short to keep any history.
-    pub async fn check_retention(&self, retention: &str, frequency: i32) -> Result<(), Error> {
+    pub(crate) async fn check_retention(&self, retention: &str, frequency: i32) -> Result<(), Error> {
         let doing = "use that retention";
         let sql = include_str!("../../sql/repository/is_retention.sql");
         let rows = self.query(doing, sql, &[&retention, &frequency]).await?;
@@ -98,7 +98,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, or refuses; then nothing is registered.
-    pub async fn register(&self, new: &NewServer, extensions: &[String]) -> Result<ServerId, Error> {
+    pub(crate) async fn register(&self, new: &NewServer, extensions: &[String]) -> Result<ServerId, Error> {
         self.change("register the server", self.timeouts.query, async |session| {
             let port = i32::from(new.port);
             let values: [&(dyn ToSql + Sync); 9] = [
@@ -130,7 +130,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, or refuses; then nothing is changed.
-    pub async fn configure(&self, server: ServerId, changes: &Changes) -> Result<(), Error> {
+    pub(crate) async fn configure(&self, server: ServerId, changes: &Changes) -> Result<(), Error> {
         self.change("change the server", self.timeouts.query, async |session| {
             let id = server.get();
             let settings = changes.settings();
@@ -154,7 +154,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, or refuses.
-    pub async fn deactivate(&self, server: ServerId) -> Result<(), Error> {
+    pub(crate) async fn deactivate(&self, server: ServerId) -> Result<(), Error> {
         self.change("disable the server", self.timeouts.query, async |session| {
             let sql = include_str!("../../sql/repository/deactivate_server.sql");
             call(session, sql, &[&server.get()]).await
@@ -166,7 +166,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, refuses, or takes longer than a snapshot may; then nothing is removed.
-    pub async fn purge(&self, server: ServerId) -> Result<(), Error> {
+    pub(crate) async fn purge(&self, server: ServerId) -> Result<(), Error> {
         let limit = self.timeouts.snapshot + self.timeouts.connect;
         self.change("remove the server and its history", limit, async |session| {
             session.query(include_str!("../../sql/repository/wait_for_locks.sql"), &[]).await?;

@@ -6,7 +6,7 @@ use session::{Error, Side};
 
 /// A task of an administrator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AdminTask {
+pub(crate) enum AdminTask {
     /// List the servers, or what is collected from them.
     List,
     /// Register a server with the extensions to collect. It may be checked first.
@@ -24,7 +24,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, or has no supported PoWA.
-    pub async fn missing_grants_for(&self, task: AdminTask) -> Result<Vec<String>, Error> {
+    pub(crate) async fn missing_grants_for(&self, task: AdminTask) -> Result<Vec<String>, Error> {
         let doing = "read what the role may do";
         let with_check =
             matches!(task, AdminTask::Register { with_check: true, .. } | AdminTask::Change { with_check: true });

@@ -22,7 +22,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, or refuses.
-    pub async fn bloated_tables(&self, bound: u64) -> Result<Vec<StagingTable>, Error> {
+    pub(crate) async fn bloated_tables(&self, bound: u64) -> Result<Vec<StagingTable>, Error> {
         let tables = self.run(DOING, (), |session, ()| staging_tables(session).boxed()).await?;
         Ok(tables.into_iter().filter(|table| table.size > bound).collect())
     }
@@ -35,7 +35,7 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, or refuses; another session holds a lock on the table for too long; or reading
     /// the table takes too long.
-    pub async fn empty(&self, table: &StagingTable) -> Result<bool, Error> {
+    pub(crate) async fn empty(&self, table: &StagingTable) -> Result<bool, Error> {
         let half = self.timeouts.snapshot / 2;
         let doing = format!("empty {}", table.name);
         let Ok(_all_permits) = timeout(half, self.all_load_permits()).await else {

@@ -13,7 +13,7 @@ use session::{Error, Side};
 
 /// An extension or module that PoWA can collect from a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Collectable {
+pub(crate) struct Collectable {
     pub kind: CollectableKind,
     pub name: String,
     /// The version of an extension, as last found on the server.
@@ -24,7 +24,7 @@ pub struct Collectable {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CollectableKind {
+pub(crate) enum CollectableKind {
     Extension,
     /// A module of PoWA for the whole server.
     Module,
@@ -47,7 +47,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, has no supported PoWA, or its tables have unexpected columns.
-    pub async fn collectables(&self) -> Result<BTreeMap<ServerId, Vec<Collectable>>, Error> {
+    pub(crate) async fn collectables(&self) -> Result<BTreeMap<ServerId, Vec<Collectable>>, Error> {
         self.run("read what is collected of the servers", (), |session, ()| read(session).boxed()).await
     }
 }

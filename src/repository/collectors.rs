@@ -12,7 +12,7 @@ pub(crate) const QUERY: &str = include_str!("../../sql/repository/collectors.sql
 
 /// A session that, by its `application_name`, is the main task of a collector.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Collector {
+pub(crate) struct Collector {
     /// The process id of the session's backend.
     pub process: i32,
     /// The `application_name`, which includes the version.

@@ -14,7 +14,7 @@ use session::{Extensions, QuotedIdent};
 /// The tables that rows are loaded into, with their columns. The key is the name as PoWA writes it, and as the
 /// collector does.
 #[derive(Debug, Default)]
-pub struct Targets(HashMap<String, Arc<Table>>);
+pub(crate) struct Targets(HashMap<String, Arc<Table>>);
 
 /// The columns of a table, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,13 +80,13 @@ impl Targets {
 
     /// The index of a column in the rows of a source function, from 0: COPY goes by position, so it is the column's
     /// position in the table, without the leading `srvid`.
-    pub fn index_after_server(&self, table: &str, column: &str) -> Option<usize> {
+    pub(crate) fn index_after_server(&self, table: &str, column: &str) -> Option<usize> {
         let (first, others) = self.0.get(table)?.columns.split_first()?;
         if first.name == "srvid" { others.iter().position(|other| other.name == column) } else { None }
     }
 
     /// The columns of the rows of a source function, in order, if one of them holds statement texts; otherwise empty.
-    pub fn with_query_text(&self, table: &str) -> Vec<String> {
+    pub(crate) fn with_query_text(&self, table: &str) -> Vec<String> {
         match self.index_after_server(table, QUERY_TEXT) {
             Some(_) => self.0[table].columns.iter().skip(1).map(|column| column.name.clone()).collect(),
             None => Vec::new(),
@@ -94,7 +94,7 @@ impl Targets {
     }
 
     #[cfg(test)]
-    pub fn example(tables: &[(&str, &[&str])]) -> Self {
+    pub(crate) fn example(tables: &[(&str, &[&str])]) -> Self {
         let column = |(number, name): (i16, &&str)| Column {
             number,
             name: (*name).into(),

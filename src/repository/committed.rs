@@ -8,7 +8,7 @@ use super::row_locks::LockedServer;
 
 /// A load whose commit was sent but not confirmed.
 #[derive(Debug)]
-pub struct Attempt {
+pub(crate) struct Attempt {
     coalesce_seq: i64,
     stored_at: String,
     loaded: Loaded,

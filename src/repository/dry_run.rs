@@ -17,7 +17,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, or would refuse.
-    pub async fn sources_if_registered(
+    pub(crate) async fn sources_if_registered(
         &self,
         server: &Server,
         extensions: &[String],

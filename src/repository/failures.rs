@@ -9,14 +9,14 @@ const MAX_LINES: usize = 100;
 
 /// The errors, of which the first are kept as texts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Failures {
+pub(crate) struct Failures {
     lines: Vec<String>,
     number: usize,
 }
 
 impl Failures {
     /// Adds an error.
-    pub fn add(&mut self, failure: impl Display) {
+    pub(crate) fn add(&mut self, failure: impl Display) {
         self.number += 1;
         if self.lines.len() < MAX_LINES {
             self.lines.push(on_one_line(&failure.to_string()).into_owned());
@@ -25,7 +25,7 @@ impl Failures {
 
     /// These errors, followed by the others.
     #[must_use]
-    pub fn before(mut self, others: &Self) -> Self {
+    pub(crate) fn before(mut self, others: &Self) -> Self {
         let room = MAX_LINES - self.lines.len();
         self.lines.extend(others.lines.iter().take(room).cloned());
         self.number += others.number;
@@ -33,7 +33,7 @@ impl Failures {
     }
 
     /// The lines to report.
-    pub fn lines(mut self) -> Vec<String> {
+    pub(crate) fn lines(mut self) -> Vec<String> {
         if self.number > MAX_LINES {
             self.lines.truncate(MAX_LINES - 1);
             self.lines.push(format!("and {} errors more", self.number - (MAX_LINES - 1)));

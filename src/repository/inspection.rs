@@ -14,7 +14,7 @@ use crate::server::clock::{self, ClockReading};
 
 /// The repository, as seen by the role.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RepositoryState {
+pub(crate) struct RepositoryState {
     /// PostgreSQL's version.
     pub version: String,
     pub powa: PowaVersion,
@@ -39,7 +39,7 @@ pub struct RepositoryState {
 
 /// Privileges that are missing on one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MissingPrivileges {
+pub(crate) struct MissingPrivileges {
     pub purpose: Purpose,
     /// In the syntax of `GRANT`.
     pub privileges: Vec<String>,
@@ -51,7 +51,7 @@ pub struct MissingPrivileges {
 
 /// What the privileges are needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// Storing snapshots.
     Loads,
     /// Storing the versions of servers and extensions.
@@ -65,7 +65,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, or has no supported PoWA.
-    pub async fn inspect(&self) -> Result<RepositoryState, Error> {
+    pub(crate) async fn inspect(&self) -> Result<RepositoryState, Error> {
         // A connection error is reported as such, without the purpose of the session.
         if let Err(PoolError::Backend(error)) = self.pool.get().await {
             return Err(error);
@@ -77,7 +77,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, or has no supported PoWA.
-    pub async fn all_servers(&self) -> Result<ServerList, Error> {
+    pub(crate) async fn all_servers(&self) -> Result<ServerList, Error> {
         let sql = include_str!("../../sql/repository/registered_rows.sql");
         Ok(ServerList::of_all(&self.query("read powa_servers", sql, &[]).await?))
     }
@@ -88,7 +88,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, or its answer is invalid.
-    pub async fn update_targets(&self, extension: &str) -> Result<Vec<UpdateTarget>, Error> {
+    pub(crate) async fn update_targets(&self, extension: &str) -> Result<Vec<UpdateTarget>, Error> {
         let doing = "read to which versions an extension can be updated";
         let rows = self.query(doing, UpdateTarget::QUERY, &[&extension]).await?;
         rows.iter()

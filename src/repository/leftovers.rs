@@ -28,7 +28,7 @@ const TABLE: &str = "staging_table";
 
 /// Left-over rows of one server in one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftoverRows {
+pub(crate) struct LeftoverRows {
     /// Qualified and quoted.
     pub table: String,
     pub server: i32,
@@ -42,21 +42,21 @@ pub struct LeftoverRows {
 
 /// The left-over rows of all tables.
 #[derive(Debug, Default)]
-pub struct Leftovers {
+pub(crate) struct Leftovers {
     pub rows: Vec<LeftoverRows>,
     pub unread: Vec<UnreadTable>,
 }
 
 /// A table that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnreadTable {
+pub(crate) struct UnreadTable {
     pub table: String,
     pub why: WhyUnread,
 }
 
 /// Why a table was not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WhyUnread {
+pub(crate) enum WhyUnread {
     /// A privilege is missing: the `GRANT` for it.
     Forbidden(String),
     /// The table is locked, or the server lacks resources; the next attempt may succeed.
@@ -69,7 +69,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, or refuses. A table that cannot be read is part of the result.
-    pub async fn leftover_rows(&self) -> Result<Leftovers, Error> {
+    pub(crate) async fn leftover_rows(&self) -> Result<Leftovers, Error> {
         let (tables, query) = self.run(DOING, (), |session, ()| tables_and_query(session).boxed()).await?;
         let mut leftovers = Leftovers::default();
         let session = self.session(DOING).await?;
@@ -95,7 +95,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, or refuses.
-    pub async fn delete_leftover_rows(&self, leftover: &LeftoverRows) -> Result<u64, Error> {
+    pub(crate) async fn delete_leftover_rows(&self, leftover: &LeftoverRows) -> Result<u64, Error> {
         let sql = include_str!("../../sql/repository/delete_leftover_rows.sql").replace(TABLE, &leftover.table);
         let session = self.session("delete left-over rows").await?;
         let mut deleted = 0;
@@ -183,7 +183,7 @@ fn rows_of(table: &StagingTable, rows: &[Row]) -> Result<Vec<LeftoverRows>, Erro
 
 impl LeftoverRows {
     /// The server, for a message.
-    pub fn owner(&self) -> impl fmt::Display {
+    pub(crate) fn owner(&self) -> impl fmt::Display {
         match &self.server_name {
             Some(name) => format!("server {} ({name})", self.server),
             None => format!("server {} (not registered)", self.server),

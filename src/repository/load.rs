@@ -25,7 +25,7 @@ pub(super) const DOING: &str = "load the snapshot";
 pub(super) const APPENDING: &str = "report errors in powa_snapshot_metas";
 
 /// A collected snapshot to be loaded.
-pub struct Load<'a> {
+pub(crate) struct Load<'a> {
     pub server: ServerId,
     /// The server's name; the session's `application_name` is `PoWA collector - repo_conn for worker NAME` during the
     /// load.
@@ -47,7 +47,7 @@ pub struct Load<'a> {
 ///
 /// A savepoint for each table costs a transaction id and three more answers, but is rarely needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Care {
+pub(crate) enum Care {
     /// No savepoints. If a table refuses its rows, the load is repeated with `Careful`.
     NoSavepoints,
     /// A savepoint for each table. A temporary error of the repository fails the load: a later attempt may succeed, and
@@ -73,11 +73,11 @@ pub(super) enum Columns {
 }
 
 /// A permit to load, or all permits.
-pub struct LoadPermit(#[expect(dead_code, reason = "it is locked, not used")] OwnedSemaphorePermit);
+pub(crate) struct LoadPermit(#[expect(dead_code, reason = "it is locked, not used")] OwnedSemaphorePermit);
 
 /// The result of a committed load.
 #[derive(Clone, Debug, Default)]
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// PoWA's count of the server's snapshots, this one included.
     pub coalesce_seq: i64,
     /// Datasources whose rows the repository refused.
@@ -91,7 +91,7 @@ pub struct Loaded {
 
 /// A datasource whose rows the repository refused.
 #[derive(Clone, Debug)]
-pub struct Refused {
+pub(crate) struct Refused {
     pub datasource: String,
     pub table: String,
     pub reason: String,
@@ -111,7 +111,7 @@ impl fmt::Display for Refused {
 
 impl Repository {
     /// Waits for a permit to load.
-    pub async fn load_permit(&self) -> LoadPermit {
+    pub(crate) async fn load_permit(&self) -> LoadPermit {
         LoadPermit(Arc::clone(&self.loads).acquire_owned().await.expect("the semaphore is never closed"))
     }
 
@@ -127,7 +127,7 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, or `powa_take_snapshot()` fails. Refused rows are not an error: they cost only
     /// their datasource. If the server was removed: [`session::ErrorKind::NotRegistered`].
-    pub async fn load(
+    pub(crate) async fn load(
         &self,
         load: Load<'_>,
         attempt: &mut Option<Attempt>,

@@ -7,11 +7,11 @@ mod checked_out;
 mod clearing;
 mod collectables;
 pub(crate) mod collectors;
-mod columns;
+pub(crate) mod columns;
 mod committed;
 mod dry_run;
 mod failed_functions;
-pub mod failures;
+pub(crate) mod failures;
 mod gaps;
 mod inspection;
 mod leftovers;
@@ -43,21 +43,19 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 use tokio_util::task::TaskTracker;
 
-pub use administering::{Changes, NewServer};
-pub use administrative_rights::AdminTask;
-pub use collectables::{Collectable, CollectableKind};
-pub use collectors::Collector;
-pub use columns::Targets;
-pub use committed::Attempt;
-pub use failures::Failures;
-pub use inspection::{MissingPrivileges, Purpose, RepositoryState};
-pub use leftovers::{LeftoverRows, Leftovers, UnreadTable, WhyUnread};
-pub use load::{Care, Load, LoadPermit, Loaded};
-pub use powa_faults::FoundFault;
-pub use registry::{LastSnapshot, RegisteredServer};
-pub use sources::{Catalog, DatabaseModule, Module, Sources};
-pub use staging::StagingTable;
-pub use switching::{ChangedModules, ModuleChanges};
+pub(crate) use administering::{Changes, NewServer};
+pub(crate) use administrative_rights::AdminTask;
+pub(crate) use collectables::{Collectable, CollectableKind};
+pub(crate) use collectors::Collector;
+pub(crate) use committed::Attempt;
+pub(crate) use inspection::{MissingPrivileges, Purpose, RepositoryState};
+pub(crate) use leftovers::{LeftoverRows, Leftovers, UnreadTable, WhyUnread};
+pub(crate) use load::{Care, Load, LoadPermit, Loaded};
+pub(crate) use powa_faults::FoundFault;
+pub(crate) use registry::{LastSnapshot, RegisteredServer};
+pub(crate) use sources::{Catalog, DatabaseModule, Module, Sources};
+pub(crate) use staging::StagingTable;
+pub(crate) use switching::ModuleChanges;
 
 use crate::config;
 use crate::server::{InvalidServer, Server, ServerId, ServerRow};
@@ -69,7 +67,7 @@ use session::{Endpoint, Error, Side};
 
 /// The database of PoWA's history. Clones share one pool.
 #[derive(Clone)]
-pub struct Repository {
+pub(crate) struct Repository {
     pool: Pool,
     /// One permit for each load; waiters are served in order.
     loads: Arc<Semaphore>,
@@ -87,7 +85,7 @@ pub struct Repository {
 
 /// The number of connections, by state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PoolUsage {
+pub(crate) struct PoolUsage {
     /// Checked out.
     pub used: usize,
     /// Idle in the pool.
@@ -100,14 +98,14 @@ pub struct PoolUsage {
 
 /// The rows of `powa_servers`.
 #[derive(Debug, Default)]
-pub struct ServerList {
+pub(crate) struct ServerList {
     pub servers: Vec<Server>,
     pub invalid: Vec<InvalidServer>,
 }
 
 /// Whether a server has a row in `powa_snapshot_metas`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Registration {
+pub(crate) enum Registration {
     Missing,
     /// With the age of the last snapshot, if there is a valid one.
     Present(Option<Duration>),
@@ -118,7 +116,7 @@ impl Repository {
     ///
     /// # Errors
     /// The pool cannot be built.
-    pub fn new(endpoint: &Endpoint, config: &config::Config) -> Result<Self, BuildError> {
+    pub(crate) fn new(endpoint: &Endpoint, config: &config::Config) -> Result<Self, BuildError> {
         let (limits, timeouts) = (config.limits, config.timeouts);
         let pool = Pool::builder(Opener(endpoint.clone()))
             // One more than the loads, so that a short query never waits for a long load.
@@ -134,17 +132,17 @@ impl Repository {
     }
 
     /// Whether its connections have the parameters of an endpoint.
-    pub fn connects_like(&self, endpoint: &Endpoint) -> bool {
+    pub(crate) fn connects_like(&self, endpoint: &Endpoint) -> bool {
         self.pool.manager().0.has_same_parameters(endpoint)
     }
 
     /// Whether both are the same database, judging by name and address.
-    pub fn is_same_database(&self, other: &Self) -> bool {
+    pub(crate) fn is_same_database(&self, other: &Self) -> bool {
         self.pool.manager().0.is_same_database(&other.pool.manager().0)
     }
 
     /// The current number of connections.
-    pub fn pool_usage(&self) -> PoolUsage {
+    pub(crate) fn pool_usage(&self) -> PoolUsage {
         let status = self.pool.status();
         let used = status.size.saturating_sub(status.available);
         PoolUsage { used, idle: status.size - used, max: status.max_size, waiting: status.waiting }
@@ -152,26 +150,26 @@ impl Repository {
 
     /// Replaces another repository: takes over its pending cancel requests, and which faults were logged.
     #[must_use]
-    pub fn after(self, before: &Self) -> Self {
+    pub(crate) fn after(self, before: &Self) -> Self {
         let logged_faults =
             if self.is_same_database(before) { Arc::clone(&before.logged_faults) } else { self.logged_faults };
         Self { cancelling: before.cancelling.clone(), logged_faults, ..self }
     }
 
     /// Whether a fault is logged for the first time; from now on it is not.
-    pub fn is_new_fault(&self, fault: &FoundFault) -> bool {
+    pub(crate) fn is_new_fault(&self, fault: &FoundFault) -> bool {
         self.logged_faults.lock().unwrap_or_else(PoisonError::into_inner).insert(fault.message.clone())
     }
 
     /// Waits until all abandoned statements are cancelled, which takes at most two seconds.
-    pub async fn close(&self) {
+    pub(crate) async fn close(&self) {
         self.cancelling.close();
         self.cancelling.wait().await;
     }
 
     /// Closes idle sessions: the server was restarted, or may be another one. A firewall that dropped them would leave
     /// them seemingly open.
-    pub fn close_idle_sessions(&self) {
+    pub(crate) fn close_idle_sessions(&self) {
         self.pool.retain(|_, _| false);
     }
 
@@ -244,7 +242,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, or has no supported PoWA.
-    pub async fn servers(&self) -> Result<ServerList, Error> {
+    pub(crate) async fn servers(&self) -> Result<ServerList, Error> {
         let rows = self.query("read powa_servers", include_str!("../../sql/repository/servers.sql"), &[]).await?;
         Ok(ServerList::of(&rows))
     }
@@ -253,7 +251,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, or its answer is invalid.
-    pub async fn registration(&self, server: ServerId) -> Result<Registration, Error> {
+    pub(crate) async fn registration(&self, server: ServerId) -> Result<Registration, Error> {
         let sql = include_str!("../../sql/repository/registration.sql");
         let rows = self.query("read powa_snapshot_metas", sql, &[&server.get()]).await?;
         Ok(Registration::of(&rows))
@@ -263,7 +261,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, or refuses.
-    pub async fn replace_errors(&self, server: ServerId, errors: &[String]) -> Result<(), Error> {
+    pub(crate) async fn replace_errors(&self, server: ServerId, errors: &[String]) -> Result<(), Error> {
         let sql = include_str!("../../sql/repository/replace_errors.sql");
         self.query("report an error in powa_snapshot_metas", sql, &[&server.get(), &errors]).await.map(drop)
     }

@@ -5,7 +5,7 @@ use session::Extensions;
 
 /// A known fault.
 #[derive(Debug)]
-pub struct PowaFault {
+pub(crate) struct PowaFault {
     /// The extension that has it.
     extension: &'static str,
     /// Texts that an error caused by the fault contains. PostgreSQL's own messages may be in any language.
@@ -21,7 +21,7 @@ pub struct PowaFault {
 
 /// A fault that a repository has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FoundFault {
+pub(crate) struct FoundFault {
     /// The extension and the consequences.
     pub message: String,
     /// The statement that fixes it until the extension is updated, for a superuser or the owner of the extension.
@@ -58,10 +58,10 @@ const NO_ROLE_SETTINGS: PowaFault = PowaFault {
 };
 
 impl PowaFault {
-    pub const ALL: &[Self] = &[PURGE_OF_QUALS, NO_ROLE_SETTINGS];
+    pub(crate) const ALL: &[Self] = &[PURGE_OF_QUALS, NO_ROLE_SETTINGS];
 
     /// The known fault that caused an error of `powa_take_snapshot()`, if any.
-    pub fn behind(error: &str) -> Option<&'static Self> {
+    pub(crate) fn behind(error: &str) -> Option<&'static Self> {
         Self::ALL.iter().find(|fault| fault.signs.iter().all(|sign| error.contains(sign)))
     }
 
@@ -71,7 +71,7 @@ impl PowaFault {
     }
 
     /// The fault in a database with these extensions; `None` without the faulty extension.
-    pub fn found(&self, extensions: &Extensions) -> Option<FoundFault> {
+    pub(crate) fn found(&self, extensions: &Extensions) -> Option<FoundFault> {
         let version = extensions.version(self.extension)?;
         // The statement has the schema inside a string literal.
         let schema = extensions.schema(self.extension).ok()?.to_string().replace('\'', "''");

@@ -12,7 +12,7 @@ use session::{Error, Side, on_one_line};
 
 /// A row of `powa_servers` without the password.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RegisteredServer {
+pub(crate) struct RegisteredServer {
     pub id: ServerId,
     pub host: String,
     pub port: i32,
@@ -34,12 +34,12 @@ pub struct RegisteredServer {
 
 impl RegisteredServer {
     /// `host:port`.
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 
     /// Whether it is enabled.
-    pub fn is_active(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         self.frequency > 0
     }
 }
@@ -77,7 +77,7 @@ impl fmt::Display for RegisteredServer {
 
 /// The last snapshot of a server, as recorded in the repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LastSnapshot {
+pub(crate) struct LastSnapshot {
     /// Time since it was stored, by the repository's clock; `None` if there was none.
     pub age: Option<Duration>,
     /// Its errors, or those that prevented another one.
@@ -89,7 +89,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, has no supported PoWA, or the table has unexpected columns.
-    pub async fn registered_servers(&self) -> Result<Vec<RegisteredServer>, Error> {
+    pub(crate) async fn registered_servers(&self) -> Result<Vec<RegisteredServer>, Error> {
         let doing = "read powa_servers";
         let rows = self.query(doing, include_str!("../../sql/repository/registered_servers.sql"), &[]).await?;
         rows.iter().map(|row| read(row).map_err(|error| Error::new(Side::Repository, doing, error))).collect()
@@ -99,7 +99,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, has no supported PoWA, or the role may not read them.
-    pub async fn known_databases(&self, server: ServerId) -> Result<Vec<String>, Error> {
+    pub(crate) async fn known_databases(&self, server: ServerId) -> Result<Vec<String>, Error> {
         let doing = "read the databases of the server";
         let sql = include_str!("../../sql/repository/known_databases.sql");
         let rows = self.query(doing, sql, &[&server.get()]).await?;
@@ -110,7 +110,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, has no supported PoWA, or the table has unexpected columns.
-    pub async fn last_snapshots(&self) -> Result<BTreeMap<ServerId, LastSnapshot>, Error> {
+    pub(crate) async fn last_snapshots(&self) -> Result<BTreeMap<ServerId, LastSnapshot>, Error> {
         let doing = "read powa_snapshot_metas";
         let rows = self.query(doing, include_str!("../../sql/repository/last_snapshots.sql"), &[]).await?;
         rows.iter().map(|row| last_snapshot(row).map_err(|error| Error::new(Side::Repository, doing, error))).collect()

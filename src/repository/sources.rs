@@ -17,7 +17,7 @@ use session::{Error, Extensions, PowaVersion, QuotedIdent, Side, UnknownExtensio
 
 /// What the repository wants from one server, and the tables that it has for it.
 #[derive(Clone, Debug)]
-pub struct Sources {
+pub(crate) struct Sources {
     pub extensions: Extensions,
     pub powa: PowaVersion,
     pub modules: Vec<Module>,
@@ -29,7 +29,7 @@ pub struct Sources {
 
 /// A row of `powa_functions`: a source function in the remote server's PoWA database.
 #[derive(Clone, Debug)]
-pub struct Module {
+pub(crate) struct Module {
     /// The extension or module it belongs to.
     pub name: String,
     /// It is known to be an extension.
@@ -42,12 +42,12 @@ pub struct Module {
 
 impl Module {
     /// The extension in whose schema the source function and its table are.
-    pub fn owner(&self) -> &str {
+    pub(crate) fn owner(&self) -> &str {
         if self.external { &self.name } else { "powa" }
     }
 
     /// Whether it lists what the server has, so that a missing row means that something was dropped.
-    pub fn is_list(&self) -> bool {
+    pub(crate) fn is_list(&self) -> bool {
         List::of(&self.query_source).is_some()
     }
 
@@ -55,7 +55,7 @@ impl Module {
     ///
     /// # Errors
     /// The repository does not have the extension.
-    pub fn target(&self, extensions: &Extensions) -> Result<String, UnknownExtension> {
+    pub(crate) fn target(&self, extensions: &Extensions) -> Result<String, UnknownExtension> {
         let table = QuotedIdent::new(&format!("{}_tmp", self.query_source));
         Ok(format!("{}.{table}", extensions.schema(self.owner())?))
     }
@@ -63,7 +63,7 @@ impl Module {
 
 /// A row of `powa_db_functions()`: a query to run in each of the server's databases.
 #[derive(Clone, Debug)]
-pub struct DatabaseModule {
+pub(crate) struct DatabaseModule {
     pub name: Arc<str>,
     pub query_source: Arc<str>,
     /// Qualified and quoted by PoWA.
@@ -74,7 +74,7 @@ pub struct DatabaseModule {
 
 /// A row of `powa_catalog_functions()`: a catalog to copy from each database whose copy is too old.
 #[derive(Clone, Debug)]
-pub struct Catalog {
+pub(crate) struct Catalog {
     pub name: Arc<str>,
     pub query_source: Arc<str>,
     /// Qualified and quoted by PoWA.
@@ -96,7 +96,7 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, or its answer is invalid. If the server is not registered:
     /// [`session::ErrorKind::NotRegistered`].
-    pub async fn sources(&self, server: ServerId, version_num: i32) -> Result<Sources, Error> {
+    pub(crate) async fn sources(&self, server: ServerId, version_num: i32) -> Result<Sources, Error> {
         let with = (&self.known, server, version_num);
         self.run("read what is to be collected", with, |session, (known, server, version_num)| {
             read(session, known, *server, *version_num).boxed()
@@ -162,7 +162,7 @@ pub(super) async fn read_targets(session: &CheckedOutSession) -> Result<Arc<Targ
 
 impl Sources {
     /// Each extension whose tables some modules need but the repository does not have.
-    pub fn missing_extensions(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn missing_extensions(&self) -> impl Iterator<Item = &str> {
         let external = self.modules.iter().filter(|module| module.external).map(|module| module.name.as_str());
         let missing: BTreeSet<_> = external.filter(|name| self.extensions.version(name).is_none()).collect();
         missing.into_iter()

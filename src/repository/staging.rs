@@ -7,7 +7,7 @@ use session::{Error, QuotedIdent, Side};
 
 /// A `*_src_tmp` table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StagingTable {
+pub(crate) struct StagingTable {
     /// Qualified and quoted.
     pub name: String,
     /// In bytes, without TOAST and indexes.

@@ -8,14 +8,14 @@ use session::{Error, Side};
 
 /// The result of enabling and disabling modules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ModuleChanges {
+pub(crate) struct ModuleChanges {
     pub activated: ChangedModules,
     pub deactivated: ChangedModules,
 }
 
 /// The result for the modules that were to be enabled, or to be disabled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ChangedModules {
+pub(crate) struct ChangedModules {
     pub changed: Vec<String>,
     /// Already in the wanted state.
     pub unchanged: Vec<String>,
@@ -23,7 +23,7 @@ pub struct ChangedModules {
 
 impl ModuleChanges {
     /// Whether anything was changed.
-    pub fn has_changes(&self) -> bool {
+    pub(crate) fn has_changes(&self) -> bool {
         !self.activated.changed.is_empty() || !self.deactivated.changed.is_empty()
     }
 }
@@ -33,7 +33,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, or a name is unknown to PoWA; then nothing is changed.
-    pub async fn change_extensions(
+    pub(crate) async fn change_extensions(
         &self,
         server: ServerId,
         on: &[String],

@@ -13,7 +13,7 @@ impl Repository {
     ///
     /// # Errors
     /// The repository cannot be reached, or refuses.
-    pub async fn save_versions(&self, server: ServerId, versions: &RemoteVersions) -> Result<(), Error> {
+    pub(crate) async fn save_versions(&self, server: ServerId, versions: &RemoteVersions) -> Result<(), Error> {
         let doing = "save the versions of PostgreSQL and of its extensions";
         self.run(doing, (server, versions), |session, (server, versions)| save(session, *server, versions).boxed())
             .await

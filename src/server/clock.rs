@@ -10,7 +10,7 @@ const SAMPLES: usize = 5;
 
 /// The offset of a server's clock to the local one.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ClockReading {
+pub(crate) struct ClockReading {
     /// In seconds; negative if the server's clock is slow.
     pub ahead: f64,
     /// The shortest round trip. The offset may be wrong by half of it.
@@ -38,7 +38,7 @@ impl ClockReading {
 
     /// How many seconds this clock is ahead of another at least (negative: behind); zero if within the measurement
     /// error.
-    pub fn surely_ahead_of(&self, other: &Self) -> f64 {
+    pub(crate) fn surely_ahead_of(&self, other: &Self) -> f64 {
         let ahead = self.ahead - other.ahead;
         let unsure = (self.round_trip + other.round_trip).as_secs_f64() / 2.0;
         if ahead.is_finite() { ahead.signum() * (ahead.abs() - unsure).max(0.0) } else { 0.0 }

@@ -14,8 +14,8 @@ use serde::{Deserialize, Deserializer};
 
 use libpq::Secret;
 
-pub use clock::ClockReading;
-pub use update_target::UpdateTarget;
+pub(crate) use clock::ClockReading;
+pub(crate) use update_target::UpdateTarget;
 
 /// `powa_servers.id` of a remote server: above zero, because zero is the repository itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,7 +47,7 @@ impl fmt::Display for ServerId {
 
 /// One active row of `powa_servers`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
+pub(crate) struct Server {
     pub id: ServerId,
     /// A host name, an address, or the directory of a Unix socket.
     pub host: String,
@@ -63,7 +63,7 @@ pub struct Server {
 
 /// The columns of `powa_servers`, not yet validated. `None` is null.
 #[derive(Clone, Debug)]
-pub struct ServerRow {
+pub(crate) struct ServerRow {
     pub id: i32,
     pub host: Option<String>,
     pub port: Option<i32>,
@@ -77,7 +77,7 @@ pub struct ServerRow {
 /// A row of `powa_servers` that is not a valid server.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("powa_servers row with id {id}: {column} must be {allowed}, got {value}")]
-pub struct InvalidServer {
+pub(crate) struct InvalidServer {
     id: String,
     column: &'static str,
     value: String,
@@ -86,17 +86,17 @@ pub struct InvalidServer {
 
 impl InvalidServer {
     /// `powa_servers.id`, if valid.
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
     /// The invalid column.
-    pub fn column(&self) -> &str {
+    pub(crate) fn column(&self) -> &str {
         self.column
     }
 
     /// A column does not have its expected type, possibly the id itself.
-    pub fn of_type(id: Option<i32>, column: &'static str, found: &str, allowed: &'static str) -> Self {
+    pub(crate) fn of_type(id: Option<i32>, column: &'static str, found: &str, allowed: &'static str) -> Self {
         let id = id.map_or_else(|| "unknown".into(), |id| id.to_string());
         Self { id, column, value: format!("a value of type {found}"), allowed }
     }
@@ -107,7 +107,7 @@ impl Server {
     ///
     /// # Errors
     /// The first invalid column.
-    pub fn parse(row: ServerRow) -> Result<Self, InvalidServer> {
+    pub(crate) fn parse(row: ServerRow) -> Result<Self, InvalidServer> {
         let refuse = |column, value, allowed| InvalidServer { id: row.id.to_string(), column, value, allowed };
         let number = |value: Option<i32>| value.map_or_else(|| "null".into(), |value| value.to_string());
         let text = |column, value: Option<String>, allowed| match value {
@@ -138,7 +138,7 @@ impl Server {
     }
 
     /// The name used in `application_name`, logs and messages: `host:port`, or the alias if `use_server_alias` is set.
-    pub fn name(&self, use_alias: bool) -> String {
+    pub(crate) fn name(&self, use_alias: bool) -> String {
         match &self.alias {
             Some(alias) if use_alias => alias.clone(),
             _ => format!("{}:{}", self.host, self.port),
@@ -148,7 +148,7 @@ impl Server {
 
 /// The changes from the current list of servers to the wanted one.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct ServerDiff {
+pub(crate) struct ServerDiff {
     pub removed: Vec<ServerId>,
     pub added: Vec<Server>,
     pub changed: Vec<Server>,
@@ -156,7 +156,7 @@ pub struct ServerDiff {
 
 impl ServerDiff {
     /// Compares by server id.
-    pub fn between(current: &BTreeMap<ServerId, Server>, wanted: Vec<Server>) -> Self {
+    pub(crate) fn between(current: &BTreeMap<ServerId, Server>, wanted: Vec<Server>) -> Self {
         let mut diff = Self {
             removed: current.keys().filter(|id| !wanted.iter().any(|server| server.id == **id)).copied().collect(),
             ..Self::default()

@@ -4,7 +4,7 @@ use tokio_postgres::Row;
 
 /// An available version of an extension.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UpdateTarget {
+pub(crate) struct UpdateTarget {
     pub version: String,
     /// There is an update path to it from the installed version.
     pub has_path: bool,

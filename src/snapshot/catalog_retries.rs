@@ -15,7 +15,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 /// The databases whose catalogs were read and are still due.
 #[derive(Debug, Default)]
-pub struct CatalogRetries(HashMap<String, Retry>);
+pub(crate) struct CatalogRetries(HashMap<String, Retry>);
 
 #[derive(Clone, Copy, Debug)]
 struct Retry {

@@ -10,7 +10,7 @@ use session::{Extensions, QuotedIdent};
 
 /// The result of a dry run.
 #[derive(Debug, Default)]
-pub struct DryRun {
+pub(crate) struct DryRun {
     pub read: Vec<DryRunResult>,
     pub failures: Vec<SourceFailure>,
     /// The number of databases to which a connection was attempted, including the one with PoWA.
@@ -19,43 +19,43 @@ pub struct DryRun {
 
 /// A datasource that could be read.
 #[derive(Debug, PartialEq, Eq)]
-pub struct DryRunResult {
+pub(crate) struct DryRunResult {
     pub datasource: String,
     pub rows: u64,
 }
 
 impl StartedSnapshot {
     /// The datasources that the repository wants from the server.
-    pub fn sources(&self) -> &Sources {
+    pub(crate) fn sources(&self) -> &Sources {
         &self.sources
     }
 
     /// Whether the server is a standby.
-    pub fn is_standby(&self) -> bool {
+    pub(crate) fn is_standby(&self) -> bool {
         self.server.is_standby
     }
 
     /// The extensions of the server.
-    pub fn extensions(&self) -> &Extensions {
+    pub(crate) fn extensions(&self) -> &Extensions {
         &self.server.extensions
     }
 
     /// The number of databases that accept connections, without the one with PoWA.
-    pub fn other_databases(&self) -> usize {
+    pub(crate) fn other_databases(&self) -> usize {
         let main = &self.server.database.name;
         self.server.databases.iter().filter(|database| database.is_open && database.name != *main).count()
     }
 
     /// Restricts the snapshot to the database with PoWA.
     #[must_use]
-    pub fn without_other_databases(mut self) -> Self {
+    pub(crate) fn without_other_databases(mut self) -> Self {
         let main = self.server.database.name.clone();
         self.server.databases.retain(|database| database.name == main);
         self
     }
 
     /// The privileges that the role needs in the database with PoWA.
-    pub fn needed(&self) -> RequiredPrivileges {
+    pub(crate) fn needed(&self) -> RequiredPrivileges {
         needed(&self.sources, &self.server.extensions)
     }
 }
@@ -66,7 +66,7 @@ impl Snapshot<'_> {
     ///
     /// # Errors
     /// As for [`Self::collect`].
-    pub async fn dry_run(&self, begun: StartedSnapshot, sessions: &Sessions) -> Result<DryRun, Error> {
+    pub(crate) async fn dry_run(&self, begun: StartedSnapshot, sessions: &Sessions) -> Result<DryRun, Error> {
         let plan = Plan::new(&begun.sources, &begun.server, &CatalogRefresh::All, self.selection).without_clean_ups();
         let outcomes = self.read(&begun, sessions, &plan, &Spool::discarding(&self.config.spool)).await?;
         let mut dry_run = DryRun { databases: 1 + plan.others.len(), failures: plan.failures, ..DryRun::default() };

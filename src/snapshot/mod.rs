@@ -20,11 +20,11 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use catalog_retries::CatalogRetries;
-pub use dry_run::{DryRun, DryRunResult};
-pub use plan::CatalogRefresh;
-pub use report::{Report, SourceFailure};
-pub use sessions::{Sessions, max_sessions};
+pub(crate) use catalog_retries::CatalogRetries;
+pub(crate) use dry_run::{DryRun, DryRunResult};
+pub(crate) use plan::CatalogRefresh;
+pub(crate) use report::{Report, SourceFailure};
+pub(crate) use sessions::{Sessions, max_sessions};
 
 use crate::config::{Config, Selection};
 use crate::remote::{RemoteServerInfo, RemoteSession};
@@ -36,7 +36,7 @@ use collect::{Collector, Outcome};
 use plan::Plan;
 
 /// The server to take a snapshot of, the repository to store it in, and the settings for both.
-pub struct Snapshot<'a> {
+pub(crate) struct Snapshot<'a> {
     pub server: ServerId,
     /// The name of the server in messages.
     pub name: &'a str,
@@ -47,7 +47,7 @@ pub struct Snapshot<'a> {
 }
 
 /// Changes the selection of catalogs to read; without it, those that are due are read.
-pub struct Catalogs<'a> {
+pub(crate) struct Catalogs<'a> {
     /// Catalogs that are read although they are not due.
     pub refresh: &'a CatalogRefresh,
     /// Catalogs that are not read again yet although they are due.
@@ -57,14 +57,14 @@ pub struct Catalogs<'a> {
 }
 
 /// A transaction that was begun on the remote server, and the datasources to read in it.
-pub struct StartedSnapshot {
+pub(crate) struct StartedSnapshot {
     sources: Sources,
     session: Arc<RemoteSession>,
     server: RemoteServerInfo,
 }
 
 /// The rows and errors of a snapshot that was read from a server and waits to be loaded.
-pub struct CollectedSnapshot {
+pub(crate) struct CollectedSnapshot {
     sources: Sources,
     pieces: Vec<SpooledRows>,
     report: Report,
@@ -85,7 +85,7 @@ impl fmt::Display for CollectedSnapshot {
 
 /// Why a snapshot could not be taken or loaded.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     #[error("{0}")]
     NoSession(session::Error),
     #[error("{0}")]
@@ -106,12 +106,20 @@ pub enum Error {
 
 impl Error {
     /// Whether it is an error of the repository, so that the sessions on the remote server are still usable.
-    pub fn is_of_repository(&self) -> bool {
+    pub(crate) fn is_of_repository(&self) -> bool {
         matches!(self, Self::Postgres(error) if error.side() == Side::Repository)
     }
 
+    /// The name of the extension or module that the repository's PoWA does not have.
+    pub(crate) fn unknown_name(&self) -> Option<&str> {
+        match self {
+            Self::Postgres(error) => error.unknown_name(),
+            _ => None,
+        }
+    }
+
     /// The SQLSTATE, if PostgreSQL reported the error.
-    pub fn sqlstate(&self) -> Option<&str> {
+    pub(crate) fn sqlstate(&self) -> Option<&str> {
         match self {
             Self::NoSession(error) | Self::Postgres(error) => error.sqlstate(),
             Self::Broken(first) => first.sqlstate.as_deref(),
@@ -120,12 +128,12 @@ impl Error {
     }
 
     /// Whether the server is not registered in the repository, or no longer.
-    pub fn is_not_registered(&self) -> bool {
+    pub(crate) fn is_not_registered(&self) -> bool {
         matches!(self, Self::Postgres(error) if error.kind() == ErrorKind::NotRegistered)
     }
 
     /// The connection limit because of which a session was refused, if that is the reason.
-    pub fn connection_limit(&self) -> Option<ConnectionLimit> {
+    pub(crate) fn connection_limit(&self) -> Option<ConnectionLimit> {
         match self {
             Self::NoSession(error) => error.connection_limit(),
             _ => None,
@@ -133,7 +141,7 @@ impl Error {
     }
 
     /// The unreachable side, if that is the reason.
-    pub fn unreachable_side(&self) -> Option<Side> {
+    pub(crate) fn unreachable_side(&self) -> Option<Side> {
         match self {
             // Including refused logins: the collector has no session then.
             Self::NoSession(error) => Some(error.side()),
@@ -150,7 +158,7 @@ impl Snapshot<'_> {
     ///
     /// # Errors
     /// The remote server cannot be connected to, or the repository cannot be read and `known` is empty.
-    pub async fn prepare(&self, sessions: &mut Sessions, known: &mut Option<Sources>) -> Result<Sources, Error> {
+    pub(crate) async fn prepare(&self, sessions: &mut Sessions, known: &mut Option<Sources>) -> Result<Sources, Error> {
         let version_num = sessions.main().await.map_err(Error::NoSession)?.version_num();
         Ok(self.sources(version_num, known).await?)
     }
@@ -159,7 +167,7 @@ impl Snapshot<'_> {
     ///
     /// # Errors
     /// The connection failed, the server has no PoWA version that is compatible with the repository's, or it is excluded.
-    pub async fn begin(&self, sources: Sources, sessions: &mut Sessions) -> Result<StartedSnapshot, Error> {
+    pub(crate) async fn begin(&self, sources: Sources, sessions: &mut Sessions) -> Result<StartedSnapshot, Error> {
         let begun = Self::begin_for(sources, sessions).await?;
         if begun.server.is_standby && !self.selection.standby {
             begun.session.end_and_wait().await?;
@@ -172,7 +180,7 @@ impl Snapshot<'_> {
     ///
     /// # Errors
     /// As for [`Self::begin`].
-    pub async fn begin_for(sources: Sources, sessions: &mut Sessions) -> Result<StartedSnapshot, Error> {
+    pub(crate) async fn begin_for(sources: Sources, sessions: &mut Sessions) -> Result<StartedSnapshot, Error> {
         let (session, server) = sessions.begin().await?;
         let remote = server.extensions.usable_powa().map_err(|unusable| Error::Unusable(unusable.to_string()))?;
         if !sources.powa.fits(&remote) {
@@ -186,7 +194,7 @@ impl Snapshot<'_> {
     ///
     /// # Errors
     /// The connection to the remote server was lost, it stopped responding, or there is no room for the rows.
-    pub async fn collect(
+    pub(crate) async fn collect(
         &self,
         mut begun: StartedSnapshot,
         sessions: &Sessions,
@@ -269,7 +277,7 @@ impl Snapshot<'_> {
     ///
     /// # Errors
     /// The repository is unreachable, or refuses the whole snapshot.
-    pub async fn load(
+    pub(crate) async fn load(
         &self,
         collected: &mut CollectedSnapshot,
         turn: LoadPermit,

@@ -9,7 +9,7 @@ use session::on_one_line;
 
 /// A datasource that failed, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceFailure {
+pub(crate) struct SourceFailure {
     pub datasource: String,
     /// The error message. It names the side.
     pub reason: String,
@@ -41,7 +41,7 @@ impl fmt::Display for SourceFailure {
 
 /// The counts, times and errors of a snapshot.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
+pub(crate) struct Report {
     /// Datasources whose rows were collected and accepted by the repository.
     pub datasources: usize,
     pub rows: u64,
@@ -60,12 +60,12 @@ pub struct Report {
 
 impl Report {
     /// The time to collect, in milliseconds.
-    pub fn collect_ms(&self) -> u64 {
+    pub(crate) fn collect_ms(&self) -> u64 {
         milliseconds(self.collecting)
     }
 
     /// The time to load, in milliseconds.
-    pub fn load_ms(&self) -> u64 {
+    pub(crate) fn load_ms(&self) -> u64 {
         milliseconds(self.loading)
     }
 

@@ -25,7 +25,7 @@ const MIN_SESSIONS: usize = 2;
 
 /// The most sessions, including the main one, that are open at a time for this number of other databases, if the server allows
 /// them.
-pub fn max_sessions(databases: usize, concurrency: usize) -> usize {
+pub(crate) fn max_sessions(databases: usize, concurrency: usize) -> usize {
     1 + databases.min(concurrency.saturating_add(MAX_IDLE_SESSIONS))
 }
 
@@ -36,7 +36,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const NO_MAIN_SESSION: &str = "a snapshot begins with the main session";
 
 /// The sessions on one server. Opens them when needed and keeps them open.
-pub struct Sessions {
+pub(crate) struct Sessions {
     endpoint: Endpoint,
     main: Option<Arc<RemoteSession>>,
     others: Mutex<Others>,
@@ -105,24 +105,24 @@ fn is_refused_for_limit(opened: &Result<RemoteSession, Error>) -> bool {
 
 impl Sessions {
     /// Creates it without open sessions.
-    pub fn new(endpoint: Endpoint) -> Self {
+    pub(crate) fn new(endpoint: Endpoint) -> Self {
         Self { endpoint, main: None, others: Mutex::default() }
     }
 
     /// Whether the sessions are as good as new ones to this endpoint.
-    pub fn are_for(&self, endpoint: &Endpoint) -> bool {
+    pub(crate) fn are_for(&self, endpoint: &Endpoint) -> bool {
         self.endpoint.is_interchangeable_with(endpoint)
     }
 
     /// Closes all sessions and uses another endpoint from now on. No session may be in use.
-    pub fn set_endpoint(&mut self, endpoint: Endpoint) {
+    pub(crate) fn set_endpoint(&mut self, endpoint: Endpoint) {
         self.close();
         let closing = std::mem::take(&mut self.others().closing);
         *self = Self { endpoint, main: None, others: Mutex::new(Others { closing, ..Others::default() }) };
     }
 
     /// Replaces all sessions when the next one is needed, and discards the estimate of how many the server allows.
-    pub fn reopen(&self) {
+    pub(crate) fn reopen(&self) {
         let mut others = self.others();
         others.renewal.require();
         others.capacity.reset();
@@ -137,7 +137,7 @@ impl Sessions {
     ///
     /// # Errors
     /// The connection failed.
-    pub async fn main(&mut self) -> Result<Arc<RemoteSession>, Error> {
+    pub(crate) async fn main(&mut self) -> Result<Arc<RemoteSession>, Error> {
         let is_old = self.others().renewal.take();
         match &self.main {
             Some(session) if !session.is_closed() && !is_old => Ok(Arc::clone(session)),
@@ -290,12 +290,12 @@ impl Sessions {
     }
 
     /// Whether the main session is open.
-    pub fn are_open(&self) -> bool {
+    pub(crate) fn are_open(&self) -> bool {
         self.main.as_ref().is_some_and(|session| !session.is_closed())
     }
 
     /// Waits until the main session has ended; forever if there is none.
-    pub async fn closed(&self) {
+    pub(crate) async fn closed(&self) {
         match &self.main {
             Some(session) => session.closed().await,
             None => std::future::pending().await,
@@ -303,7 +303,7 @@ impl Sessions {
     }
 
     /// Waits until no session has received data for `limit`.
-    pub async fn wait_for_silence(&self, limit: Duration) {
+    pub(crate) async fn wait_for_silence(&self, limit: Duration) {
         loop {
             let silence = self.last_activity().map_or(limit, |last| last.elapsed());
             match limit.checked_sub(silence) {
@@ -314,7 +314,7 @@ impl Sessions {
     }
 
     /// When a session last received data.
-    pub fn last_activity(&self) -> Option<Instant> {
+    pub(crate) fn last_activity(&self) -> Option<Instant> {
         let others = self.others();
         self.main
             .iter()
@@ -331,7 +331,7 @@ impl Sessions {
     }
 
     /// Closes all sessions except the main one. No session may be in use.
-    pub fn close_databases(&self) {
+    pub(crate) fn close_databases(&self) {
         let mut others = self.others();
         others.close_idle(|_| false);
         let in_use = std::mem::take(&mut others.in_use);
@@ -339,7 +339,7 @@ impl Sessions {
     }
 
     /// Closes all sessions. None may be in use.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         if let Some(session) = self.main.take() {
             self.others().close_session(session);
         }
@@ -355,7 +355,7 @@ impl Sessions {
     }
 
     /// Cancels everything that runs on the server, and closes all sessions.
-    pub async fn cancel(&mut self) {
+    pub(crate) async fn cancel(&mut self) {
         let (in_use, idle) = {
             let mut others = self.others();
             (std::mem::take(&mut others.in_use), std::mem::take(&mut others.idle))

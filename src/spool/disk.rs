@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 /// The most operations that run at a time, each in a thread of the runtime. More would not make a disk faster.
-pub const THREADS: usize = 4;
+pub(crate) const THREADS: usize = 4;
 
 /// How long an operation may take, including the wait for a thread. A disk that takes longer counts as hanging.
 const TIMEOUT: Duration = Duration::from_secs(60);

@@ -24,11 +24,11 @@ use budget::{Budget, Reservation};
 use disk::Disk;
 use log::Log;
 
-pub use disk::THREADS;
+pub(crate) use disk::THREADS;
 
 /// The size of a block in bytes: how much a writer gathers before it appends to the log in memory. The buffer grows by doubling
 /// from `INITIAL_BLOCK`; a little less than a power of two keeps the last row of a block from doubling it once more.
-pub const BLOCK: usize = 7 * 1024;
+pub(crate) const BLOCK: usize = 7 * 1024;
 
 /// The size of a block for a log in a file, where each block is a system call.
 const FILE_BLOCK: usize = 15 * 1024;
@@ -41,25 +41,25 @@ const READ_SIZE: u64 = 128 * 1024;
 
 /// The memory budget and threads that the spools of all snapshots share. Clones share them too.
 #[derive(Clone)]
-pub struct Spools {
+pub(crate) struct Spools {
     budget: Budget,
     disk: Disk,
 }
 
 impl Spools {
     /// Creates it with a budget of `config.total_memory`.
-    pub fn new(config: &config::Spool) -> Self {
+    pub(crate) fn new(config: &config::Spool) -> Self {
         Self { budget: Budget::new(config.total_memory), disk: Disk::default() }
     }
 
     /// Applies a new configuration. Memory that exceeds a lower limit stays in use until its rows are loaded.
-    pub fn configure(&self, config: &config::Spool) {
+    pub(crate) fn configure(&self, config: &config::Spool) {
         self.budget.set_limit(config.total_memory);
     }
 }
 
 /// The spool of one snapshot. Several datasources can write to it concurrently.
-pub struct Spool {
+pub(crate) struct Spool {
     shared: Arc<Shared>,
 }
 
@@ -73,12 +73,12 @@ struct Shared {
 
 impl Spool {
     /// Creates an empty spool. Creates no file yet.
-    pub fn new(spools: &Spools, config: &config::Spool) -> Self {
+    pub(crate) fn new(spools: &Spools, config: &config::Spool) -> Self {
         Self::with_log(Log::new(spools, config), spools)
     }
 
     /// Creates a spool that counts rows and discards them.
-    pub fn discarding(config: &config::Spool) -> Self {
+    pub(crate) fn discarding(config: &config::Spool) -> Self {
         let spools = Spools::new(config);
         Self::with_log(Log::discarding(&spools, config), &spools)
     }
@@ -89,7 +89,7 @@ impl Spool {
     }
 
     /// A writer for the rows of one datasource. It uses no memory before the first row and after the last one.
-    pub fn writer(&self) -> Writer {
+    pub(crate) fn writer(&self) -> Writer {
         let reservation = self.shared.budget.reservation();
         Writer { shared: Arc::clone(&self.shared), block: Vec::new(), reservation, extents: Vec::new() }
     }
@@ -99,7 +99,7 @@ impl Spool {
     ///
     /// # Errors
     /// The temporary file cannot be created or written.
-    pub async fn unless_broken<T>(&self, work: impl Future<Output = T>) -> io::Result<T> {
+    pub(crate) async fn unless_broken<T>(&self, work: impl Future<Output = T>) -> io::Result<T> {
         let done = tokio::select! {
             biased;
             done = work => Some(done),
@@ -129,7 +129,7 @@ impl Shared {
 
 /// Writes the rows of one datasource. If it is dropped without [`Self::finish`], because the datasource failed, the space of
 /// its rows is wasted until the snapshot is loaded. That is rare, so it is not worth a list of free ranges.
-pub struct Writer {
+pub(crate) struct Writer {
     shared: Arc<Shared>,
     block: Vec<u8>,
     /// The memory of the block.
@@ -139,7 +139,7 @@ pub struct Writer {
 
 impl Writer {
     /// The buffer to append rows to. Call [`Self::flush`] when [`Self::is_full`].
-    pub fn block(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn block(&mut self) -> &mut Vec<u8> {
         if self.block.capacity() == 0 {
             self.block.reserve(INITIAL_BLOCK);
         }
@@ -149,7 +149,7 @@ impl Writer {
     }
 
     /// Whether the block has to be flushed.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.block.len() >= self.shared.block()
     }
 
@@ -158,7 +158,7 @@ impl Writer {
     ///
     /// # Errors
     /// The temporary file cannot be created or written.
-    pub async fn finish(mut self, name: String, target: String, rows: u64) -> io::Result<SpooledRows> {
+    pub(crate) async fn finish(mut self, name: String, target: String, rows: u64) -> io::Result<SpooledRows> {
         self.flush().await?;
         let Self { shared, mut extents, .. } = self;
         extents.shrink_to_fit();
@@ -169,7 +169,7 @@ impl Writer {
     ///
     /// # Errors
     /// The temporary file cannot be created or written.
-    pub async fn flush(&mut self) -> io::Result<()> {
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
         if self.block.is_empty() {
             return Ok(());
         }
@@ -185,7 +185,7 @@ impl Writer {
 }
 
 /// The spooled rows of one datasource. They can be read repeatedly.
-pub struct SpooledRows {
+pub(crate) struct SpooledRows {
     name: String,
     target: String,
     rows: u64,
@@ -199,22 +199,22 @@ pub struct SpooledRows {
 
 impl SpooledRows {
     /// The number of rows.
-    pub fn rows(&self) -> u64 {
+    pub(crate) fn rows(&self) -> u64 {
         self.rows
     }
 
     /// Their size in bytes, in the text format of COPY.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.extents.iter().map(|extent| extent.end - extent.start).sum()
     }
 
     /// The target table, qualified and quoted.
-    pub fn target(&self) -> &str {
+    pub(crate) fn target(&self) -> &str {
         &self.target
     }
 
     /// The name of the datasource in messages.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
@@ -222,7 +222,7 @@ impl SpooledRows {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub async fn next_part(&mut self) -> io::Result<Bytes> {
+    pub(crate) async fn next_part(&mut self) -> io::Result<Bytes> {
         let Some(extent) = self.extents.get(self.extent) else { return Ok(Bytes::new()) };
         let start = extent.start + self.read;
         let end = extent.end.min(start + READ_SIZE);
@@ -236,7 +236,7 @@ impl SpooledRows {
     }
 
     /// Restarts reading at the first row.
-    pub fn rewind(&mut self) {
+    pub(crate) fn rewind(&mut self) {
         (self.extent, self.read) = (0, 0);
     }
 }

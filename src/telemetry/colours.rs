@@ -4,6 +4,6 @@ use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 
 /// Whether output to a stream is coloured: if it is a terminal, unless `NO_COLOR` or a similar variable is set.
-pub fn enabled_for(stream: &impl RawStream) -> bool {
+pub(crate) fn enabled_for(stream: &impl RawStream) -> bool {
     AutoStream::choice(stream) != ColorChoice::Never
 }

@@ -42,7 +42,7 @@ const SPANS: [&str; 2] = ["server", "commands"];
 
 /// Why `RUST_LOG` is not a valid filter.
 #[derive(Debug, thiserror::Error)]
-pub enum InvalidFilter {
+pub(crate) enum InvalidFilter {
     #[error("the environment variable \"RUST_LOG\" is not UTF-8")]
     NotUnicode,
     #[error(
@@ -58,14 +58,14 @@ fn suggestion(nearest: Option<&str>) -> String {
 
 /// The valid directives of `RUST_LOG`; `None` if it is not set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RustLog(Option<Vec<String>>);
+pub(super) struct RustLog(Option<Vec<String>>);
 
 impl RustLog {
     /// Reads the environment variable of this process.
     ///
     /// # Errors
     /// It cannot be parsed.
-    pub fn from_environment() -> Result<Self, InvalidFilter> {
+    pub(super) fn from_environment() -> Result<Self, InvalidFilter> {
         Self::parse(env::var_os("RUST_LOG"))
     }
 
@@ -86,7 +86,7 @@ impl RustLog {
     ///
     /// Errors are logged unless `RUST_LOG` contains `off`, so that a filter for one module does not hide errors of others. A
     /// filter that matches no message is ignored.
-    pub fn filter(&self, default: &str) -> EnvFilter {
+    pub(super) fn filter(&self, default: &str) -> EnvFilter {
         match &self.0 {
             Some(directives) if directives.iter().all(|directive| warning(directive).is_some()) => {
                 EnvFilter::new(format!("{default},{}", directives.join(",")))
@@ -97,7 +97,7 @@ impl RustLog {
     }
 
     /// A warning for each directive that matches no message.
-    pub fn warnings(&self) -> Vec<String> {
+    pub(super) fn warnings(&self) -> Vec<String> {
         self.0.iter().flatten().filter_map(|directive| warning(directive)).collect()
     }
 }
@@ -276,9 +276,8 @@ mod tests {
     #[test]
     fn every_module_is_known() {
         let lines = include_str!("../lib.rs").lines().filter(|line| *line != "mod layers;");
-        let modules = lines.filter_map(|line| {
-            line.strip_prefix("pub ").unwrap_or(line).strip_prefix("mod ")?.strip_suffix(';')
-        });
+        let modules =
+            lines.filter_map(|line| line.strip_prefix("pub ").unwrap_or(line).strip_prefix("mod ")?.strip_suffix(';'));
         let modules: BTreeSet<_> = modules.map(|module| format!("powa_collector::{module}")).collect();
         let own = |source: &&&str| source.contains("::") && **source != "powa_collector::session";
         let known = SOURCES.iter().filter(own).map(|source| (*source).to_owned());

@@ -19,7 +19,7 @@ use crate::telemetry::colours;
 
 /// The value of the option `--log-format`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// The journal format if standard error is connected to the journal, text otherwise
     #[default]
     Auto,
@@ -33,7 +33,7 @@ pub enum LogFormat {
 
 /// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutputFormat {
+pub(crate) enum OutputFormat {
     Text,
     /// Text without the time.
     Untimed,
@@ -43,7 +43,7 @@ pub enum OutputFormat {
 
 impl LogFormat {
     /// The format for the standard error of this process.
-    pub fn resolve(self) -> OutputFormat {
+    pub(crate) fn resolve(self) -> OutputFormat {
         match self {
             Self::Auto if is_journal(io::stderr()) => OutputFormat::Journal,
             Self::Auto | Self::Text => OutputFormat::Text,
@@ -82,7 +82,7 @@ impl OutputFormat {
     }
 
     /// Formats the error that ends the program, for standard error. Not logged, because `RUST_LOG` must not hide it.
-    pub fn fatal_error(self, error: &dyn Display) -> String {
+    pub(crate) fn fatal_error(self, error: &dyn Display) -> String {
         let words = format!("powa-collector: {error}");
         match self {
             Self::Text | Self::Untimed => words + "\n",

@@ -16,7 +16,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFi
 use tracing_subscriber::registry::LookupSpan;
 
 /// Formats messages as JSON.
-pub struct JsonLines;
+pub(super) struct JsonLines;
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> FormatEvent<S, Fields> for JsonLines {
     fn format_event(
@@ -44,7 +44,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> FormatEvent<S, Fields> for JsonLine
 }
 
 /// Formats the fields of a span as JSON.
-pub struct Fields;
+pub(super) struct Fields;
 
 impl<'a> FormatFields<'a> for Fields {
     fn format_fields<R: RecordFields>(&self, mut writer: Writer<'a>, fields: R) -> fmt::Result {
@@ -53,11 +53,11 @@ impl<'a> FormatFields<'a> for Fields {
 }
 
 /// A JSON object with its members in the order in which they are added.
-pub struct Line(String);
+pub(super) struct Line(String);
 
 impl Line {
     /// A message with the current time.
-    pub fn new(level: Level, message: &str) -> Self {
+    pub(super) fn new(level: Level, message: &str) -> Self {
         let mut time = String::new();
         // Writing to a String cannot fail.
         SystemTime.format_time(&mut Writer::new(&mut time)).ok();

@@ -8,19 +8,19 @@ use tracing_subscriber::fmt::MakeWriter;
 use session::on_one_line;
 
 /// Creates a writer for each message.
-pub struct Lines<M> {
+pub(super) struct Lines<M> {
     writer: M,
     with_priority: bool,
 }
 
 /// The writer of one message.
-pub struct Line<W> {
+pub(super) struct Line<W> {
     writer: W,
     priority: &'static str,
 }
 
 impl<M> Lines<M> {
-    pub fn of(writer: M, with_priority: bool) -> Self {
+    pub(super) fn of(writer: M, with_priority: bool) -> Self {
         Self { writer, with_priority }
     }
 }
@@ -52,7 +52,7 @@ impl<W: Write> Write for Line<W> {
 }
 
 /// The prefix of a line from which the journal reads the level.
-pub fn priority(level: Level) -> &'static str {
+pub(super) fn priority(level: Level) -> &'static str {
     match level {
         Level::ERROR => "<3>",
         Level::WARN => "<4>",

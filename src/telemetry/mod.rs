@@ -1,6 +1,6 @@
 //! The log: one line for each message, on standard error, at the level that the configuration or `RUST_LOG` sets.
 
-pub mod colours;
+pub(crate) mod colours;
 mod filter;
 mod format;
 mod json;
@@ -12,12 +12,12 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
-pub use filter::InvalidFilter;
+pub(crate) use filter::InvalidFilter;
 use filter::RustLog;
-pub use format::{LogFormat, OutputFormat};
+pub(crate) use format::{LogFormat, OutputFormat};
 
 /// The handle of the log. It can change the level while the daemon runs.
-pub struct Telemetry {
+pub(crate) struct Telemetry {
     filter: reload::Handle<EnvFilter, Registry>,
     rust_log: RustLog,
 }
@@ -27,7 +27,7 @@ impl Telemetry {
     ///
     /// # Errors
     /// `RUST_LOG` is not a valid filter.
-    pub fn start(format: OutputFormat) -> Result<Self, InvalidFilter> {
+    pub(crate) fn start(format: OutputFormat) -> Result<Self, InvalidFilter> {
         let rust_log = RustLog::from_environment()?;
         log_filter_warnings(&rust_log, format);
         let (filter, handle) = reload::Layer::new(rust_log.filter(&default_filter(false)));
@@ -40,7 +40,7 @@ impl Telemetry {
     ///
     /// # Errors
     /// `RUST_LOG` is not a valid filter.
-    pub fn start_for_command() -> Result<(), InvalidFilter> {
+    pub(crate) fn start_for_command() -> Result<(), InvalidFilter> {
         let rust_log = RustLog::from_environment()?;
         log_filter_warnings(&rust_log, OutputFormat::Untimed);
         let filter = rust_log.filter(LIBRARY_LEVELS);
@@ -50,7 +50,7 @@ impl Telemetry {
     }
 
     /// Enables or disables debug messages. `RUST_LOG` overrides it.
-    pub fn set_debug(&self, debug: bool) {
+    pub(crate) fn set_debug(&self, debug: bool) {
         let filter = self.rust_log.filter(&default_filter(debug));
         self.filter.reload(filter).expect("the subscriber lives as long as the process");
     }

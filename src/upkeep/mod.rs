@@ -18,11 +18,11 @@ use session::on_one_line;
 use skipped_tables::{SkipReason, SkippedTables};
 
 /// The upkeep of one repository.
-pub struct Upkeep(BoxFuture<'static, Infallible>);
+pub(crate) struct Upkeep(BoxFuture<'static, Infallible>);
 
 impl Upkeep {
     /// Creates it. It does nothing until [`Self::run`] is polled; dropping it cancels what it is doing.
-    pub fn new(repository: Repository, config: &Config) -> Self {
+    pub(crate) fn new(repository: Repository, config: &Config) -> Self {
         let threshold = config.repository.bloat;
         // Emptying a table can block loads for up to this long, so leave them as much time in between.
         let pause = config.timeouts.snapshot;
@@ -42,7 +42,7 @@ impl Upkeep {
     }
 
     /// Runs forever. Cancel-safe: the next call continues where it stopped.
-    pub async fn run(&mut self) -> Infallible {
+    pub(crate) async fn run(&mut self) -> Infallible {
         (&mut self.0).await
     }
 }

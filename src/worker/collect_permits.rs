@@ -24,7 +24,7 @@ const HALF_LIFE: Duration = Duration::from_secs(10);
 
 /// The permits to collect. Clones share them; waiting tasks get a permit in the order of their requests.
 #[derive(Clone)]
-pub struct CollectPermits {
+pub(crate) struct CollectPermits {
     free: Arc<Semaphore>,
     /// Slots for servers that take long: half as many as there are permits.
     slow: Arc<Semaphore>,
@@ -49,7 +49,7 @@ struct SilenceTimeout {
 
 impl CollectPermits {
     /// Creates this many permits.
-    pub fn new(number: usize) -> Self {
+    pub(crate) fn new(number: usize) -> Self {
         let silence_timeout = SilenceTimeout { timeout: MAX_SILENCE, changed_at: Instant::now() };
         let (free, slow) = (Semaphore::new(number), Semaphore::new(number.div_ceil(2)));
         Self {

@@ -12,7 +12,7 @@ use session::Connectors;
 
 /// The resources and settings that all workers share. Cheap to clone.
 #[derive(Clone)]
-pub struct Context {
+pub(crate) struct Context {
     pub config: Arc<Config>,
     pub repository: Repository,
     /// A permit is held while a server is collected, and while its snapshot waits for a load.
@@ -26,7 +26,7 @@ pub struct Context {
 
 impl Context {
     /// The name of a server in logs and on the page.
-    pub fn name_of(&self, server: &Server) -> String {
+    pub(crate) fn name_of(&self, server: &Server) -> String {
         server.name(self.config.use_server_alias)
     }
 }

@@ -12,7 +12,7 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// What a worker is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Waiting until a snapshot is due.
     #[default]
     Idle,
@@ -30,7 +30,7 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, in the order in which a snapshot goes through them.
-    pub const ALL: [Self; 6] =
+    pub(crate) const ALL: [Self; 6] =
         [Self::Idle, Self::Connecting, Self::WaitingToCollect, Self::Collecting, Self::WaitingToLoad, Self::Loading];
 }
 
@@ -49,7 +49,7 @@ impl fmt::Display for Phase {
 
 /// Why a server is deliberately not collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExclusionReason {
+pub(crate) enum ExclusionReason {
     /// It is a standby, and `collect.standby` is `false`.
     Standby,
 }
@@ -64,7 +64,7 @@ impl fmt::Display for ExclusionReason {
 
 /// The state of a worker at one moment.
 #[derive(Clone, Debug)]
-pub struct WorkerDetail {
+pub(crate) struct WorkerDetail {
     /// The name of the server in logs and on the page.
     pub name: String,
     /// Time from one snapshot to the next.
@@ -76,7 +76,7 @@ pub struct WorkerDetail {
 impl WorkerDetail {
     /// Whether a snapshot is overdue. Counts from the start of the worker if there is no snapshot yet; never true for a server
     /// that is excluded.
-    pub fn is_overdue(&self, now: SystemTime) -> bool {
+    pub(crate) fn is_overdue(&self, now: SystemTime) -> bool {
         if self.progress.excluded.is_some() {
             return false;
         }
@@ -87,13 +87,13 @@ impl WorkerDetail {
 }
 
 /// Whether a last snapshot of this age is overdue: older than two frequencies and 10 s.
-pub fn is_overdue(age: Duration, frequency: Duration) -> bool {
+pub(crate) fn is_overdue(age: Duration, frequency: Duration) -> bool {
     age > frequency.saturating_mul(2).saturating_add(GRACE)
 }
 
 /// The part of a worker's state that the worker itself updates.
 #[derive(Clone, Debug, Default)]
-pub struct Progress {
+pub(crate) struct Progress {
     pub phase: Phase,
     /// When the worker was created.
     pub started: Option<SystemTime>,

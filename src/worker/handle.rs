@@ -16,7 +16,7 @@ use crate::snapshot::CatalogRefresh;
 use session::Side;
 
 /// The supervisor's end of the connection to a worker.
-pub struct Handle {
+pub(crate) struct Handle {
     shared: Arc<Shared>,
     cancel: CancellationToken,
     server: Server,
@@ -65,7 +65,7 @@ pub(super) struct Mail {
 
 /// Why a snapshot cannot be forced. The messages are those of the Python collector, which powa-web shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ForceRefused {
+pub(crate) enum ForceRefused {
     #[error("A snapshot is already in progress")]
     InProgress,
     #[error("A forced snapshot is already scheduled")]
@@ -76,15 +76,15 @@ pub enum ForceRefused {
 
 impl ForceRefused {
     /// All reasons.
-    pub const ALL: [Self; 3] = [Self::InProgress, Self::Scheduled, Self::TooSoon];
+    pub(crate) const ALL: [Self; 3] = [Self::InProgress, Self::Scheduled, Self::TooSoon];
 }
 
 /// A snapshot that was forced and may not have begun yet.
-pub struct ForcedSnapshot(watch::Receiver<u64>);
+pub(crate) struct ForcedSnapshot(watch::Receiver<u64>);
 
 impl ForcedSnapshot {
     /// Whether it begins within `limit`.
-    pub async fn begins_within(mut self, limit: Duration) -> bool {
+    pub(crate) async fn begins_within(mut self, limit: Duration) -> bool {
         tokio::time::timeout(limit, self.0.changed()).await.is_ok_and(|changed| changed.is_ok())
     }
 }
@@ -99,12 +99,12 @@ impl Handle {
     }
 
     /// The server, with the settings that were last sent to the worker.
-    pub fn server(&self) -> &Server {
+    pub(crate) fn server(&self) -> &Server {
         &self.server
     }
 
     /// The status of the worker.
-    pub fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> Status {
         self.status_of(&self.shared.lock().state)
     }
 
@@ -117,7 +117,7 @@ impl Handle {
     }
 
     /// The state of the worker. `name` is the name of its server.
-    pub fn detail(&self, name: String) -> WorkerDetail {
+    pub(crate) fn detail(&self, name: String) -> WorkerDetail {
         let mailbox = self.shared.lock();
         WorkerDetail {
             name,
@@ -128,23 +128,23 @@ impl Handle {
     }
 
     /// When the last snapshot in the repository was begun, if the worker knows.
-    pub fn last_snapshot(&self) -> Option<SystemTime> {
+    pub(crate) fn last_snapshot(&self) -> Option<SystemTime> {
         self.shared.lock().progress.last
     }
 
     /// Sends new settings to the worker.
-    pub fn change(&mut self, server: Server, context: Context) {
+    pub(crate) fn change(&mut self, server: Server, context: Context) {
         self.server = server.clone();
         self.shared.post(|mailbox| (mailbox.settings, mailbox.retry_now) = (Some((server, context)), true));
     }
 
     /// Requests a comparison of the stored versions with those of the server.
-    pub fn check_versions(&self) {
+    pub(crate) fn check_versions(&self) {
         self.shared.post(|mailbox| mailbox.check_versions = true);
     }
 
     /// Notifies the worker that the repository is reachable again.
-    pub fn repository_reconnected(&self) {
+    pub(crate) fn repository_reconnected(&self) {
         self.shared.post(|mailbox| mailbox.repository_reconnected = true);
     }
 
@@ -152,7 +152,7 @@ impl Handle {
     ///
     /// # Errors
     /// A snapshot is in progress or was requested already, or the last one is less than 10 s ago.
-    pub fn force_snapshot(&self) -> Result<ForcedSnapshot, ForceRefused> {
+    pub(crate) fn force_snapshot(&self) -> Result<ForcedSnapshot, ForceRefused> {
         let mut mailbox = self.shared.lock();
         if mailbox.state.snapshot_in_progress {
             return Err(ForceRefused::InProgress);
@@ -170,12 +170,12 @@ impl Handle {
     }
 
     /// Registers catalogs to be copied with the next snapshot.
-    pub fn refresh_catalogs(&self, refresh: CatalogRefresh) {
+    pub(crate) fn refresh_catalogs(&self, refresh: CatalogRefresh) {
         self.shared.lock().refresh.add(refresh);
     }
 
     /// Requests the worker to stop.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.cancel.cancel();
     }
 }

@@ -3,14 +3,14 @@
 
 mod collect_permits;
 mod context;
-mod detail;
+pub(crate) mod detail;
 mod handle;
 mod next;
 mod pending_load;
 mod retry;
-pub mod schedule;
+pub(crate) mod schedule;
 mod status;
-pub mod supervisor;
+pub(crate) mod supervisor;
 mod take_snapshot;
 
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-pub use collect_permits::CollectPermits;
-pub use context::Context;
-pub use detail::{ExclusionReason, Phase, Progress, WorkerDetail, is_overdue};
-pub use handle::{ForceRefused, ForcedSnapshot, Handle};
+pub(crate) use collect_permits::CollectPermits;
+pub(crate) use context::Context;
+pub(crate) use detail::{ExclusionReason, Phase, WorkerDetail, is_overdue};
+pub(crate) use handle::{ForceRefused, ForcedSnapshot, Handle};
 pub use status::Status;
 
 use crate::config::endpoints;
@@ -40,7 +40,7 @@ use session::Side;
 use take_snapshot::lend_after;
 
 /// The worker of one server. [`Worker::run`] drives it.
-pub struct Worker {
+pub(crate) struct Worker {
     server: Server,
     context: Context,
     shared: Arc<Shared>,
@@ -66,7 +66,7 @@ pub struct Worker {
 
 impl Worker {
     /// Creates a worker and the handle to it. The worker does nothing until it runs.
-    pub fn new(server: Server, context: Context, cancel: CancellationToken) -> (Self, Handle) {
+    pub(crate) fn new(server: Server, context: Context, cancel: CancellationToken) -> (Self, Handle) {
         let (handle, shared) = Handle::new(server.clone(), context.config.pace, cancel.clone());
         let name = context.name_of(&server);
         let worker = Self {
@@ -90,7 +90,7 @@ impl Worker {
     }
 
     /// Runs until the worker is cancelled.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         while !self.cancel.is_cancelled() {
             // The name may change, so each iteration has its own span.
             let span = tracing::info_span!("server", id = self.server.id.get(), name = self.name);

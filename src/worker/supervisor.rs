@@ -17,7 +17,7 @@ use crate::worker::{Context, ForceRefused, ForcedSnapshot, Handle, Status, Worke
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 /// All workers, and the tasks they run in.
-pub struct Supervisor {
+pub(crate) struct Supervisor {
     context: Context,
     /// Includes workers that panicked and wait to be restarted.
     workers: BTreeMap<ServerId, Handle>,
@@ -39,7 +39,7 @@ struct Failure {
 
 /// Why a request to a worker was refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub(crate) enum Refused {
     #[error("Server id {0} not found")]
     Unknown(ServerId),
     #[error("The worker of server id {0} failed and will be restarted")]
@@ -53,7 +53,7 @@ pub enum Refused {
 
 impl Supervisor {
     /// Creates a supervisor without workers.
-    pub fn new(context: Context) -> Self {
+    pub(crate) fn new(context: Context) -> Self {
         Self {
             context,
             workers: BTreeMap::new(),
@@ -65,13 +65,13 @@ impl Supervisor {
     }
 
     /// The resources and settings that the workers share.
-    pub fn context(&self) -> &Context {
+    pub(crate) fn context(&self) -> &Context {
         &self.context
     }
 
     /// Makes the workers match `servers`, by id: stops those of removed servers, starts those of new ones, and sends changed
     /// settings to the others.
-    pub fn reconcile(&mut self, servers: Vec<Server>) {
+    pub(crate) fn reconcile(&mut self, servers: Vec<Server>) {
         let current = self.workers.iter().map(|(id, handle)| (*id, handle.server().clone())).collect();
         let diff = ServerDiff::between(&current, servers);
         for id in diff.removed {
@@ -89,7 +89,7 @@ impl Supervisor {
     }
 
     /// Sends new shared settings to all workers.
-    pub fn set_context(&mut self, context: Context) {
+    pub(crate) fn set_context(&mut self, context: Context) {
         context.spools.configure(&context.config.spool);
         self.context = context;
         for handle in self.workers.values_mut() {
@@ -98,12 +98,12 @@ impl Supervisor {
     }
 
     /// Requests all workers to compare the stored versions with those of their servers.
-    pub fn check_versions(&self) {
+    pub(crate) fn check_versions(&self) {
         self.workers.values().for_each(Handle::check_versions);
     }
 
     /// Notifies all workers that the repository is reachable again.
-    pub fn repository_reconnected(&self) {
+    pub(crate) fn repository_reconnected(&self) {
         self.workers.values().for_each(Handle::repository_reconnected);
     }
 
@@ -129,20 +129,20 @@ impl Supervisor {
     }
 
     /// The status of each worker, including those that are stopping.
-    pub fn statuses(&self) -> BTreeMap<ServerId, Status> {
+    pub(crate) fn statuses(&self) -> BTreeMap<ServerId, Status> {
         let leaving = self.leaving.values().map(|handle| (handle.server().id, handle.status()));
         let current = self.workers.iter().map(|(id, handle)| (*id, handle.status()));
         leaving.chain(current).collect()
     }
 
     /// The state of each worker, including those that are stopping.
-    pub fn details(&self) -> BTreeMap<ServerId, WorkerDetail> {
+    pub(crate) fn details(&self) -> BTreeMap<ServerId, WorkerDetail> {
         let handles = self.leaving.values().chain(self.workers.values());
         handles.map(|handle| (handle.server().id, handle.detail(self.context.name_of(handle.server())))).collect()
     }
 
     /// When the last snapshot of any server was begun.
-    pub fn last_snapshot(&self) -> Option<SystemTime> {
+    pub(crate) fn last_snapshot(&self) -> Option<SystemTime> {
         self.workers.values().filter_map(Handle::last_snapshot).max()
     }
 
@@ -157,7 +157,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// There is no such worker, or it refuses.
-    pub fn force_snapshot(&self, id: ServerId) -> Result<ForcedSnapshot, Refused> {
+    pub(crate) fn force_snapshot(&self, id: ServerId) -> Result<ForcedSnapshot, Refused> {
         Ok(self.worker(id)?.force_snapshot()?)
     }
 
@@ -165,7 +165,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// There is no such worker, or one of the databases is excluded. Nothing is registered then.
-    pub fn refresh_catalogs(&self, id: ServerId, refresh: CatalogRefresh) -> Result<(), Refused> {
+    pub(crate) fn refresh_catalogs(&self, id: ServerId, refresh: CatalogRefresh) -> Result<(), Refused> {
         let worker = self.worker(id)?;
         if let CatalogRefresh::Only(names) = &refresh {
             let selection = self.context.config.collect.of(id, worker.server().alias.as_deref());
@@ -179,7 +179,7 @@ impl Supervisor {
     }
 
     /// Waits until a worker ends or is due to be restarted, and handles that. Cancel-safe.
-    pub async fn next_event(&mut self) {
+    pub(crate) async fn next_event(&mut self) {
         let restart = self.failed.iter().filter_map(|(id, failure)| Some((failure.restart?, *id))).min();
         tokio::select! {
             Some(ended) = self.tasks.join_next_with_id() => self.on_worker_exit(ended.map(|(id, ())| id)),
@@ -223,7 +223,7 @@ impl Supervisor {
     }
 
     /// Stops all workers and waits until they have ended. Workers that do not end within `grace` are logged and aborted.
-    pub async fn stop(&mut self, grace: Duration) {
+    pub(crate) async fn stop(&mut self, grace: Duration) {
         self.workers.values().for_each(Handle::stop);
         let all_workers = async {
             while let Some(ended) = self.tasks.join_next_with_id().await {

@@ -23,7 +23,7 @@ fn sockets_tried_by_psql(
     Some(tried.collect::<Vec<_>>()).filter(|tried| !tried.is_empty())
 }
 
-pub fn psql_tries_the_same_sockets_and_refuses_the_same() {
+pub(super) fn psql_tries_the_same_sockets_and_refuses_the_same() {
     let generations = Generation::available().unwrap();
     assert!(!generations.is_empty(), "PostgreSQL is not on this machine: scripts/install-dependencies test");
     let folder = tempfile::tempdir().unwrap();

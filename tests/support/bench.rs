@@ -5,12 +5,12 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use lab::{Cluster, Generation, Workload};
 
 /// Databases of the remote server with tables and functions in them.
-pub const APPLICATIONS: [&str; 2] = ["my app", "shop"];
+pub(super) const APPLICATIONS: [&str; 2] = ["my app", "shop"];
 
 /// Pairs of servers at most: no more tests than that run side by side, but for pairs that tests have left unfit.
 const PAIRS: usize = 256;
 
-pub struct Bench {
+pub(crate) struct Bench {
     generation: Generation,
     pairs: [OnceLock<Pair>; PAIRS],
     /// The numbers of those that are there and not in use, and of the next one to be made.
@@ -18,22 +18,22 @@ pub struct Bench {
 }
 
 /// A repository server and a remote server.
-pub struct Pair {
+pub(crate) struct Pair {
     pub repository: Cluster,
     pub remote: Cluster,
 }
 
 impl Bench {
-    pub fn of(generation: Generation) -> Self {
+    pub(crate) fn of(generation: Generation) -> Self {
         Self { generation, pairs: [const { OnceLock::new() }; PAIRS], free: Mutex::default() }
     }
 
-    pub fn generation(&self) -> &Generation {
+    pub(crate) fn generation(&self) -> &Generation {
         &self.generation
     }
 
     /// A pair that nobody else uses.
-    pub fn lease(&self) -> Lease<'_> {
+    pub(crate) fn lease(&self) -> Lease<'_> {
         let number = {
             let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
             let (free, next) = &mut *free;
@@ -70,14 +70,14 @@ impl Pair {
 }
 
 /// A pair for as long as a test runs.
-pub struct Lease<'a> {
+pub(crate) struct Lease<'a> {
     bench: &'a Bench,
     number: usize,
     pub pair: &'a Pair,
 }
 
 impl Lease<'_> {
-    pub fn generation(&self) -> &Generation {
+    pub(crate) fn generation(&self) -> &Generation {
         self.bench.generation()
     }
 }

@@ -14,7 +14,7 @@ use super::{assert_no_secret, wait_until};
 const CURE: &str = "chromium and chromedriver are here: scripts/install-dependencies test";
 
 /// A browser with one page. It is closed with the test.
-pub struct Browser {
+pub(crate) struct Browser {
     driver: Child,
     /// What the two leave behind.
     _folder: TempDir,
@@ -25,7 +25,7 @@ pub struct Browser {
 
 impl Browser {
     /// One that shows a page.
-    pub fn at(url: &str) -> Self {
+    pub(crate) fn at(url: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut driver = Command::new("setpriv")
             // Also when this process is killed, and cannot end it.
@@ -72,34 +72,34 @@ impl Browser {
         self.post("/goog/cdp/execute", &json!({"cmd": command, "params": parameters}));
     }
 
-    pub fn open(&self, url: &str) {
+    pub(crate) fn open(&self, url: &str) {
         self.post("/url", &json!({"url": url}));
     }
 
     /// Shows the page on a screen of this size.
-    pub fn size(&self, width: u32, height: u32) {
+    pub(crate) fn size(&self, width: u32, height: u32) {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
         self.tell("Emulation.setDeviceMetricsOverride", size);
     }
 
     /// Prefers a colour scheme, as the system would.
-    pub fn prefer(&self, scheme: &str) {
+    pub(crate) fn prefer(&self, scheme: &str) {
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
         self.tell("Emulation.setEmulatedMedia", json!({"features": features}));
     }
 
     /// What a script gives, which is the body of a function.
-    pub fn run(&self, script: &str) -> Value {
+    pub(crate) fn run(&self, script: &str) -> Value {
         self.post("/execute/sync", &json!({"script": script, "args": []}))
     }
 
     /// Waits until an expression is true.
-    pub fn wait_until(&self, expression: &str) {
+    pub(crate) fn wait_until(&self, expression: &str) {
         wait_until(expression, || self.run(&format!("return Boolean({expression})")) == true);
     }
 
     /// What the browser has complained of so far, on its console.
-    pub fn complaints(&self) -> Vec<String> {
+    pub(crate) fn complaints(&self) -> Vec<String> {
         let log = self.post("/se/log", &json!({"type": "browser"}));
         log.as_array().unwrap().iter().map(ToString::to_string).collect()
     }

@@ -8,36 +8,36 @@ use lab::{Algorithm, Authority, Certificate, Subject};
 use super::{Gate, Scene};
 
 /// The name in clients' certificates, which may be any role.
-pub const CLIENT: &str = "alice";
+pub(crate) const CLIENT: &str = "alice";
 
 /// Authorities, and what both sides know of them.
-pub struct Certificates {
+pub(crate) struct Certificates {
     pub folder: PathBuf,
     pub root: Authority,
     pub stranger: Authority,
 }
 
 impl Certificates {
-    pub fn of(scene: &Scene) -> Self {
+    pub(crate) fn of(scene: &Scene) -> Self {
         let folder = scene.folder();
         let [root, stranger] = ["root", "stranger"].map(|name| Authority::new(&folder, name).unwrap());
         Self { folder, root, stranger }
     }
 
-    pub fn gate<'a>(&self, scene: &'a Scene<'a>) -> Gate<'a> {
+    pub(crate) fn gate<'a>(&self, scene: &'a Scene<'a>) -> Gate<'a> {
         self.gate_but_for(scene, &[])
     }
 
     /// A server that lets everybody in who comes from the root, but for some.
-    pub fn gate_but_for<'a>(&self, scene: &'a Scene<'a>, clients: &[&Certificate]) -> Gate<'a> {
+    pub(crate) fn gate_but_for<'a>(&self, scene: &'a Scene<'a>, clients: &[&Certificate]) -> Gate<'a> {
         Gate::new(scene, self.root.file(), self.root.revoke("clients", clients).unwrap())
     }
 
-    pub fn server(&self, names: &[&str]) -> Certificate {
+    pub(crate) fn server(&self, names: &[&str]) -> Certificate {
         self.root.issue(&Subject { common_name: "server", names, ..Subject::default() }).unwrap()
     }
 
-    pub fn server_valid(&self, valid: Range<i64>) -> Certificate {
+    pub(crate) fn server_valid(&self, valid: Range<i64>) -> Certificate {
         self.root
             .issue(&Subject {
                 common_name: "server",
@@ -48,12 +48,12 @@ impl Certificates {
             .unwrap()
     }
 
-    pub fn client(&self, algorithm: Algorithm) -> Certificate {
+    pub(crate) fn client(&self, algorithm: Algorithm) -> Certificate {
         self.root.issue(&Subject { common_name: CLIENT, algorithm, ..Subject::default() }).unwrap()
     }
 }
 
 /// The name of a file, as a parameter has it.
-pub fn text(file: &Path) -> &str {
+pub(crate) fn text(file: &Path) -> &str {
     file.to_str().unwrap()
 }

@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use super::{Scene, assert_no_secret, output, program};
 
 /// What a check has told.
-pub struct Told {
+pub(crate) struct Told {
     pub code: i32,
     pub out: String,
     pub err: String,
 }
 
-pub fn check(scene: &Scene, config: Value, arguments: &[&str]) -> Told {
+pub(crate) fn check(scene: &Scene, config: Value, arguments: &[&str]) -> Told {
     let mut command = program();
     command.arg("check").arg("--config").arg(scene.config(config)).args(arguments);
     let output = output(&command);
@@ -20,30 +20,30 @@ pub fn check(scene: &Scene, config: Value, arguments: &[&str]) -> Told {
     Told { code: output.status.code().unwrap(), out, err }
 }
 
-pub fn check_json(scene: &Scene, config: Value, arguments: &[&str]) -> (i32, Value) {
+pub(crate) fn check_json(scene: &Scene, config: Value, arguments: &[&str]) -> (i32, Value) {
     let told = check(scene, config, &[arguments, &["--json"]].concat());
     let object = serde_json::from_str(&told.out).unwrap_or_else(|error| panic!("{error}: {}{}", told.out, told.err));
     (told.code, object)
 }
 
 /// The server with that id.
-pub fn server(told: &Value, id: i32) -> &Value {
+pub(crate) fn server(told: &Value, id: i32) -> &Value {
     told["servers"].as_array().unwrap().iter().find(|server| server["id"] == id).unwrap_or_else(|| panic!("{told:#}"))
 }
 
 /// Those that are not well, and not left out because of one that is not. Faults that PoWA has in this version are not among
 /// them: [`faults`] are.
-pub fn complaints(subject: &Value) -> Vec<&Value> {
+pub(crate) fn complaints(subject: &Value) -> Vec<&Value> {
     not_well(subject).into_iter().filter(|finding| !is_fault(finding)).collect()
 }
 
 /// Known faults of PoWA itself.
-pub fn faults(subject: &Value) -> Vec<&Value> {
+pub(crate) fn faults(subject: &Value) -> Vec<&Value> {
     not_well(subject).into_iter().filter(|finding| is_fault(finding)).collect()
 }
 
 /// Mends the faults that PoWA has in this version by what is printed, for a test of all that is printed.
-pub fn mend_powa(scene: &Scene) {
+pub(crate) fn mend_powa(scene: &Scene) {
     // No server has to be looked at for that.
     let (_, told) = check_json(scene, json!({}), &["nobody at all"]);
     for fault in faults(&told["repository"]) {
@@ -61,13 +61,13 @@ fn is_fault(finding: &Value) -> bool {
 }
 
 /// What is to be done at a place.
-pub fn cures<'a>(subject: &'a Value, place: &str) -> Vec<&'a str> {
+pub(crate) fn cures<'a>(subject: &'a Value, place: &str) -> Vec<&'a str> {
     let all = complaints(subject).into_iter().flat_map(|finding| finding["cures"].as_array().unwrap());
     all.filter(|cure| cure["where"] == place).map(|cure| cure["text"].as_str().unwrap()).collect()
 }
 
 /// All is well, PoWA's own faults aside.
-pub fn assert_well((code, told): &(i32, Value)) {
+pub(crate) fn assert_well((code, told): &(i32, Value)) {
     let expected = if faults(&told["repository"]).is_empty() { "well" } else { "warning" };
     assert_eq!((*code, &told["result"]), (0, &json!(expected)), "{told:#}");
     let servers = told["servers"].as_array().unwrap().iter();

@@ -15,10 +15,10 @@ use super::{Stopwatch, assert_no_secret, wait_for, wait_with_pauses_up_to};
 const NOTICED_WITHIN: Duration = Duration::from_millis(10);
 
 /// The variable by which a collector that was built for tests does more often what it does by itself.
-pub const PACE: &str = "TEST_PACE";
+pub(crate) const PACE: &str = "TEST_PACE";
 
 /// The program under test, with nothing of the tester's own configuration in its environment.
-pub fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_powa-collector"));
     command.stdin(Stdio::null());
     for name in [PACE, "RUST_LOG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM", "CLICOLOR_FORCE"]
@@ -32,7 +32,7 @@ pub fn program() -> Command {
 }
 
 /// Runs a program that is to end by itself, and soon.
-pub fn output(program: &Command) -> Output {
+pub(crate) fn output(program: &Command) -> Output {
     let output = bounded(program, "timeout", &["60"]).stdin(Stdio::null()).output().unwrap();
     assert_ne!(output.status.code(), Some(124), "it goes on:\n{}", String::from_utf8_lossy(&output.stderr));
     output
@@ -55,7 +55,7 @@ pub(super) fn bounded(program: &Command, starter: &str, arguments: &[&str]) -> C
 }
 
 /// A running collector. It is ended with the test.
-pub struct Collector {
+pub(crate) struct Collector {
     child: Mutex<Child>,
     log: Mutex<Log>,
 }
@@ -101,13 +101,13 @@ impl Log {
 }
 
 impl Collector {
-    pub fn start(config: &Path) -> Self {
+    pub(crate) fn start(config: &Path) -> Self {
         let mut command = program();
         command.arg("-c").arg(config);
         Self::run(command)
     }
 
-    pub fn run(program: Command) -> Self {
+    pub(crate) fn run(program: Command) -> Self {
         // It is ended with the tests too, however they end.
         let mut command = bounded(&program, "setpriv", &["--pdeathsig", "KILL"]);
         let (log, written) = Log::new();
@@ -115,27 +115,27 @@ impl Collector {
         Self { child: Mutex::new(child), log: Mutex::new(log) }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.lock().unwrap().id()
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid()).unwrap();
         kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
     }
 
     /// Memory in use, in kB.
-    pub fn resident(&self) -> u64 {
+    pub(crate) fn resident(&self) -> u64 {
         self.status("VmRSS:")
     }
 
     /// The most memory that it has had so far, in kB.
-    pub fn peak_memory(&self) -> u64 {
+    pub(crate) fn peak_memory(&self) -> u64 {
         self.status("VmHWM:")
     }
 
     /// Threads that it has now.
-    pub fn threads(&self) -> u64 {
+    pub(crate) fn threads(&self) -> u64 {
         self.status("Threads:")
     }
 
@@ -146,16 +146,16 @@ impl Collector {
     }
 
     /// All lines so far.
-    pub fn log(&self) -> Vec<String> {
+    pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().lines().to_vec()
     }
 
     /// The lines so far that hold a text.
-    pub fn said(&self, text: &str) -> Vec<String> {
+    pub(crate) fn said(&self, text: &str) -> Vec<String> {
         self.log.lock().unwrap().lines().iter().filter(|line| line.contains(text)).cloned().collect()
     }
 
-    pub fn wait_to_say(&self, text: &str) -> String {
+    pub(crate) fn wait_to_say(&self, text: &str) -> String {
         // Lines that have been searched need not be searched again.
         let mut searched = 0;
         wait_for(&format!("the collector to say {text:?}"), || {
@@ -166,12 +166,12 @@ impl Collector {
         })
     }
 
-    pub fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         self.child.lock().unwrap().try_wait().unwrap().is_none()
     }
 
     /// Waits for the end, after which all of the log is there, and tells how long it took.
-    pub fn wait(&self) -> (ExitStatus, Duration) {
+    pub(crate) fn wait(&self) -> (ExitStatus, Duration) {
         let stopwatch = Stopwatch::start();
         let status = wait_with_pauses_up_to(NOTICED_WITHIN, "the collector's end", || {
             self.child.lock().unwrap().try_wait().unwrap()
@@ -181,7 +181,7 @@ impl Collector {
     }
 
     /// Asks it to stop, and makes sure that it does so in good order.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.signal(Signal::TERM);
         let (status, _) = self.wait();
         assert!(status.success(), "{status}, after:\n{}", self.log().join("\n"));

@@ -10,11 +10,11 @@ const PRINTED: usize = 20;
 
 /// The durations of the tests of one run.
 #[derive(Default)]
-pub struct Durations(Mutex<Vec<(String, Duration)>>);
+pub(super) struct Durations(Mutex<Vec<(String, Duration)>>);
 
 impl Durations {
     /// Runs a test and records how long it took, also if it fails.
-    pub fn record(&self, name: String, test: impl FnOnce()) {
+    pub(super) fn record(&self, name: String, test: impl FnOnce()) {
         let _recording = Recording { durations: self, name, started: Instant::now() };
         test();
     }
@@ -23,7 +23,7 @@ impl Durations {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn report(&self) -> std::io::Result<()> {
+    pub(super) fn report(&self) -> std::io::Result<()> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if all.is_empty() {
             return Ok(());

@@ -12,13 +12,16 @@ use lab::Cluster;
 type Lie = dyn Fn(&[u8]) -> Option<Vec<Vec<u8>>> + Send + Sync;
 
 /// It listens until the tests end.
-pub struct FakeServer {
+pub(crate) struct FakeServer {
     pub port: u16,
     lies: Arc<AtomicUsize>,
 }
 
 impl FakeServer {
-    pub fn before(server: &Cluster, lie: impl Fn(&[u8]) -> Option<Vec<Vec<u8>>> + Send + Sync + 'static) -> Self {
+    pub(crate) fn before(
+        server: &Cluster,
+        lie: impl Fn(&[u8]) -> Option<Vec<Vec<u8>>> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let address = (server.host().to_owned(), server.port());
@@ -36,7 +39,7 @@ impl FakeServer {
     }
 
     /// How often it has lied.
-    pub fn lies(&self) -> usize {
+    pub(crate) fn lies(&self) -> usize {
         self.lies.load(Ordering::SeqCst)
     }
 }

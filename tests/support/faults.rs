@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use super::OwnRemote;
 
 /// The beginning of what a server says when it has committed.
-pub const COMMITTED: &[u8] = b"C\0\0\0\x0bCOMM";
+pub(crate) const COMMITTED: &[u8] = b"C\0\0\0\x0bCOMM";
 
 /// Replaces what a function does; quotes in `body` are doubled.
-pub fn replacing(function: &str, body: &str) -> String {
+pub(crate) fn replacing(function: &str, body: &str) -> String {
     format!(
         "do $replace$ declare definition text; begin
             select pg_get_functiondef(oid) into definition from pg_proc where proname = '{function}';
@@ -18,12 +18,12 @@ pub fn replacing(function: &str, body: &str) -> String {
 }
 
 /// Replaces a function by one that fails.
-pub fn raising(function: &str, message: &str) -> String {
+pub(crate) fn raising(function: &str, message: &str) -> String {
     replacing(function, &format!("raise ''{message}'';"))
 }
 
 /// Puts a pause in front of what a function of the repository does.
-pub fn delaying(function: &str, pause: &str) -> String {
+pub(crate) fn delaying(function: &str, pause: &str) -> String {
     format!(
         "do $replace$ declare definition text; begin
             select pg_get_functiondef(oid) into definition from pg_proc where proname = '{function}';
@@ -33,19 +33,19 @@ pub fn delaying(function: &str, pause: &str) -> String {
 }
 
 /// What is in it may be of any encoding, and its last line may be half of one.
-pub fn log_of_server(path: &Path) -> String {
+pub(crate) fn log_of_server(path: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()
 }
 
 /// A datasource that says in the server's log when it is read.
-pub struct Marked {
+pub(crate) struct Marked {
     mark: String,
     log: PathBuf,
 }
 
 impl Marked {
     /// Makes the list of databases one. `extra` is done before it says so; quotes in it are doubled.
-    pub fn databases_of(remote: &OwnRemote, extra: &str) -> Self {
+    pub(crate) fn databases_of(remote: &OwnRemote, extra: &str) -> Self {
         // With its end: other databases, named in the same log, may have names that begin alike.
         let mark = format!("read in \"{}\"", remote.name);
         let body = format!("{extra} raise log ''{mark}''; return query select 1::oid, ''kept''::name;");
@@ -54,7 +54,7 @@ impl Marked {
     }
 
     /// How often it was read so far.
-    pub fn times(&self) -> usize {
+    pub(crate) fn times(&self) -> usize {
         log_of_server(&self.log).lines().filter(|line| line.contains(&self.mark) && line.contains("LOG:")).count()
     }
 }

@@ -5,14 +5,14 @@ use lab::Registration;
 use super::Scene;
 
 /// Keeps a list of the tables that rows are loaded into.
-pub struct Loads<'a> {
+pub(crate) struct Loads<'a> {
     pub scene: &'a Scene<'a>,
     pub server: i32,
 }
 
 impl<'a> Loads<'a> {
     /// Of a server that is not registered yet.
-    pub fn listed(scene: &'a Scene<'a>, registration: Registration) -> Self {
+    pub(crate) fn listed(scene: &'a Scene<'a>, registration: Registration) -> Self {
         let list = "create table public.loaded (n serial, load bigint default txid_current(), name text);
             create function public.list() returns trigger language plpgsql as $$ begin
                 if exists (select from new) and current_query() like 'copy %' then insert into public.loaded (name) values (tg_table_name); end if;
@@ -29,7 +29,7 @@ impl<'a> Loads<'a> {
     }
 
     /// What the last load was made of, in that order, and its errors.
-    pub fn last(&self) -> (Vec<String>, Vec<String>) {
+    pub(crate) fn last(&self) -> (Vec<String>, Vec<String>) {
         // In one statement, as there may be another one at any time.
         let sql = "select array(select name from public.loaded where load = (select max(load) from public.loaded)
             order by n), errors from powa_snapshot_metas where srvid = $1";

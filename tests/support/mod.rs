@@ -3,7 +3,7 @@
 mod bench;
 mod browser;
 mod certificates;
-pub mod check;
+pub(crate) mod check;
 mod collector;
 mod durations;
 mod fake_server;
@@ -26,31 +26,31 @@ mod watcher;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-pub use bench::Bench;
-pub use browser::Browser;
-pub use certificates::{CLIENT, Certificates, text};
-pub use collector::{Collector, PACE, output, program};
+pub(crate) use bench::Bench;
+pub(crate) use browser::Browser;
+pub(crate) use certificates::{CLIENT, Certificates, text};
+pub(crate) use collector::{Collector, PACE, output, program};
 use durations::Durations;
-pub use fake_server::FakeServer;
-pub use faults::{COMMITTED, Marked, delaying, log_of_server, raising, replacing};
-pub use loads::Loads;
-pub use operator::{Printed, operate};
-pub use oracle::{Case, Gate, Round};
-pub use powa_web::{PowaWeb, python};
-pub use psql::Psql;
-pub use run::Run;
-pub use scene::{Listening, OwnRemote, Scene, with_powa};
-pub use service_manager::ServiceManager;
+pub(crate) use fake_server::FakeServer;
+pub(crate) use faults::{COMMITTED, Marked, delaying, log_of_server, raising, replacing};
+pub(crate) use loads::Loads;
+pub(crate) use operator::{Printed, operate};
+pub(crate) use oracle::{Case, Gate, Round};
+pub(crate) use powa_web::{PowaWeb, python};
+pub(crate) use psql::Psql;
+pub(crate) use run::Run;
+pub(crate) use scene::{Listening, OwnRemote, Scene, with_powa};
+pub(crate) use service_manager::ServiceManager;
 use slots::Slots;
-pub use statements::Statements;
-pub use stopwatch::Stopwatch;
-pub use terminal::Terminal;
-pub use watcher::{Watcher, promtool};
+pub(crate) use statements::Statements;
+pub(crate) use stopwatch::Stopwatch;
+pub(crate) use terminal::Terminal;
+pub(crate) use watcher::{Watcher, promtool};
 
 use lab::Generation;
 
 /// One test.
-pub struct Test {
+pub(crate) struct Test {
     pub name: &'static str,
     pub run: fn(&Scene),
     /// The major versions of PoWA it is for.
@@ -60,7 +60,7 @@ pub struct Test {
 
 /// What makes a test one that is not run like most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
+pub(crate) enum Mark {
     /// It measures how long something takes: only a few others run at the same time.
     Timed,
     /// It takes long: it is among the first to start, so that nobody waits for it in the end.
@@ -74,15 +74,15 @@ pub enum Mark {
 }
 
 impl Test {
-    pub fn is_for(&self, generation: &Generation) -> bool {
+    pub(crate) fn is_for(&self, generation: &Generation) -> bool {
         self.powa.contains(&generation.powa_major())
     }
 
-    pub fn is(&self, mark: Mark) -> bool {
+    pub(crate) fn is(&self, mark: Mark) -> bool {
         self.marks.contains(&mark)
     }
 
-    pub fn run_on(&self, bench: &Bench) {
+    pub(crate) fn run_on(&self, bench: &Bench) {
         let scene = Scene::on(bench);
         if self.is(Mark::Hurried) {
             scene.hurry();
@@ -100,7 +100,7 @@ macro_rules! tests {
         $(; since $since:literal: $($(#[$mark_newer:ident])* $newer:ident),* $(,)?)?
         $(; only $only:literal: $($(#[$mark_own:ident])* $own:ident),* $(,)?)?
     ) => {
-        pub const TESTS: &[crate::support::Test] = &[
+        pub(crate) const TESTS: &[crate::support::Test] = &[
             $(crate::support::test!($name, 4..=u32::MAX, $($mark)*),)*
             $($(crate::support::test!($newer, $since..=u32::MAX, $($mark_newer)*),)*)?
             $($(crate::support::test!($own, $only..=$only, $($mark_own)*),)*)?
@@ -141,10 +141,10 @@ macro_rules! mark {
 pub(crate) use mark;
 
 /// Every password of every test has this in it, and nothing that the collector says may.
-pub const SECRET: &str = "s3cret";
+pub(crate) const SECRET: &str = "s3cret";
 
 /// Makes sure of it. In a test that has failed already, there is enough to read.
-pub fn assert_no_secret<'a>(where_it_is: &str, texts: impl IntoIterator<Item = &'a str>) {
+pub(crate) fn assert_no_secret<'a>(where_it_is: &str, texts: impl IntoIterator<Item = &'a str>) {
     if !std::thread::panicking() {
         let told: Vec<_> = texts.into_iter().filter(|text| text.contains(SECRET)).collect();
         assert_eq!(told, [""; 0], "a password in {where_it_is}");
@@ -159,7 +159,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(80);
 
 /// Waits for something to be there.
-pub fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     wait_with_pauses_up_to(LONGEST_PAUSE, what, look)
 }
 
@@ -177,6 +177,6 @@ fn wait_with_pauses_up_to<T>(longest: Duration, what: &str, mut look: impl FnMut
 }
 
 /// Waits for something to be so.
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     wait_for(what, || is_so().then_some(()));
 }

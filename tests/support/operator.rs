@@ -6,7 +6,7 @@ use super::{assert_no_secret, output, program};
 
 /// What a subcommand has printed.
 #[derive(Debug)]
-pub struct Printed {
+pub(crate) struct Printed {
     pub code: i32,
     /// On standard output.
     pub text: String,
@@ -15,7 +15,7 @@ pub struct Printed {
 }
 
 /// Runs a subcommand with a configuration, until it ends.
-pub fn operate(config: &Path, arguments: &[&str]) -> Printed {
+pub(crate) fn operate(config: &Path, arguments: &[&str]) -> Printed {
     let mut command = program();
     command.arg("--config").arg(config).args(arguments);
     let output = output(&command);

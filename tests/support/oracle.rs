@@ -26,7 +26,7 @@ const WAYS: &[(&str, &str)] = &[
 
 /// Connection parameters, and what becomes of them.
 #[derive(Clone, Debug)]
-pub struct Case {
+pub(crate) struct Case {
     /// What kind of role it is: a name of `WAYS`.
     pub way: &'static str,
     pub host: String,
@@ -47,7 +47,7 @@ pub struct Case {
 
 impl Case {
     /// One with the right password, at 127.0.0.1.
-    pub fn new(way: &'static str, given: &[(&'static str, &str)], expected: &'static str) -> Self {
+    pub(crate) fn new(way: &'static str, given: &[(&'static str, &str)], expected: &'static str) -> Self {
         let given = given.iter().map(|(keyword, value)| (*keyword, (*value).to_owned())).collect();
         let password = Some(format!("{SECRET}-right"));
         Self {
@@ -65,34 +65,34 @@ impl Case {
 
     /// What the collector says, where psql has the same words for several reasons, if this is one that they refuse.
     #[must_use]
-    pub fn because(self, words: &'static str) -> Self {
+    pub(crate) fn because(self, words: &'static str) -> Self {
         Self { because: Some(words), ..self }
     }
 
     /// The collector does something else, and says so in its documentation, with the sentence `told`.
     #[must_use]
-    pub fn but_ours_is(self, ours: &'static str, told: &'static str) -> Self {
+    pub(crate) fn but_ours_is(self, ours: &'static str, told: &'static str) -> Self {
         assert!(DIFFERENCES.contains(told), "{told:?} is not documented");
         Self { difference: Some(ours), ..self }
     }
 
     #[must_use]
-    pub fn for_one_database(self) -> Self {
+    pub(crate) fn for_one_database(self) -> Self {
         Self { is_for_one_database: true, ..self }
     }
 
     #[must_use]
-    pub fn at(self, host: &str) -> Self {
+    pub(crate) fn at(self, host: &str) -> Self {
         Self { host: host.into(), ..self }
     }
 
     #[must_use]
-    pub fn password(self, password: Option<&str>) -> Self {
+    pub(crate) fn password(self, password: Option<&str>) -> Self {
         Self { password: password.map(|password| format!("{SECRET}-{password}")), ..self }
     }
 
     #[must_use]
-    pub fn since(self, since: u32) -> Self {
+    pub(crate) fn since(self, since: u32) -> Self {
         Self { since, ..self }
     }
 
@@ -118,7 +118,7 @@ fn is_outcome(expected: &str) -> bool {
 }
 
 /// Cases while a server shows a certificate, or has no TLS at all.
-pub struct Round<'a> {
+pub(crate) struct Round<'a> {
     pub name: &'static str,
     pub certificate: Option<&'a Certificate>,
     pub cases: Vec<Case>,
@@ -143,7 +143,7 @@ impl Outcome {
 }
 
 /// A remote server of a test's own that lets roles in by many ways.
-pub struct Gate<'a> {
+pub(crate) struct Gate<'a> {
     scene: &'a Scene<'a>,
     pub cluster: Cluster,
     home: PathBuf,
@@ -155,7 +155,7 @@ pub struct Gate<'a> {
 }
 
 impl<'a> Gate<'a> {
-    pub fn new(scene: &'a Scene<'a>, clients: PathBuf, revoked_clients: PathBuf) -> Self {
+    pub(crate) fn new(scene: &'a Scene<'a>, clients: PathBuf, revoked_clients: PathBuf) -> Self {
         let settings = [
             ("listen_addresses", "127.0.0.1,::1"),
             // Of the folder with the data: the cluster's own.
@@ -175,18 +175,18 @@ impl<'a> Gate<'a> {
     }
 
     /// The home folder of psql and of the collector, empty at first.
-    pub fn home(&self) -> &Path {
+    pub(crate) fn home(&self) -> &Path {
         &self.home
     }
 
     #[must_use]
-    pub fn env(mut self, name: &'static str, value: &str) -> Self {
+    pub(crate) fn env(mut self, name: &'static str, value: &str) -> Self {
         self.environment.push((name, value.to_owned()));
         self
     }
 
     /// Plays all rounds, and tells of every case in which psql is not as expected, or the collector not as psql.
-    pub fn play(&self, rounds: &[Round]) {
+    pub(crate) fn play(&self, rounds: &[Round]) {
         let mut wrong = vec![];
         for round in rounds {
             self.show(round.certificate);
@@ -209,7 +209,7 @@ impl<'a> Gate<'a> {
     }
 
     /// Shows a certificate from now on, or takes TLS away.
-    pub fn show(&self, certificate: Option<&Certificate>) {
+    pub(crate) fn show(&self, certificate: Option<&Certificate>) {
         match certificate {
             None => self.cluster.set(&[("ssl", "off")]).unwrap(),
             Some(certificate) => {
@@ -220,14 +220,14 @@ impl<'a> Gate<'a> {
     }
 
     /// Ends the collector's sessions.
-    pub fn hang_up(&self) {
+    pub(crate) fn hang_up(&self) {
         let sql =
             "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'PoWA collector%'";
         self.cluster.connect("postgres").unwrap().execute(sql, &[]).unwrap();
     }
 
     /// The role that the next case to be played will have, or one of those after it.
-    pub fn role_of_next(&self, cases: usize) -> String {
+    pub(crate) fn role_of_next(&self, cases: usize) -> String {
         format!("player_{}", self.players.get() + 1 + cases)
     }
 

@@ -13,7 +13,7 @@ use ureq::http::Response;
 use super::{Scene, wait_for};
 
 /// A running powa-web with somebody logged in. It is ended with the test.
-pub struct PowaWeb {
+pub(crate) struct PowaWeb {
     process: Process,
     agent: Agent,
     address: String,
@@ -26,12 +26,12 @@ struct Process {
 }
 
 impl PowaWeb {
-    pub fn start(scene: &Scene) -> Self {
+    pub(crate) fn start(scene: &Scene) -> Self {
         Self::start_for(scene, "postgres")
     }
 
     /// With any role logged in.
-    pub fn start_for(scene: &Scene, user: &str) -> Self {
+    pub(crate) fn start_for(scene: &Scene, user: &str) -> Self {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             // One that the environment names would not know this machine's 127.0.0.1.
@@ -65,28 +65,28 @@ impl PowaWeb {
     }
 
     /// What a page shows, be it JSON or not.
-    pub fn page(&self, path: &str) -> String {
+    pub(crate) fn page(&self, path: &str) -> String {
         self.body(path, self.agent.get(self.url(path)).header("cookie", &self.cookies).call())
     }
 
-    pub fn get(&self, path: &str) -> Value {
+    pub(crate) fn get(&self, path: &str) -> Value {
         parse(path, &self.page(path))
     }
 
-    pub fn post(&self, path: &str, value: &Value) -> Value {
+    pub(crate) fn post(&self, path: &str, value: &Value) -> Value {
         let request = self.agent.post(self.url(path)).header("cookie", &self.cookies);
         let answer = request.content_type("application/json; charset=UTF-8").send(value.to_string());
         parse(path, &self.body(path, answer))
     }
 
     /// What a page of powa-web 5 is made of.
-    pub fn dashboard(&self, path: &str) -> Value {
+    pub(crate) fn dashboard(&self, path: &str) -> Value {
         let request = self.agent.get(self.url(path)).header("cookie", &self.cookies);
         parse(path, &self.body(path, request.header("content-type", "application/json").call()))
     }
 
     /// The rows of one of the tables and graphs, which are about a time: the hour around now.
-    pub fn data(&self, scene: &Scene, path: &str) -> Vec<Value> {
+    pub(crate) fn data(&self, scene: &Scene, path: &str) -> Vec<Value> {
         let hour = "select to_char(now() - interval '30 min', f), to_char(now() + interval '30 min', f)
             from (values ('YYYY-MM-DD HH24:MI:SSOF')) as format (f)";
         let row = scene.repository().query_one(hour, &[]).unwrap();
@@ -115,7 +115,7 @@ fn parse(path: &str, body: &str) -> Value {
 }
 
 /// The Python that powa-web runs in, with psycopg2 and the libpq that comes with it.
-pub fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     home().join("python/bin/python")
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use lab::Generation;
 
 /// A psql that finds nothing but what a test lays out for it.
-pub struct Psql<'a> {
+pub(crate) struct Psql<'a> {
     generation: &'a Generation,
     home: PathBuf,
     environment: Vec<(String, String)>,
@@ -14,7 +14,7 @@ pub struct Psql<'a> {
 
 /// A session that came about.
 #[derive(Debug, PartialEq, Eq)]
-pub struct PsqlSession {
+pub(crate) struct PsqlSession {
     /// The version of TLS, if there is any.
     pub tls: Option<String>,
     /// The name in the client's certificate, if it showed one.
@@ -27,23 +27,23 @@ pub struct PsqlSession {
 
 impl<'a> Psql<'a> {
     /// The one of a generation, with a home folder.
-    pub fn of(generation: &'a Generation, home: &Path) -> Self {
+    pub(crate) fn of(generation: &'a Generation, home: &Path) -> Self {
         Self { generation, home: home.to_owned(), environment: vec![] }
     }
 
     #[must_use]
-    pub fn env(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.into(), value.into()));
         self
     }
 
     /// Its major version, which is libpq's.
-    pub fn major(&self) -> u32 {
+    pub(crate) fn major(&self) -> u32 {
         self.generation.postgres_major()
     }
 
     /// Connects, and says how, or in psql's own words why not.
-    pub fn connect(&self, conninfo: &str) -> Result<PsqlSession, String> {
+    pub(crate) fn connect(&self, conninfo: &str) -> Result<PsqlSession, String> {
         let sql = "select version, client_dn, host(inet_server_addr()), inet_server_port(), current_user,
             current_database() from pg_stat_ssl where pid = pg_backend_pid()";
         let psql = self.generation.psql();

@@ -30,7 +30,7 @@ const WORDS: &[(&str, &str)] = &[
 ];
 
 /// What the collector is to say of a case that psql refuses.
-pub fn words_for(case: &Case) -> &'static str {
+pub(super) fn words_for(case: &Case) -> &'static str {
     let of_psql = case.expected;
     let known = || WORDS.iter().find(|(psql, _)| *psql == of_psql).map(|(_, ours)| *ours);
     case.because.or_else(known).unwrap_or_else(|| panic!("{of_psql:?} has several reasons: which is it in {case:?}?"))
@@ -38,7 +38,7 @@ pub fn words_for(case: &Case) -> &'static str {
 
 /// Whether a refusal tells all that it has to: the server, the address that was tried, whether it was over TLS, and these
 /// words. If not, what is missing.
-pub fn told(said: &str, case: &Case, server: &Cluster, words: &str) -> Result<(), String> {
+pub(super) fn told(said: &str, case: &Case, server: &Cluster, words: &str) -> Result<(), String> {
     let whole = format!("could not connect to {}:{}, database \"powa\" (remote server): ", case.host, server.port());
     let Some(said) = said.strip_prefix(&whole) else { return Err(format!("it does not begin with {whole:?}")) };
     let is_socket = case.host.starts_with('/');

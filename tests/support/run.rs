@@ -14,7 +14,7 @@ const SIDE_BY_SIDE: usize = 8;
 const SLOTS_OF_TIMED: usize = 3;
 
 /// Shared by all tests.
-pub struct Run {
+pub(crate) struct Run {
     arguments: Arguments,
     slots: Slots,
     slots_of_timed: usize,
@@ -24,7 +24,7 @@ pub struct Run {
 
 impl Run {
     /// As the command line wants it.
-    pub fn from_arguments() -> Arc<Self> {
+    pub(crate) fn from_arguments() -> Arc<Self> {
         let mut arguments = Arguments::from_args();
         let side_by_side = *arguments.test_threads.get_or_insert(SIDE_BY_SIDE);
         Arc::new(Self {
@@ -37,7 +37,7 @@ impl Run {
     }
 
     /// A test that is part of it.
-    pub fn trial(self: &Arc<Self>, name: String, marks: &[Mark], test: impl FnOnce() + Send + 'static) -> Trial {
+    pub(crate) fn trial(self: &Arc<Self>, name: String, marks: &[Mark], test: impl FnOnce() + Send + 'static) -> Trial {
         let slots = if marks.contains(&Mark::Timed) { self.slots_of_timed } else { 1 };
         let is_for_the_night = marks.contains(&Mark::Nightly);
         if is_for_the_night {
@@ -52,7 +52,7 @@ impl Run {
     }
 
     /// Runs the tests that the command line asks for, and says how it went.
-    pub fn conclude(&self, trials: Vec<Trial>) -> ExitCode {
+    pub(crate) fn conclude(&self, trials: Vec<Trial>) -> ExitCode {
         let conclusion = libtest_mimic::run(&self.arguments, trials);
         self.durations.report().expect("the folder for build artefacts can be written");
         if conclusion.num_ignored > 0 {

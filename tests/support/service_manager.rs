@@ -11,29 +11,29 @@ use tempfile::TempDir;
 use super::PATIENCE;
 
 /// Hears what one collector says.
-pub struct ServiceManager {
+pub(crate) struct ServiceManager {
     socket: UnixDatagram,
     folder: TempDir,
 }
 
 impl ServiceManager {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
         Self { socket, folder }
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("notify")
     }
 
     /// The program as this manager would start it. It expects a sign of life in each such time.
-    pub fn starts(&self, program: &mut Command, watchdog: Duration) {
+    pub(crate) fn starts(&self, program: &mut Command, watchdog: Duration) {
         program.env("NOTIFY_SOCKET", self.path()).env("WATCHDOG_USEC", watchdog.as_micros().to_string());
     }
 
     /// What is said next, within a time.
-    pub fn hear_within(&self, patience: Duration) -> Option<String> {
+    pub(crate) fn hear_within(&self, patience: Duration) -> Option<String> {
         self.socket.set_read_timeout(Some(patience)).unwrap();
         let mut room = [0; 4096];
         match self.socket.recv(&mut room) {
@@ -44,7 +44,7 @@ impl ServiceManager {
     }
 
     /// What is said next, but for signs of life.
-    pub fn hear(&self) -> String {
+    pub(crate) fn hear(&self) -> String {
         let since = Instant::now();
         loop {
             let said = self.hear_within(PATIENCE).expect("something is said");
@@ -56,7 +56,7 @@ impl ServiceManager {
     }
 
     /// Waits for something that is said; whatever comes before is of no interest.
-    pub fn wait_for(&self, beginning: &str) -> String {
+    pub(crate) fn wait_for(&self, beginning: &str) -> String {
         let since = Instant::now();
         let mut all = vec![];
         while since.elapsed() < PATIENCE {
@@ -70,7 +70,7 @@ impl ServiceManager {
     }
 
     /// Takes what has been said so far, and how many signs of life were among it.
-    pub fn signs_of_life_so_far(&self) -> usize {
+    pub(crate) fn signs_of_life_so_far(&self) -> usize {
         let said = std::iter::from_fn(|| self.hear_within(Duration::from_millis(1)));
         said.filter(|said| said == "WATCHDOG=1\n").count()
     }

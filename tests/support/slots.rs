@@ -4,18 +4,18 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What the machine has to offer: most tests take one slot of it, one that measures time takes several, so that few others
 /// run meanwhile.
-pub struct Slots {
+pub(super) struct Slots {
     free: Mutex<usize>,
     given_back: Condvar,
 }
 
 impl Slots {
-    pub fn new(number: usize) -> Self {
+    pub(super) fn new(number: usize) -> Self {
         Self { free: Mutex::new(number), given_back: Condvar::new() }
     }
 
     /// Runs a test when there is room for it, and frees its slots, also if it fails.
-    pub fn run(&self, wanted: usize, test: impl FnOnce()) {
+    pub(super) fn run(&self, wanted: usize, test: impl FnOnce()) {
         let taken = self.take(wanted);
         test();
         drop(taken);

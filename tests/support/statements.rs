@@ -5,12 +5,12 @@ use postgres::Client;
 use super::replacing;
 
 /// Stands for `powa_statements_src`: each row of a table is a statement.
-pub struct Statements {
+pub(crate) struct Statements {
     client: Client,
 }
 
 impl Statements {
-    pub fn of(mut client: Client) -> Self {
+    pub(crate) fn of(mut client: Client) -> Self {
         client.batch_execute("create table public.said (queryid bigint, query text)").unwrap();
         // The columns differ between the versions of PoWA.
         let columns = "select name, type::regtype::text
@@ -31,23 +31,23 @@ impl Statements {
     }
 
     /// A statement more.
-    pub fn say(&mut self, queryid: i64, text: &str) {
+    pub(crate) fn say(&mut self, queryid: i64, text: &str) {
         self.client.execute("insert into public.said values ($1, $2)", &[&queryid, &text]).unwrap();
     }
 
     /// No statement any more.
-    pub fn say_nothing(&mut self) {
+    pub(crate) fn say_nothing(&mut self) {
         self.client.batch_execute("truncate public.said").unwrap();
     }
 
     /// One of bytes, which a database in SQL_ASCII takes as they are.
-    pub fn say_bytes(&mut self, queryid: i64, text: &[u8]) {
+    pub(crate) fn say_bytes(&mut self, queryid: i64, text: &[u8]) {
         let sql = "insert into public.said values ($1, convert_from($2, 'SQL_ASCII'))";
         self.client.execute(sql, &[&queryid, &text]).unwrap();
     }
 
     /// Many, of a length in kB each.
-    pub fn say_much(&mut self, statements: i32, kilobytes: i32) {
+    pub(crate) fn say_much(&mut self, statements: i32, kilobytes: i32) {
         let sql = "insert into public.said select n, repeat(md5(n::text), 32 * $2) from generate_series(1, $1) n";
         self.client.execute(sql, &[&statements, &kilobytes]).unwrap();
     }

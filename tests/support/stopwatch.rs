@@ -10,7 +10,7 @@ const STANDSTILL: Duration = Duration::from_millis(200);
 
 /// Counts the time in which this process, like all others, could go on. That in which a virtual machine or its disk
 /// stood still is nobody's fault.
-pub struct Stopwatch {
+pub(crate) struct Stopwatch {
     started: Instant,
     beats: Arc<Mutex<Beats>>,
 }
@@ -31,7 +31,7 @@ impl Beats {
 }
 
 impl Stopwatch {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let started = Instant::now();
         let beats = Arc::new(Mutex::new(Beats { last: started, stood_still: Duration::ZERO }));
         let watched = Arc::downgrade(&beats);
@@ -46,13 +46,13 @@ impl Stopwatch {
     }
 
     /// Since the start, without the time in which the machine stood still.
-    pub fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         let stood_still = self.stood_still();
         self.started.elapsed() - stood_still
     }
 
     /// How long the machine has stood still since the start.
-    pub fn stood_still(&self) -> Duration {
+    pub(crate) fn stood_still(&self) -> Duration {
         let mut beats = self.beats.lock().unwrap();
         beats.beat();
         beats.stood_still

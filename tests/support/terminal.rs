@@ -12,7 +12,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use super::collector::bounded;
 use super::wait_for;
 
-pub struct Terminal {
+pub(crate) struct Terminal {
     child: Child,
     keyboard: File,
     screen: Arc<Mutex<String>>,
@@ -21,7 +21,7 @@ pub struct Terminal {
 
 impl Terminal {
     /// Starts a program on a terminal with so many columns.
-    pub fn run(program: &Command, columns: u16) -> Self {
+    pub(crate) fn run(program: &Command, columns: u16) -> Self {
         let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&controller).unwrap();
         unlockpt(&controller).unwrap();
@@ -49,16 +49,16 @@ impl Terminal {
     }
 
     /// Waits for a question, and answers it.
-    pub fn answer(&mut self, question: &str, answer: &str) {
+    pub(crate) fn answer(&mut self, question: &str, answer: &str) {
         self.wait_to_show(question);
         self.press(&format!("{answer}\n"));
     }
 
-    pub fn press(&mut self, keys: &str) {
+    pub(crate) fn press(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    pub fn wait_to_show(&mut self, text: &str) {
+    pub(crate) fn wait_to_show(&mut self, text: &str) {
         wait_for(&format!("{text:?} to be shown"), || {
             let is_there = self.screen().contains(text);
             assert!(is_there || self.child.try_wait().unwrap().is_none(), "it has ended:\n{}", self.screen());
@@ -66,12 +66,12 @@ impl Terminal {
         });
     }
 
-    pub fn screen(&self) -> String {
+    pub(crate) fn screen(&self) -> String {
         self.screen.lock().unwrap().clone()
     }
 
     /// Waits for the end, and gives all that was shown.
-    pub fn end(mut self) -> (ExitStatus, String) {
+    pub(crate) fn end(mut self) -> (ExitStatus, String) {
         let status = wait_for("the program's end", || self.child.try_wait().unwrap());
         self.reader.take().unwrap().join().unwrap();
         (status, self.screen())

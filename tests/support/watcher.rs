@@ -14,14 +14,14 @@ use ureq::http::{HeaderMap, Request};
 use super::{Collector, assert_no_secret, wait_for, wait_until};
 
 /// The address of a collector that serves.
-pub struct Watcher {
+pub(crate) struct Watcher {
     /// Host and port.
     pub address: String,
     agent: Agent,
 }
 
 /// What was answered.
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub text: String,
@@ -29,12 +29,12 @@ pub struct Answer {
 
 impl Watcher {
     /// One who watches where the collector first said that it serves.
-    pub fn of(collector: &Collector) -> Self {
+    pub(crate) fn of(collector: &Collector) -> Self {
         Self::of_time(1, collector)
     }
 
     /// One who watches where it said so for this time.
-    pub fn of_time(time: usize, collector: &Collector) -> Self {
+    pub(crate) fn of_time(time: usize, collector: &Collector) -> Self {
         let line = wait_for("HTTP to be served", || collector.said("serving HTTP").into_iter().nth(time - 1));
         let (_, url) = line.split_once("url=").unwrap();
         let (_, address) = url.split_whitespace().next().unwrap().split_once("://").unwrap();
@@ -53,7 +53,7 @@ impl Watcher {
     }
 
     /// What is answered over TLS to one who believes in one authority only. `None` if the two do not come together.
-    pub fn get_encrypted(&self, path: &str, authority: &Path) -> Option<String> {
+    pub(crate) fn get_encrypted(&self, path: &str, authority: &Path) -> Option<String> {
         let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
         builder.set_ca_file(authority).unwrap();
         let mut stream = builder.build().connect("127.0.0.1", self.connect()).ok()?;
@@ -64,16 +64,16 @@ impl Watcher {
         Some(answer)
     }
 
-    pub fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, &[])
     }
 
-    pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
         self.try_to_ask(method, path, headers).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
     /// Nobody there is an error; whatever is answered is not.
-    pub fn try_to_ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Result<Answer, ureq::Error> {
+    pub(crate) fn try_to_ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Result<Answer, ureq::Error> {
         let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -86,7 +86,7 @@ impl Watcher {
     }
 
     /// What is answered to these bytes, as far as it comes within a time. `None` if nobody answers.
-    pub fn say(&self, bytes: &[u8]) -> Option<String> {
+    pub(crate) fn say(&self, bytes: &[u8]) -> Option<String> {
         let mut stream = self.connect();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         // It may be closed before it has all been said.
@@ -98,30 +98,30 @@ impl Watcher {
         (!answer.is_empty()).then_some(answer)
     }
 
-    pub fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         TcpStream::connect(&self.address).unwrap()
     }
 
     /// The value of a series, by its name and labels as they are written.
-    pub fn metric(&self, series: &str) -> Option<f64> {
+    pub(crate) fn metric(&self, series: &str) -> Option<f64> {
         let metrics = self.get("/metrics").text;
         let line = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.map(|value| value.parse().unwrap())
     }
 
-    pub fn wait_for_metric(&self, series: &str, is_right: impl Fn(f64) -> bool) {
+    pub(crate) fn wait_for_metric(&self, series: &str, is_right: impl Fn(f64) -> bool) {
         wait_until(series, || self.metric(series).is_some_and(&is_right));
     }
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 }
 
 /// What `promtool` says about an input; nothing, if all is as it should be.
-pub fn promtool(arguments: &[&str], input: &str) -> String {
+pub(crate) fn promtool(arguments: &[&str], input: &str) -> String {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/promtool");
     let program = if own.exists() { own } else { "promtool".into() };
     let mut promtool = Command::new(program)
@@ -138,15 +138,15 @@ pub fn promtool(arguments: &[&str], input: &str) -> String {
 }
 
 /// A page that is open, as far as the collector can tell.
-pub struct Page(BufReader<TcpStream>);
+pub(crate) struct Page(BufReader<TcpStream>);
 
 impl Watcher {
-    pub fn open_events(&self) -> Page {
+    pub(crate) fn open_events(&self) -> Page {
         self.open_events_with("")
     }
 
     /// With more headers.
-    pub fn open_events_with(&self, headers: &str) -> Page {
+    pub(crate) fn open_events_with(&self, headers: &str) -> Page {
         let mut stream = self.connect();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         write!(stream, "GET /events HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n").unwrap();
@@ -154,7 +154,7 @@ impl Watcher {
     }
 
     /// `None` if there are too many.
-    pub fn try_to_open_events(&self) -> Option<Page> {
+    pub(crate) fn try_to_open_events(&self) -> Option<Page> {
         let mut page = self.open_events();
         page.line().contains("200").then_some(page)
     }
@@ -169,7 +169,7 @@ impl Page {
     }
 
     /// Waits for an event of a kind, and gives what it tells.
-    pub fn next(&mut self, kind: &str) -> Value {
+    pub(crate) fn next(&mut self, kind: &str) -> Value {
         loop {
             let line = self.line();
             assert!(!line.is_empty(), "it is over");
@@ -180,7 +180,7 @@ impl Page {
         }
     }
 
-    pub fn wait_for_end(&mut self) {
+    pub(crate) fn wait_for_end(&mut self) {
         wait_until("the end of the events", || matches!(self.0.read_line(&mut String::new()), Ok(0) | Err(_)));
     }
 }

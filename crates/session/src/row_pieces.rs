@@ -12,14 +12,14 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
 /// Bytes of a large row in one message.
-pub const PIECE: usize = 32 << 10;
+pub(crate) const PIECE: usize = 32 << 10;
 
 /// Bytes of the longest row that is kept whole: enough for three statement texts of 10 MB with every character escaped.
 /// A longer row is preceded by a message that announces its length: see [`announced_length`].
 pub const LARGEST_ROW: u64 = 64 << 20;
 
 /// Bytes of a message header: its type and its length.
-pub const HEADER: usize = 5;
+pub(crate) const HEADER: usize = 5;
 
 /// The first byte of an announcement. COPY's text format never contains it.
 const ANNOUNCEMENT: u8 = 0;
@@ -32,7 +32,7 @@ pub fn announced_length(piece: &[u8]) -> Option<u64> {
 
 /// The part of a large row that the driver has not received yet.
 #[derive(Default)]
-pub struct RowPieces {
+pub(crate) struct RowPieces {
     buffer: Vec<u8>,
     /// The part of the buffer that is ready for the driver.
     ready: Range<usize>,
@@ -42,7 +42,7 @@ pub struct RowPieces {
 
 impl RowPieces {
     /// Begins a row of this length, with its first bytes.
-    pub fn begin(&mut self, length: u64, first: &[u8]) {
+    pub(crate) fn begin(&mut self, length: u64, first: &[u8]) {
         self.buffer.clear();
         if length > LARGEST_ROW {
             let length = length.to_be_bytes();
@@ -59,19 +59,19 @@ impl RowPieces {
     }
 
     /// Queues bytes that are not part of a row.
-    pub fn prepare(&mut self, bytes: &[u8]) {
+    pub(crate) fn prepare(&mut self, bytes: &[u8]) {
         self.buffer.clear();
         self.buffer.extend_from_slice(bytes);
         self.ready = 0..bytes.len();
     }
 
     /// More bytes of the row are expected.
-    pub fn is_within_row(&self) -> bool {
+    pub(crate) fn is_within_row(&self) -> bool {
         self.left > 0
     }
 
     /// Copies queued bytes, as many as fit. Returns whether there were any.
-    pub fn pass_on(&mut self, into: &mut ReadBuf<'_>) -> bool {
+    pub(crate) fn pass_on(&mut self, into: &mut ReadBuf<'_>) -> bool {
         if self.ready.is_empty() {
             return false;
         }
@@ -85,7 +85,7 @@ impl RowPieces {
     }
 
     /// Receives the next piece. Returns false at the end of the stream.
-    pub fn poll_receive(
+    pub(crate) fn poll_receive(
         &mut self,
         stream: &mut (impl AsyncRead + Unpin),
         context: &mut Context<'_>,

@@ -21,7 +21,7 @@ const POLL: Duration = Duration::from_millis(50);
 /// Longer than the collector's own grace time.
 const LONGEST_STOP: Duration = Duration::from_secs(20);
 
-pub fn demo(generation: &Generation, collector: &Path, seconds: Option<Duration>) -> Result<ExitCode> {
+pub(crate) fn demo(generation: &Generation, collector: &Path, seconds: Option<Duration>) -> Result<ExitCode> {
     let collector =
         collector.canonicalize().with_context(|| format!("looking for the collector {}", collector.display()))?;
     println!(

@@ -9,19 +9,19 @@ const REPOSITORY_DATABASE: &str = "powa";
 const FREQUENCY: i32 = 5;
 
 /// A repository server and remote servers, each with PoWA in its database `powa`.
-pub struct Fleet {
+pub(super) struct Fleet {
     pub repository: Cluster,
     pub remotes: Vec<Remote>,
 }
 
-pub struct Remote {
+pub(super) struct Remote {
     pub alias: &'static str,
     pub cluster: Cluster,
 }
 
 impl Fleet {
     /// Starts the servers side by side.
-    pub fn start(generation: &Generation) -> Result<Fleet> {
+    pub(super) fn start(generation: &Generation) -> Result<Fleet> {
         let (repository, remotes) = thread::scope(|scope| {
             let repository = scope.spawn(|| start(generation, "repository"));
             let remotes = ALIASES.map(|alias| (alias, scope.spawn(move || start(generation, alias))));
@@ -35,7 +35,7 @@ impl Fleet {
     }
 
     /// Registers the remote servers in the repository, by alias.
-    pub fn register(&self) -> Result<()> {
+    pub(super) fn register(&self) -> Result<()> {
         for remote in &self.remotes {
             let registration =
                 Registration { alias: Some(remote.alias), frequency: FREQUENCY, ..Registration::of(&remote.cluster) };
@@ -45,12 +45,12 @@ impl Fleet {
     }
 
     /// Where the repository is.
-    pub fn repository_dsn(&self) -> String {
+    pub(super) fn repository_dsn(&self) -> String {
         self.repository.dsn(REPOSITORY_DATABASE)
     }
 
     /// Prints the DSN and the log of every server.
-    pub fn describe(&self) {
+    pub(super) fn describe(&self) {
         let remotes = self.remotes.iter().map(|remote| (remote.alias, &remote.cluster));
         for (name, cluster) in std::iter::once(("repository", &self.repository)).chain(remotes) {
             println!("{name:<10}  {}  (log: {})", cluster.dsn("powa"), cluster.log().display());

@@ -2,7 +2,7 @@
 
 use lab::{Generation, Result};
 
-pub fn list() -> Result<()> {
+pub(crate) fn list() -> Result<()> {
     let generations = Generation::available()?;
     if generations.is_empty() {
         println!("none: install PoWA's packages, or have a suite prepared with `lab prepare trixie`");

@@ -5,9 +5,9 @@ mod fleet;
 mod summary;
 mod usage;
 
-pub mod bench;
-pub mod demo;
-pub mod list;
-pub mod prepare;
-pub mod run;
-pub mod soak;
+pub(crate) mod bench;
+pub(crate) mod demo;
+pub(crate) mod list;
+pub(crate) mod prepare;
+pub(crate) mod run;
+pub(crate) mod soak;

@@ -2,7 +2,7 @@
 
 use lab::{Result, Suite};
 
-pub fn prepare(suite: Suite) -> Result<()> {
+pub(crate) fn prepare(suite: Suite) -> Result<()> {
     // On standard error: it is for whoever waits, not for whoever reads the result.
     eprintln!("preparing Debian {} (takes about a minute when it isn't there yet)", suite.name());
     let generation = lab::prepare(suite)?;

@@ -6,7 +6,7 @@ use signal_hook::iterator::Signals;
 
 use super::fleet::Fleet;
 
-pub fn run(generation: &Generation) -> Result<()> {
+pub(crate) fn run(generation: &Generation) -> Result<()> {
     let fleet = Fleet::start(generation)?;
     println!("PoWA {} on PostgreSQL {}:", generation.powa_version(), generation.postgres_major());
     fleet.describe();

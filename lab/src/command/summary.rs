@@ -15,7 +15,7 @@ const TABLES: [&str; 7] = [
     "powa_wait_sampling_history_current",
 ];
 
-pub fn print(fleet: &Fleet) -> Result<()> {
+pub(super) fn print(fleet: &Fleet) -> Result<()> {
     let mut client = fleet.repository.connect("powa")?;
     // The laboratory's own repository: PoWA is in the search path.
     for server in client.query(include_str!("../../sql/snapshots.sql"), &[])? {

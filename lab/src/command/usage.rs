@@ -8,7 +8,7 @@ use procfs::process::{Process, Stat, all_processes};
 
 /// What one process uses.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Usage {
+pub(super) struct Usage {
     /// User and system time since it began, of all its threads.
     pub cpu: Duration,
     pub resident_kb: u64,
@@ -18,7 +18,7 @@ pub struct Usage {
     pub descriptors: u64,
 }
 
-pub fn of_process(pid: u32) -> Result<Usage> {
+pub(super) fn of_process(pid: u32) -> Result<Usage> {
     let process = process(pid)?;
     let status = process.status().context("reading the status of a process")?;
     let stat = process.stat().context("reading the times of a process")?;
@@ -32,7 +32,7 @@ pub fn of_process(pid: u32) -> Result<Usage> {
 }
 
 /// User and system time of a process and of all that it has started: those that are running, and those that have ended.
-pub fn cpu_of_family(pid: u32) -> Result<Duration> {
+pub(super) fn cpu_of_family(pid: u32) -> Result<Duration> {
     let head = i32::try_from(pid).context("a process id")?;
     let mut sum = with_children(&process(pid)?.stat().context("reading the times of a process")?);
     for process in all_processes().context("listing processes")? {

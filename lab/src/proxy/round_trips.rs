@@ -14,18 +14,18 @@ pub(super) struct RoundTrips {
 
 impl RoundTrips {
     /// A client says something, which is of this round trip.
-    pub fn say(&self) -> u64 {
+    pub(super) fn say(&self) -> u64 {
         let round_trip = self.heard.load(Ordering::SeqCst) + 1;
         self.said.fetch_max(round_trip, Ordering::SeqCst);
         round_trip
     }
 
     /// A client hears something that was said in this round trip.
-    pub fn hear(&self, round_trip: u64) {
+    pub(super) fn hear(&self, round_trip: u64) {
         self.heard.fetch_max(round_trip, Ordering::SeqCst);
     }
 
-    pub fn number(&self) -> u64 {
+    pub(super) fn number(&self) -> u64 {
         self.said.load(Ordering::SeqCst)
     }
 }

@@ -29,13 +29,13 @@ struct Laid {
 }
 
 impl Traps {
-    pub fn lay(&self, bytes: &[u8], act: Act) {
+    pub(super) fn lay(&self, bytes: &[u8], act: Act) {
         let mut laid = self.laid();
         laid.number += 1;
         laid.trap = Some((bytes.to_vec(), act));
     }
 
-    pub fn has_sprung(&self) -> bool {
+    pub(super) fn has_sprung(&self) -> bool {
         let laid = self.laid();
         laid.number > 0 && self.last_sprung.load(Ordering::SeqCst) == laid.number
     }
@@ -57,7 +57,7 @@ pub(super) struct Lookout {
 impl Lookout {
     /// Looks at the next bytes of the stream. Where they complete what the trap waits for, the trap is taken, and the
     /// match's end in `bytes` is returned.
-    pub fn look(&mut self, traps: &Traps, bytes: &[u8]) -> Option<usize> {
+    pub(super) fn look(&mut self, traps: &Traps, bytes: &[u8]) -> Option<usize> {
         let mut laid = traps.laid();
         let (wanted, act) = laid.trap.as_ref()?;
         if self.number != laid.number {
@@ -78,12 +78,12 @@ impl Lookout {
     }
 
     /// What the caught trap is to do.
-    pub fn act(&self) -> Act {
+    pub(super) fn act(&self) -> Act {
         self.caught.expect("it is asked for after a match").1
     }
 
     /// Says that the trap, where one was caught, has done it.
-    pub fn report(&mut self, traps: &Traps) {
+    pub(super) fn report(&mut self, traps: &Traps) {
         if let Some((number, _)) = self.caught.take() {
             traps.last_sprung.fetch_max(number, Ordering::SeqCst);
         }

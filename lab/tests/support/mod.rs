@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// The real one, built as the test was.
-pub fn collector() -> PathBuf {
+pub(crate) fn collector() -> PathBuf {
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "--package", "powa-collector"]);
     if !cfg!(debug_assertions) {

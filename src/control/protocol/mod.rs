@@ -97,7 +97,7 @@ impl Request {
 
 /// A parsed answer.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answer<'a> {
+pub(crate) struct Answer<'a> {
     /// The first word of the request.
     pub name: &'a str,
     /// The data, or why the request was refused.
@@ -106,7 +106,7 @@ pub struct Answer<'a> {
 
 /// Why a request was refused.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Refusal<'a> {
+pub(crate) enum Refusal<'a> {
     /// The collector does not know the command.
     Unknown,
     Reason(&'a str),
@@ -114,7 +114,7 @@ pub enum Refusal<'a> {
 
 impl<'a> Answer<'a> {
     /// Parses a payload. `None` if it is not an answer.
-    pub fn parse(payload: &'a str) -> Option<Self> {
+    pub(crate) fn parse(payload: &'a str) -> Option<Self> {
         let mut words = payload.splitn(3, ' ');
         let (name, status) = (words.next()?, words.next()?);
         let data = words.next().unwrap_or_default();
@@ -190,7 +190,7 @@ pub fn status_objects(request: &Request, statuses: &BTreeMap<ServerId, Status>) 
 
 /// An answer to `WORKERS_DETAIL`. There may be several.
 #[derive(Debug, Deserialize)]
-pub struct Details {
+pub(crate) struct Details {
     /// The number of servers in all answers together.
     pub of: usize,
     pub servers: BTreeMap<ServerId, Detail>,
@@ -198,7 +198,7 @@ pub struct Details {
 
 /// The workers' states as JSON objects, split so that each fits into an answer. Each has the total number of servers, so that the
 /// client knows when it has received all of them.
-pub fn detail_objects(request: &Request, details: &BTreeMap<ServerId, Detail>) -> Vec<String> {
+pub(crate) fn detail_objects(request: &Request, details: &BTreeMap<ServerId, Detail>) -> Vec<String> {
     let (before, after) = (format!("{{\"of\": {}, \"servers\": ", details.len()), "}");
     let room = MAX_PAYLOAD_BYTES - format!("{} OK {before}{after}", request.name).len();
     let members = details.iter().map(|(id, detail)| (*id, detail.to_json()));

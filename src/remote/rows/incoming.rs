@@ -12,7 +12,7 @@ use session::announced_length;
 pub(crate) const QUERY_TEXT: &str = "query";
 
 /// Processes the output of a datasource's `COPY`.
-pub struct IncomingRows {
+pub(crate) struct IncomingRows {
     /// Applied before the columns are inserted.
     filter: Option<RowFilter>,
     prefixer: RowPrefixer,
@@ -27,7 +27,7 @@ impl IncomingRows {
     /// `leading` are the values to insert before each row. `columns` are the names of the received columns, if known,
     /// and
     /// `query_text` is how many bytes of a statement's text are kept, if limited.
-    pub fn new<'a>(
+    pub(crate) fn new<'a>(
         leading: impl IntoIterator<Item = &'a str>,
         columns: &[String],
         query_text: Option<usize>,
@@ -47,7 +47,7 @@ impl IncomingRows {
 
     /// Excludes the rows of some databases.
     #[must_use]
-    pub fn without(self, excluded: Option<ExcludedRows>) -> Self {
+    pub(crate) fn without(self, excluded: Option<ExcludedRows>) -> Self {
         Self { filter: excluded.map(RowFilter::new), ..self }
     }
 
@@ -78,12 +78,12 @@ impl IncomingRows {
     }
 
     /// The rows that were dropped because of their length.
-    pub fn left_out(&self) -> Option<&LongRows> {
+    pub(crate) fn left_out(&self) -> Option<&LongRows> {
         self.long_rows.as_ref().filter(|rows| !rows.is_empty())
     }
 
     /// There was a row too long for any repository; it and the rows after it were dropped.
-    pub fn is_incomplete(&self) -> bool {
+    pub(crate) fn is_incomplete(&self) -> bool {
         self.prefixer.is_too_long()
     }
 
@@ -100,7 +100,7 @@ impl IncomingRows {
     ///
     /// # Errors
     /// The spool has failed.
-    pub async fn finish(mut self, name: String, target: String) -> io::Result<SpooledRows> {
+    pub(crate) async fn finish(mut self, name: String, target: String) -> io::Result<SpooledRows> {
         if let Some(filter) = &mut self.filter {
             filter.finish(|kept| self.prefixer.push(kept, self.writer.block()));
         }

@@ -12,7 +12,7 @@ const MOST_NAMED: usize = 3;
 
 /// The identification of a statement in `pg_stat_statements`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StatementId {
+pub(crate) struct StatementId {
     userid: u32,
     dbid: u32,
     queryid: i64,
@@ -20,7 +20,7 @@ pub struct StatementId {
 
 /// The long rows of one datasource that were dropped.
 #[derive(Debug, Default)]
-pub struct LongRows {
+pub(crate) struct LongRows {
     /// The columns of the datasource's rows, if known.
     columns: Vec<String>,
     /// Bytes of the current row that are still expected.
@@ -77,12 +77,12 @@ impl LongRows {
     }
 
     /// Whether there were none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// Their statements, as far as they are listed.
-    pub fn statements(&self) -> &[StatementId] {
+    pub(crate) fn statements(&self) -> &[StatementId] {
         &self.named
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// Which rows are dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExcludedRows {
+pub(crate) struct ExcludedRows {
     /// The index of the column with the OID.
     pub column: usize,
     /// `pg_database.oid`.

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::remote::DatabaseInfo;
-use crate::repository::Targets;
+use crate::repository::columns::Targets;
 use session::Extensions;
 
 fn extensions(rows: &[(&str, &str, &str)]) -> Extensions {

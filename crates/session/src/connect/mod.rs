@@ -67,7 +67,7 @@ impl Target {
 
 /// One address of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
+pub(crate) struct Address {
     host: libpq::Host,
     peer: Peer,
 }

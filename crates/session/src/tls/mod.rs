@@ -16,8 +16,8 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use connector::Connector;
+pub(crate) use connector::Connector;
 pub use connectors::Connectors;
-pub use error::TlsError;
-pub use negotiation::is_offered;
-pub use stream::{AlreadyEncrypted, Stream};
+pub(crate) use error::TlsError;
+pub(crate) use negotiation::is_offered;
+pub(crate) use stream::{AlreadyEncrypted, Stream};

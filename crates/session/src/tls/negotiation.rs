@@ -17,7 +17,7 @@ const REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 /// # Errors
 /// The connection is lost, or the answer is invalid. An error message of the server is ignored: it is not
 /// authenticated.
-pub async fn is_offered(socket: &mut Socket) -> io::Result<bool> {
+pub(crate) async fn is_offered(socket: &mut Socket) -> io::Result<bool> {
     socket.write_all(&REQUEST).await?;
     let mut answer = [0];
     if socket.read(&mut answer).await? == 0 {

@@ -61,7 +61,7 @@ impl TlsStream for Stream {
 /// Replaces the driver's TLS handshake: the stream is already encrypted, so it is passed on unchanged. The driver needs
 /// `SslMode::Require` and `SslNegotiation::Direct` for this, to send no `SSLRequest`.
 #[derive(Clone, Copy, Debug)]
-pub struct AlreadyEncrypted;
+pub(crate) struct AlreadyEncrypted;
 
 impl<S: TlsStream + Unpin> TlsConnect<S> for AlreadyEncrypted {
     type Stream = S;

@@ -21,13 +21,13 @@ const SYSTEM_CONFIGURATION: &str = "/etc/powa-collector.conf";
 const LONGEST_STOP: Duration = Duration::from_secs(120);
 
 /// Both collectors.
-pub struct Contenders {
+pub(super) struct Contenders {
     pub ours: Candidate,
     pub python: Candidate,
 }
 
 /// A collector that can be run.
-pub struct Candidate {
+pub(super) struct Candidate {
     kind: Kind,
     program: PathBuf,
 }
@@ -39,17 +39,17 @@ enum Kind {
 }
 
 /// A collector that runs. It is killed with this process.
-pub struct Running {
+pub(super) struct Running {
     child: Child,
     log: PathBuf,
 }
 
 impl Candidate {
-    pub fn ours(program: &Path) -> Result<Self> {
+    pub(super) fn ours(program: &Path) -> Result<Self> {
         Self::new(Kind::Ours, program)
     }
 
-    pub fn python(program: &Path) -> Result<Self> {
+    pub(super) fn python(program: &Path) -> Result<Self> {
         ensure!(!Path::new(SYSTEM_CONFIGURATION).exists(), "the Python collector would read {SYSTEM_CONFIGURATION}");
         Self::new(Kind::Python, program)
     }
@@ -60,7 +60,7 @@ impl Candidate {
     }
 
     /// A name for folders, databases and messages.
-    pub fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self.kind {
             Kind::Ours => "ours",
             Kind::Python => "python",
@@ -68,13 +68,13 @@ impl Candidate {
     }
 
     /// Its version, which is the last word that both say when they are asked.
-    pub fn version(&self) -> Result<String> {
+    pub(super) fn version(&self) -> Result<String> {
         let said = said_by(Command::new(&self.program).arg("--version"))?;
         Ok(said.rsplit(' ').next().unwrap_or_default().to_owned())
     }
 
     /// Starts it on a repository, as it comes out of the box. Its configuration and its log are in `folder`.
-    pub fn start(&self, dsn: &str, folder: &Path) -> Result<Running> {
+    pub(super) fn start(&self, dsn: &str, folder: &Path) -> Result<Running> {
         let folder = folder.join(self.name());
         fs::create_dir_all(&folder).context("making a folder for a collector")?;
         let content = serde_json::json!({ "repository": { "dsn": dsn }, "debug": false });
@@ -107,21 +107,21 @@ impl Running {
     ///
     /// # Errors
     /// It has ended.
-    pub fn usage(&mut self) -> Result<Usage> {
+    pub(super) fn usage(&mut self) -> Result<Usage> {
         self.ensure_running()?;
         usage::of_process(self.child.id())
     }
 
     /// # Errors
     /// It has ended; the message has the reason.
-    pub fn ensure_running(&mut self) -> Result<()> {
+    pub(super) fn ensure_running(&mut self) -> Result<()> {
         let ended = self.child.try_wait().context("looking after a collector")?;
         ensure!(ended.is_none(), "the collector ended by itself ({ended:?}); {}", self.last_words());
         Ok(())
     }
 
     /// Asks it to stop, and tells how long that took.
-    pub fn stop(mut self) -> Result<Duration> {
+    pub(super) fn stop(mut self) -> Result<Duration> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a child has a process id")?;
         let asked = Instant::now();
         kill_process(pid, Signal::TERM).context("asking a collector to stop")?;
@@ -133,7 +133,7 @@ impl Running {
     }
 
     /// The end of its log, and where all of it is kept: for errors.
-    pub fn last_words(&self) -> String {
+    pub(super) fn last_words(&self) -> String {
         let log = self.kept_log();
         format!("the end of {}:\n{}", log.display(), end_of(&log))
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// One line of the table.
 #[derive(Clone, Debug)]
-pub struct Figure {
+pub(crate) struct Figure {
     pub case: &'static str,
     pub powa: String,
     pub what: String,
@@ -18,7 +18,7 @@ pub struct Figure {
 
 /// What the numbers of a figure are.
 #[derive(Clone, Copy, Debug)]
-pub enum Unit {
+pub(crate) enum Unit {
     Count,
     PerSecond,
     Seconds,
@@ -30,7 +30,7 @@ pub enum Unit {
 
 /// What had to be reached.
 #[derive(Clone, Copy, Debug)]
-pub enum Mark {
+pub(crate) enum Mark {
     AtMost(f64),
     AtLeast(f64),
     /// Of what the Python collector takes in the same run.
@@ -38,26 +38,32 @@ pub enum Mark {
 }
 
 impl Figure {
-    pub fn new(case: &'static str, generation: &Generation, what: impl Into<String>, unit: Unit, ours: f64) -> Self {
+    pub(crate) fn new(
+        case: &'static str,
+        generation: &Generation,
+        what: impl Into<String>,
+        unit: Unit,
+        ours: f64,
+    ) -> Self {
         let (powa, what) = (generation.powa_version().to_owned(), what.into());
         Self { case, powa, what, unit, ours, python: None, mark: None }
     }
 
-    pub fn against(self, python: f64) -> Self {
+    pub(crate) fn against(self, python: f64) -> Self {
         Self { python: Some(python), ..self }
     }
 
-    pub fn mark(self, mark: Mark) -> Self {
+    pub(crate) fn mark(self, mark: Mark) -> Self {
         Self { mark: Some(mark), ..self }
     }
 
     /// Ours by the Python collector's.
-    pub fn ratio(&self) -> Option<f64> {
+    pub(crate) fn ratio(&self) -> Option<f64> {
         self.python.filter(|python| *python > 0.0).map(|python| self.ours / python)
     }
 
     /// Whether the mark is reached; nothing if there is none, or nothing to compare with.
-    pub fn is_reached(&self) -> Option<bool> {
+    pub(crate) fn is_reached(&self) -> Option<bool> {
         Some(match self.mark? {
             Mark::AtMost(most) => self.ours <= most,
             Mark::AtLeast(least) => self.ours >= least,
@@ -65,7 +71,7 @@ impl Figure {
         })
     }
 
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let mark = self.mark.map(|mark| match mark {
             Mark::AtMost(most) => json!({ "at_most": most }),
             Mark::AtLeast(least) => json!({ "at_least": least }),
@@ -81,7 +87,7 @@ impl Figure {
 
 impl Unit {
     /// As it stands behind a number; nothing behind a count.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Count => "",
             Self::PerSecond => "/s",

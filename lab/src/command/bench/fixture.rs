@@ -15,7 +15,7 @@ use postgres::Client;
 use super::candidate::{Candidate, Running};
 
 /// The database with PoWA on the remote servers.
-pub const DATABASE: &str = "powa";
+pub(super) const DATABASE: &str = "powa";
 /// PostgreSQL listens on no more than 64 (MAXLISTEN), if they are listed.
 const MOST_ADDRESSES: usize = 64;
 /// In the repository: what the database of a candidate is a copy of.
@@ -25,7 +25,7 @@ const COLUMNS: u32 = 20;
 
 /// How large it is.
 #[derive(Clone, Copy, Debug)]
-pub struct Size {
+pub(super) struct Size {
     pub servers: usize,
     /// On each remote server, beside the one with PoWA and `postgres`.
     pub applications: usize,
@@ -36,7 +36,7 @@ pub struct Size {
 }
 
 /// All servers there are.
-pub struct Fixture {
+pub(super) struct Fixture {
     pub repository: Cluster,
     pub remote: Cluster,
     /// To the servers that are not right here, in their order.
@@ -44,7 +44,7 @@ pub struct Fixture {
 }
 
 /// A repository of one candidate alone, and the candidate at work on it.
-pub struct BenchRun {
+pub(super) struct BenchRun {
     pub client: Client,
     pub running: Running,
     pub database: String,
@@ -55,7 +55,7 @@ pub struct BenchRun {
 
 impl Fixture {
     /// Starts it, with all servers registered.
-    pub fn make(generation: &Generation, size: Size) -> Result<Fixture> {
+    pub(super) fn make(generation: &Generation, size: Size) -> Result<Fixture> {
         let (repository, remote) = thread::scope(|scope| {
             let repository = scope.spawn(move || {
                 // The Python collector takes one for each server.
@@ -89,7 +89,7 @@ impl Fixture {
     }
 
     /// Puts so many servers at the far end of lines: what is said to them and answered takes that much longer.
-    pub fn put_away(&mut self, round_trips: &[Duration]) -> Result<()> {
+    pub(super) fn put_away(&mut self, round_trips: &[Duration]) -> Result<()> {
         let mut client = self.repository.connect(REGISTERED)?;
         for (id, round_trip) in ids(&mut client)?.into_iter().zip(round_trips) {
             let line = Proxy::to(&self.remote)?;
@@ -105,7 +105,7 @@ impl Fixture {
 
     /// Has a candidate begin on a repository database of its own, in which all servers are registered. `prepare` changes
     /// it before that.
-    pub fn begin(
+    pub(super) fn begin(
         &self,
         candidate: &Candidate,
         folder: &Path,
@@ -127,7 +127,7 @@ impl Fixture {
 
     /// Has PoWA 5 take the catalogs of all databases as read a moment ago. They are once a year, and once a year a
     /// snapshot costs ten times as much as the others.
-    pub fn leave_catalogs(&self) -> Result<()> {
+    pub(super) fn leave_catalogs(&self) -> Result<()> {
         if self.repository.generation().powa_major() < 5 {
             return Ok(());
         }
@@ -144,7 +144,7 @@ impl Fixture {
     }
 
     /// Has pg_stat_statements of the remote cluster remember statements by these numbers.
-    pub fn add_statements(&self, numbers: Range<usize>) -> Result<()> {
+    pub(super) fn add_statements(&self, numbers: Range<usize>) -> Result<()> {
         let mut client = self.remote.connect(DATABASE)?;
         for begin in numbers.clone().step_by(100) {
             let statements: Vec<_> = (begin..numbers.end.min(begin + 100)).map(statement).collect();
@@ -156,19 +156,19 @@ impl Fixture {
 
 impl BenchRun {
     /// How many snapshots there are of all servers together: the count in the repository begins with one.
-    pub fn snapshots(&mut self) -> Result<i64> {
+    pub(super) fn snapshots(&mut self) -> Result<i64> {
         let taken = "select coalesce(sum(coalesce_seq - 1), 0)::int8 from powa_snapshot_metas where srvid > 0";
         Ok(self.client.query_one(taken, &[]).context("counting snapshots")?.get(0))
     }
 
     /// How many servers have been snapshotted at least once.
-    pub fn servers_with_snapshot(&mut self) -> Result<i64> {
+    pub(super) fn servers_with_snapshot(&mut self) -> Result<i64> {
         let taken = "select count(*) from powa_snapshot_metas where srvid > 0 and coalesce_seq > 1";
         Ok(self.client.query_one(taken, &[]).context("counting servers with a snapshot")?.get(0))
     }
 
     /// Waits until each server has been snapshotted so many times, or for as long as that.
-    pub fn warm_up(&mut self, times: i64, limit: Duration) -> Result<()> {
+    pub(super) fn warm_up(&mut self, times: i64, limit: Duration) -> Result<()> {
         let fewest = "select min(coalesce_seq - 1)::int8 from powa_snapshot_metas where srvid > 0";
         while self.client.query_one(fewest, &[]).context("counting snapshots")?.get::<_, i64>(0) < times
             && self.started.elapsed() < limit
@@ -180,7 +180,7 @@ impl BenchRun {
     }
 
     /// How long ago the last snapshot is of the server that was not seen for longest.
-    pub fn longest_unseen(&mut self) -> Result<Duration> {
+    pub(super) fn longest_unseen(&mut self) -> Result<Duration> {
         let age = "select extract(epoch from clock_timestamp() - nullif(min(snapts), '-infinity'))::float8
                      from powa_snapshot_metas
                     where srvid > 0";
@@ -190,7 +190,7 @@ impl BenchRun {
     }
 
     /// Waits until so many snapshots have been taken; gives the time since the start.
-    pub fn wait_for_snapshots(&mut self, wanted: i64, limit: Duration) -> Result<Duration> {
+    pub(super) fn wait_for_snapshots(&mut self, wanted: i64, limit: Duration) -> Result<Duration> {
         loop {
             let taken = self.snapshots()?;
             if taken >= wanted {

@@ -13,7 +13,7 @@ use postgres::Client;
 use super::fixture::BenchRun;
 
 /// From the end of a snapshot to the next request for one of the same server.
-pub const PAUSE: Duration = Duration::from_millis(10_500);
+pub(super) const PAUSE: Duration = Duration::from_millis(10_500);
 
 /// How long the longest may take: hundreds of round trips, some of them long.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -24,7 +24,7 @@ const LOOKS: u32 = 100;
 const SHORTEST_POLL: Duration = Duration::from_millis(2);
 
 /// Has no server due, and each be one whose first snapshot is long past: what is not asked for does not happen.
-pub fn nobody_is_due(repository: &mut Client) -> Result<()> {
+pub(super) fn nobody_is_due(repository: &mut Client) -> Result<()> {
     repository
         .execute("update powa_snapshot_metas set snapts = now() - interval '1 minute' where srvid > 0", &[])
         .map(drop)
@@ -33,7 +33,7 @@ pub fn nobody_is_due(repository: &mut Client) -> Result<()> {
 
 impl BenchRun {
     /// Has a first snapshot taken of each server, side by side: connections are open, and what is read once is known.
-    pub fn take_first(&mut self) -> Result<()> {
+    pub(super) fn take_first(&mut self) -> Result<()> {
         let began = Instant::now();
         let mut asked = None;
         loop {
@@ -57,7 +57,7 @@ impl BenchRun {
 
     /// Has a snapshot taken now, and gives the time until others see it in the repository; `meanwhile` is called again
     /// and again.
-    pub fn force(&mut self, id: i32, mut meanwhile: impl FnMut()) -> Result<Duration> {
+    pub(super) fn force(&mut self, id: i32, mut meanwhile: impl FnMut()) -> Result<Duration> {
         let before = self.snapshots_of(id)?;
         let began = Instant::now();
         self.ask(id)?;
@@ -76,14 +76,14 @@ impl BenchRun {
     }
 
     /// Sends the request and does not wait for anything.
-    pub fn ask(&mut self, id: i32) -> Result<()> {
+    pub(super) fn ask(&mut self, id: i32) -> Result<()> {
         let request = format!("FORCE_SNAPSHOT - {id}");
         let asked = self.client.execute("select pg_notify('powa_collector', $1)", &[&request]);
         asked.map(drop).context("asking for a snapshot")
     }
 
     /// How many snapshots of a server there are.
-    pub fn snapshots_of(&mut self, id: i32) -> Result<i64> {
+    pub(super) fn snapshots_of(&mut self, id: i32) -> Result<i64> {
         let taken = "select (coalesce_seq - 1)::int8 from powa_snapshot_metas where srvid = $1";
         Ok(self.client.query_one(taken, &[&id]).context("counting snapshots of a server")?.get(0))
     }

@@ -2,7 +2,7 @@
 
 /// The straight line that is nearest to some points (least squares).
 #[derive(Clone, Copy, Debug)]
-pub struct Line {
+pub(super) struct Line {
     pub slope: f64,
     pub begin: f64,
 }
@@ -10,7 +10,7 @@ pub struct Line {
 impl Line {
     /// # Panics
     /// There are fewer than two points.
-    pub fn through(points: &[(f64, f64)]) -> Line {
+    pub(super) fn through(points: &[(f64, f64)]) -> Line {
         assert!(points.len() > 1, "a line goes through two points");
         let number = points.len() as f64;
         let middle = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / number;
@@ -24,12 +24,12 @@ impl Line {
         Line { slope, begin: y - slope * x }
     }
 
-    pub fn at(&self, x: f64) -> f64 {
+    pub(super) fn at(&self, x: f64) -> f64 {
         self.begin + self.slope * x
     }
 
     /// The point that is farthest from it: where that is, and how far, as a share of all that the points rise or fall.
-    pub fn farthest(&self, points: &[(f64, f64)]) -> (f64, f64) {
+    pub(super) fn farthest(&self, points: &[(f64, f64)]) -> (f64, f64) {
         let off = |point: &(f64, f64)| (point.1 - self.at(point.0)).abs();
         let (x, far) =
             points.iter().map(|point| (point.0, off(point))).max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0.0, 0.0));

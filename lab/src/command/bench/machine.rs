@@ -14,7 +14,7 @@ use super::candidate::Contenders;
 
 /// Goes with the figures: they mean nothing without it.
 #[derive(Debug)]
-pub struct Machine {
+pub(super) struct Machine {
     date: String,
     processor: String,
     cores: usize,
@@ -26,7 +26,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn look(candidates: &Contenders, generations: &[Generation]) -> Result<Machine> {
+    pub(super) fn look(candidates: &Contenders, generations: &[Generation]) -> Result<Machine> {
         let processors = CpuInfo::current().context("looking at the processors")?;
         let memory = Meminfo::current().context("looking at the memory")?.mem_total;
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").context("asking for the kernel's version")?;
@@ -45,7 +45,7 @@ impl Machine {
         })
     }
 
-    pub fn to_json(&self) -> Value {
+    pub(super) fn to_json(&self) -> Value {
         json!({
             "date": self.date, "processor": self.processor, "cores": self.cores, "memory_gb": self.memory_gb,
             "kernel": self.kernel, "ours": self.ours, "python": self.python, "powa": self.powa,
@@ -64,7 +64,7 @@ impl Display for Machine {
 }
 
 /// One line, which a program has for whoever asks.
-pub fn said_by(command: &mut Command) -> Result<String> {
+pub(super) fn said_by(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("running {command:?}"))?;
     ensure!(output.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())

@@ -1,7 +1,7 @@
 //! Which one of several measurements counts?
 
 /// The one in the middle; of an even number of them, the mean of the two there.
-pub fn median(values: &[f64]) -> f64 {
+pub(super) fn median(values: &[f64]) -> f64 {
     let mut values = values.to_owned();
     values.sort_by(f64::total_cmp);
     let (low, high) = (values.len().saturating_sub(1) / 2, values.len() / 2);

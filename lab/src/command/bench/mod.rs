@@ -22,12 +22,12 @@ use anyhow::Context;
 use lab::{Generation, Result};
 
 use self::candidate::{Candidate, Contenders};
-pub use self::case::Case;
+pub(crate) use self::case::Case;
 use self::figure::Figure;
 use self::machine::Machine;
 
 /// What to compare, and on what.
-pub struct Bench<'a> {
+pub(crate) struct Bench<'a> {
     pub generations: &'a [Generation],
     pub collector: &'a Path,
     /// The program of the Python collector, by its shebang line.
@@ -45,7 +45,7 @@ pub struct Bench<'a> {
 }
 
 /// Where and with what a case is measured.
-pub struct Setting<'a> {
+pub(crate) struct Setting<'a> {
     generation: &'a Generation,
     candidates: &'a Contenders,
     /// Has a folder for each candidate's files.
@@ -55,7 +55,7 @@ pub struct Setting<'a> {
 }
 
 impl Bench<'_> {
-    pub fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         let candidates = Contenders { ours: Candidate::ours(self.collector)?, python: Candidate::python(self.python)? };
         let machine = Machine::look(&candidates, self.generations)?;
         let cases = if self.cases.is_empty() { Case::most() } else { self.cases.to_owned() };

@@ -23,7 +23,7 @@ const MEASURED: RGBColor = RGBColor(9, 105, 218);
 const STRAIGHT: RGBColor = RGBColor(188, 76, 0);
 
 /// One of the small pictures.
-pub struct Panel<'a> {
+pub(super) struct Panel<'a> {
     /// What was measured, and in which unit.
     pub title: String,
     pub points: &'a [(f64, f64)],
@@ -35,7 +35,7 @@ pub struct Panel<'a> {
     pub told: String,
 }
 
-pub fn draw(panels: &[Panel<'_>], file: &Path) -> Result<()> {
+pub(super) fn draw(panels: &[Panel<'_>], file: &Path) -> Result<()> {
     let rows = panels.len().div_ceil(COLUMNS);
     let (columns, all_rows) = (u32::try_from(COLUMNS)?, u32::try_from(rows)?);
     let mut picture = String::new();

@@ -15,7 +15,7 @@ const END: &str = "<!-- end of the table -->";
 const HEAD: [&str; 8] = ["case", "PoWA", "what", "ours", "Python", "ratio", "mark", ""];
 
 /// A table that is Markdown, and can be read as it is.
-pub fn print(figures: &[Figure]) -> String {
+pub(super) fn print(figures: &[Figure]) -> String {
     let rows: Vec<[String; 8]> = figures.iter().map(row).collect();
     let width = |column: usize| {
         let widths = rows.iter().map(|row| row[column].chars().count());
@@ -75,14 +75,14 @@ fn spell(value: f64, unit: Unit) -> String {
     }
 }
 
-pub fn write_json(machine: &Machine, figures: &[Figure], file: &Path) -> Result<()> {
+pub(super) fn write_json(machine: &Machine, figures: &[Figure], file: &Path) -> Result<()> {
     let figures: Vec<_> = figures.iter().map(Figure::to_json).collect();
     let content = json!({ "machine": machine.to_json(), "figures": figures });
     fs::write(file, format!("{content:#}\n")).with_context(|| format!("writing {}", file.display()))
 }
 
 /// Puts the table into a document, in place of the one before, with what it was measured on.
-pub fn record(machine: &Machine, figures: &[Figure], document: &Path) -> Result<()> {
+pub(super) fn record(machine: &Machine, figures: &[Figure], document: &Path) -> Result<()> {
     put_between_marks(&format!("{machine}\n{}", print(figures)), document)
 }
 

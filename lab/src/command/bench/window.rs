@@ -15,7 +15,7 @@ use crate::command::usage::{self, Usage};
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 /// What went on.
-pub struct Window {
+pub(super) struct Window {
     pub time: Duration,
     pub snapshots: i64,
     pub collector: Duration,
@@ -40,7 +40,7 @@ struct Reading {
 }
 
 impl Window {
-    pub fn watch(fixture: &Fixture, game: &mut BenchRun, length: Duration) -> Result<Window> {
+    pub(super) fn watch(fixture: &Fixture, game: &mut BenchRun, length: Duration) -> Result<Window> {
         let mut remote = fixture.remote.connect("postgres")?;
         let before = Reading::take(fixture, game)?;
         let (mut repository_sessions, mut remote_sessions, mut longest_unseen) = (0, 0, Duration::ZERO);
@@ -64,17 +64,17 @@ impl Window {
         })
     }
 
-    pub fn snapshots_per_second(&self) -> f64 {
+    pub(super) fn snapshots_per_second(&self) -> f64 {
         self.snapshots as f64 / self.time.as_secs_f64()
     }
 
     /// Milliseconds of a time used in it, for each snapshot; of none at all if there was none.
-    pub fn per_snapshot(&self, used: Duration) -> f64 {
+    pub(super) fn per_snapshot(&self, used: Duration) -> f64 {
         used.as_secs_f64() * 1_000.0 / self.snapshots.max(1) as f64
     }
 
     /// Milliseconds of a time used in it, for each minute.
-    pub fn per_minute(&self, used: Duration) -> f64 {
+    pub(super) fn per_minute(&self, used: Duration) -> f64 {
         used.as_secs_f64() * 1_000.0 * 60.0 / self.time.as_secs_f64()
     }
 }
@@ -92,13 +92,13 @@ impl Reading {
 }
 
 /// The sessions of whoever is not the laboratory: `powa_take_snapshot` gives them other names for a while.
-pub fn sessions(client: &mut Client, database: Option<&str>) -> Result<i64> {
+pub(super) fn sessions(client: &mut Client, database: Option<&str>) -> Result<i64> {
     let statement = "select count(*) from pg_stat_activity where backend_type = 'client backend' \
                      and application_name <> 'lab' and datname = coalesce($1, datname)";
     Ok(client.query_one(statement, &[&database]).context("counting sessions")?.get(0))
 }
 
-pub fn cpu_of(cluster: &Cluster) -> Result<Duration> {
+pub(super) fn cpu_of(cluster: &Cluster) -> Result<Duration> {
     usage::cpu_of_family(cluster.pid().context("the cluster runs")?)
 }
 

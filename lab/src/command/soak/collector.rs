@@ -19,17 +19,17 @@ use crate::command::usage::{self, Usage};
 const TIMEOUTS: [(&str, u64); 4] =
     [("connect", 5), ("query", 5), ("snapshot", LONGEST_STEP.as_secs()), ("stop", GRACE.as_secs())];
 /// What collecting and loading have, each.
-pub const LONGEST_STEP: Duration = Duration::from_secs(20);
+pub(super) const LONGEST_STEP: Duration = Duration::from_secs(20);
 /// What the collector has to stop in.
-pub const GRACE: Duration = Duration::from_secs(10);
+pub(super) const GRACE: Duration = Duration::from_secs(10);
 /// How many connections to the repository the collector promises to keep to: `limits.loads` + 2.
-pub const REPOSITORY_SESSIONS: usize = 6;
+pub(super) const REPOSITORY_SESSIONS: usize = 6;
 
 const BETWEEN_SAMPLES: Duration = Duration::from_millis(500);
 const SAMPLES: usize = 20;
 
 /// A running collector. It is killed with this process.
-pub struct Collector {
+pub(super) struct Collector {
     child: Child,
     log: Log,
     log_file: PathBuf,
@@ -37,7 +37,7 @@ pub struct Collector {
 
 /// What it uses: the medians of some seconds.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Use {
+pub(super) struct Use {
     pub resident_kb: u64,
     pub descriptors: u64,
     pub threads: u64,
@@ -53,7 +53,7 @@ impl fmt::Display for Use {
 }
 
 impl Collector {
-    pub fn start(program: &Path, fixture: &Fixture, folder: &Path) -> Result<Collector> {
+    pub(super) fn start(program: &Path, fixture: &Fixture, folder: &Path) -> Result<Collector> {
         let timeouts: serde_json::Map<_, _> =
             TIMEOUTS.iter().map(|(name, seconds)| ((*name).to_owned(), (*seconds).into())).collect();
         let content = serde_json::json!({
@@ -80,25 +80,25 @@ impl Collector {
         Ok(Collector { child, log: Log::read(stream, &log_file)?, log_file })
     }
 
-    pub fn told(&self) -> Told {
+    pub(super) fn told(&self) -> Told {
         self.log.so_far()
     }
 
-    pub fn signal(&self, signal: Signal) -> Result<()> {
+    pub(super) fn signal(&self, signal: Signal) -> Result<()> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a child has a process id")?;
         kill_process(pid, signal).context("sending the collector a signal")
     }
 
     /// # Errors
     /// It has ended.
-    pub fn ensure_running(&mut self) -> Result<()> {
+    pub(super) fn ensure_running(&mut self) -> Result<()> {
         let ended = self.child.try_wait().context("looking after the collector")?;
         ensure!(ended.is_none(), "the collector ended by itself ({ended:?}); its log: {}", self.log_file.display());
         Ok(())
     }
 
     /// Looks for some seconds, and has it reload some times, which makes it tell how many tasks it has.
-    pub fn measure(&mut self) -> Result<Use> {
+    pub(super) fn measure(&mut self) -> Result<Use> {
         let told_before = self.told().tasks.len();
         let mut samples = Vec::new();
         for number in 0..SAMPLES {
@@ -118,13 +118,13 @@ impl Collector {
     }
 
     /// What it uses now, its tasks aside.
-    pub fn look(&self) -> Result<Use> {
+    pub(super) fn look(&self) -> Result<Use> {
         let Usage { resident_kb, descriptors, threads, .. } = usage::of_process(self.child.id())?;
         Ok(Use { resident_kb, descriptors, threads, tasks: 0 })
     }
 
     /// Asks it to stop; gives how it ended, after how long, and all that its log has told.
-    pub fn stop(mut self) -> Result<(ExitStatus, Duration, Told)> {
+    pub(super) fn stop(mut self) -> Result<(ExitStatus, Duration, Told)> {
         self.signal(Signal::TERM)?;
         let asked = Instant::now();
         let status = loop {

@@ -14,7 +14,7 @@ const CHANNEL: &str = "powa_collector";
 
 /// What is held until a fault is healed.
 #[derive(Default)]
-pub struct Held {
+pub(super) struct Held {
     /// It has to stay open: it holds a lock, or its role is looked up.
     _session: Option<Client>,
     /// What a function was before.
@@ -35,7 +35,7 @@ fn sessions_of(alias: &str) -> String {
 impl Fault {
     /// # Errors
     /// It is not possible now, because something else is out of order.
-    pub fn begin(&self, fixture: &Fixture, collector: &Collector, random: &mut Rng) -> Result<Held> {
+    pub(super) fn begin(&self, fixture: &Fixture, collector: &Collector, random: &mut Rng) -> Result<Held> {
         let line = line(self.target, fixture);
         match (&self.kind, line) {
             (Kind::Freeze, Some(line)) => line.freeze(),
@@ -86,7 +86,7 @@ impl Fault {
 
     /// # Errors
     /// It could not be healed now, because something else is out of order. It is to be tried again.
-    pub fn heal(&self, fixture: &Fixture, collector: &Collector, held: &Held) -> Result<()> {
+    pub(super) fn heal(&self, fixture: &Fixture, collector: &Collector, held: &Held) -> Result<()> {
         let line = line(self.target, fixture);
         match (&self.kind, line) {
             (Kind::Freeze, Some(line)) => line.thaw(),

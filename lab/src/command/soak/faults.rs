@@ -9,7 +9,7 @@ use super::fixture::Fixture;
 
 /// What is out of order. One thing has one fault at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub(super) enum Target {
     /// One server: its line, its sessions, its rows in the repository.
     Server(usize),
     /// A cluster, and so all the servers that it is in truth.
@@ -21,7 +21,7 @@ pub enum Target {
 
 /// What is the matter with it.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Kind {
+pub(super) enum Kind {
     Freeze,
     Delay(Duration),
     Refuse,
@@ -52,7 +52,7 @@ pub enum Kind {
 
 /// A fault that is to be.
 #[derive(Clone, Debug)]
-pub struct Fault {
+pub(super) struct Fault {
     pub target: Target,
     pub kind: Kind,
     pub lasts: Duration,
@@ -64,7 +64,7 @@ const SOURCES: [&str; 4] =
 
 impl Fault {
     /// Mostly one server's: what happens to the repository explains everything for a while, and so hides much.
-    pub fn any(random: &mut Rng, fixture: &Fixture) -> Fault {
+    pub(super) fn any(random: &mut Rng, fixture: &Fixture) -> Fault {
         let target = match random.u32(..100) {
             0..77 => Target::Server(random.usize(..fixture.servers.len())),
             77..85 => Target::Cluster(random.usize(..fixture.clusters.len())),
@@ -118,7 +118,7 @@ impl Fault {
     }
 
     /// Who and what, in words.
-    pub fn describe(&self, fixture: &Fixture) -> String {
+    pub(super) fn describe(&self, fixture: &Fixture) -> String {
         let whom = match self.target {
             Target::Server(number) => format!("server {}", fixture.servers[number].alias),
             Target::Cluster(number) => format!("cluster {number} ({} servers)", fixture.servers_of(number).len()),

@@ -10,9 +10,9 @@ use lab::{Cluster, Error, Generation, Proxy, Registration, Result, Workload};
 use super::collector::LONGEST_STEP;
 
 /// The database with PoWA, on either side.
-pub const DATABASE: &str = "powa";
+pub(super) const DATABASE: &str = "powa";
 /// A role that may connect to the repository, and nothing else.
-pub const STRANGER: &str = "stranger";
+pub(super) const STRANGER: &str = "stranger";
 
 const SERVERS_OF_A_CLUSTER: usize = 15;
 const APPLICATION: &str = "shop";
@@ -20,7 +20,7 @@ const APPLICATION: &str = "shop";
 const SNAPSHOTS_UNTIL_AGGREGATED: i32 = 20;
 
 /// All servers there are.
-pub struct Fixture {
+pub(super) struct Fixture {
     pub repository: Cluster,
     /// The collector's way to the repository; ours goes past it.
     pub line: Proxy,
@@ -32,7 +32,7 @@ pub struct Fixture {
 }
 
 /// One row of `powa_servers`.
-pub struct Server {
+pub(super) struct Server {
     pub id: i32,
     pub alias: String,
     /// Which cluster it is, in truth.
@@ -41,7 +41,7 @@ pub struct Server {
 }
 
 impl Fixture {
-    pub fn make(generation: &Generation, servers: usize, frequency: u32) -> Result<Fixture> {
+    pub(super) fn make(generation: &Generation, servers: usize, frequency: u32) -> Result<Fixture> {
         let (repository, clusters) = thread::scope(|scope| {
             let repository = scope.spawn(|| repository(generation));
             let clusters: Vec<_> = (0..servers.div_ceil(SERVERS_OF_A_CLUSTER))
@@ -71,23 +71,23 @@ impl Fixture {
     }
 
     /// The time between two snapshots of a server, some times.
-    pub fn frequencies(&self, times: u32) -> Duration {
+    pub(super) fn frequencies(&self, times: u32) -> Duration {
         times * Duration::from_secs(self.frequency.into())
     }
 
     /// No consequence of a fault comes later than this after it was healed: whatever was under way has run into its
     /// limit, and the longest pause between tries is the frequency.
-    pub fn aftermath(&self) -> Duration {
+    pub(super) fn aftermath(&self) -> Duration {
         LONGEST_STEP + self.frequencies(1)
     }
 
     /// Where the collector finds the repository.
-    pub fn dsn(&self) -> String {
+    pub(super) fn dsn(&self) -> String {
         format!("host={} port={} user=postgres dbname={DATABASE}", self.line.host(), self.line.port())
     }
 
     /// The servers that are in truth this cluster.
-    pub fn servers_of(&self, cluster: usize) -> BTreeSet<i32> {
+    pub(super) fn servers_of(&self, cluster: usize) -> BTreeSet<i32> {
         self.servers.iter().filter(|server| server.cluster == cluster).map(|server| server.id).collect()
     }
 }

@@ -21,7 +21,7 @@ const BETWEEN_TRIES_TO_HEAL: Duration = Duration::from_secs(1);
 const UNTIL_ALL_IS_HEALED: Duration = Duration::from_secs(60);
 
 /// Faults, one after another and side by side, for a time.
-pub struct Injection<'a> {
+pub(super) struct Injection<'a> {
     fixture: &'a Fixture,
     started: Instant,
     random: Rng,
@@ -39,7 +39,7 @@ struct Active {
 }
 
 /// What happened when, and to whom.
-pub struct Journal {
+pub(super) struct Journal {
     aftermath: Duration,
     entries: Vec<Entry>,
 }
@@ -54,13 +54,13 @@ struct Entry {
 
 /// What `powa_snapshot_metas.errors` held, when it was seen first.
 #[derive(Default)]
-pub struct Errors {
+pub(super) struct Errors {
     pub seen: Vec<Error>,
     last: BTreeMap<i32, Vec<String>>,
     looked: Option<Instant>,
 }
 
-pub struct Error {
+pub(super) struct Error {
     /// It came between two looks.
     pub between: (Instant, Instant),
     pub server: i32,
@@ -69,7 +69,7 @@ pub struct Error {
 
 impl Journal {
     /// Whether a fault of this server, or of all, was there or not long over.
-    pub fn explains(&self, server: Option<i32>, (from, to): (Instant, Instant)) -> bool {
+    pub(super) fn explains(&self, server: Option<i32>, (from, to): (Instant, Instant)) -> bool {
         self.entries.iter().any(|entry| {
             let concerned = server.map_or(entry.concerns_nobody, |id| entry.servers.contains(&id));
             concerned && entry.begun <= to && entry.healed.is_none_or(|healed| from <= healed + self.aftermath)
@@ -100,13 +100,13 @@ impl Errors {
     }
 
     /// What is there now.
-    pub fn last(&self) -> impl Iterator<Item = (i32, &String)> {
+    pub(super) fn last(&self) -> impl Iterator<Item = (i32, &String)> {
         self.last.iter().flat_map(|(server, errors)| errors.iter().map(|text| (*server, text)))
     }
 }
 
 impl<'a> Injection<'a> {
-    pub fn new(fixture: &'a Fixture, started: Instant, seed: u64) -> Self {
+    pub(super) fn new(fixture: &'a Fixture, started: Instant, seed: u64) -> Self {
         Self {
             fixture,
             started,
@@ -118,7 +118,7 @@ impl<'a> Injection<'a> {
     }
 
     /// Does nothing but look.
-    pub fn watch(&mut self, collector: &mut Collector, time: Duration) -> Result<()> {
+    pub(super) fn watch(&mut self, collector: &mut Collector, time: Duration) -> Result<()> {
         let end = Instant::now() + time;
         while Instant::now() < end {
             collector.ensure_running()?;
@@ -130,7 +130,7 @@ impl<'a> Injection<'a> {
     }
 
     /// Makes and heals faults for a time, and then heals them all.
-    pub fn run(&mut self, collector: &mut Collector, time: Duration) -> Result<()> {
+    pub(super) fn run(&mut self, collector: &mut Collector, time: Duration) -> Result<()> {
         let end = Instant::now() + time;
         let mut next = Instant::now();
         let mut look = Instant::now();

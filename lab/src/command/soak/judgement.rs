@@ -25,7 +25,7 @@ const EVIDENCE: usize = 20;
 
 /// The answers to all questions, in the order of asking.
 #[derive(Default)]
-pub struct Judgement {
+pub(super) struct Judgement {
     rows: Vec<Row>,
 }
 
@@ -54,11 +54,11 @@ impl Judgement {
         self.rows.push(row);
     }
 
-    pub fn is_well(&self) -> bool {
+    pub(super) fn is_well(&self) -> bool {
         self.rows.iter().all(|row| row.is_well)
     }
 
-    pub fn print(&self) {
+    pub(super) fn print(&self) {
         println!("\n{:<52} {:<26} {:<20}", "what", "allowed", "found");
         for row in &self.rows {
             let verdict = if row.is_well { "" } else { "NOT WELL" };
@@ -74,7 +74,7 @@ impl Judgement {
     }
 
     /// What the collector uses has not grown.
-    pub fn compare(&mut self, before: Use, after: Use) {
+    pub(super) fn compare(&mut self, before: Use, after: Use) {
         let mb = |kb: u64| format!("{:.1} MB", Duration::from_millis(kb).as_secs_f64() / 1.024);
         let limit = before.resident_kb + MORE_MEMORY_KB;
         self.add(
@@ -94,7 +94,7 @@ impl Judgement {
     }
 
     /// Sessions of the collector: no more than promised in the repository, and one for each database of a server.
-    pub fn count_sessions(&mut self, fixture: &Fixture) -> Result<()> {
+    pub(super) fn count_sessions(&mut self, fixture: &Fixture) -> Result<()> {
         let sql = "select application_name, coalesce(state, ''), pid from pg_catalog.pg_stat_activity
                     where datname = $1 and backend_type = 'client backend' and application_name <> 'lab'";
         let sessions = fixture.repository.connect("postgres")?.query(sql, &[&DATABASE]).context("counting sessions")?;
@@ -121,7 +121,7 @@ impl Judgement {
     }
 
     /// Every server is running, and not overdue.
-    pub fn look_at_servers(&mut self, fixture: &Fixture) -> Result<()> {
+    pub(super) fn look_at_servers(&mut self, fixture: &Fixture) -> Result<()> {
         let mut silent: BTreeSet<_> = fixture.servers.iter().map(|server| server.id.to_string()).collect();
         let mut not_running = Vec::new();
         for (id, status) in statuses(fixture)? {
@@ -147,7 +147,7 @@ impl Judgement {
     }
 
     /// What was said loudly has its reason in a fault; and nothing is said after the consequences of the last are over.
-    pub fn explain(&mut self, told: &Told, injection: &Injection<'_>, [started, warm, calm]: [Instant; 3]) {
+    pub(super) fn explain(&mut self, told: &Told, injection: &Injection<'_>, [started, warm, calm]: [Instant; 3]) {
         let Injection { journal, errors, .. } = injection;
         let at = |moment: Instant| format!("{:.1} s", moment.saturating_duration_since(started).as_secs_f64());
         let loud = told.loud.iter().filter(|loud| !is_fault_of_powa(&loud.line));
@@ -172,7 +172,7 @@ impl Judgement {
 
     /// Each snapshot that the log tells of is there, and no other. (One whose fate was not known when it had to be given
     /// up may be there, too, and the log says that it is lost.)
-    pub fn count_snapshots(&mut self, fixture: &Fixture, told: &Told) -> Result<()> {
+    pub(super) fn count_snapshots(&mut self, fixture: &Fixture, told: &Told) -> Result<()> {
         let sql = "select m.srvid, m.coalesce_seq - 1 from powa_snapshot_metas m where m.srvid > 0 order by m.srvid";
         let mut different = Vec::new();
         let mut total = 0;
@@ -190,7 +190,7 @@ impl Judgement {
         Ok(())
     }
 
-    pub fn look_at_the_end(&mut self, status: ExitStatus, took: Duration) {
+    pub(super) fn look_at_the_end(&mut self, status: ExitStatus, took: Duration) {
         let is_well = status.success() && took <= GRACE;
         self.add("end after SIGTERM", format!("0, in {} s", GRACE.as_secs()), format!("{status}, {took:.1?}"), is_well);
     }

@@ -12,14 +12,14 @@ use anyhow::Context;
 use lab::Result;
 
 /// The log of a running collector.
-pub struct Log {
+pub(super) struct Log {
     told: Arc<Mutex<Told>>,
     reader: JoinHandle<()>,
 }
 
 /// What was picked out.
 #[derive(Clone, Default)]
-pub struct Told {
+pub(super) struct Told {
     /// Lines that say that a snapshot is in the repository, by server.
     pub taken: BTreeMap<i32, i64>,
     /// Lines that say that what was collected is lost, by server.
@@ -31,7 +31,7 @@ pub struct Told {
 }
 
 #[derive(Clone)]
-pub struct Loud {
+pub(super) struct Loud {
     pub at: Instant,
     pub server: Option<i32>,
     pub line: String,
@@ -39,7 +39,7 @@ pub struct Loud {
 
 impl Log {
     /// Reads to the end, which is the collector's.
-    pub fn read(stream: impl Read + Send + 'static, file: &Path) -> Result<Log> {
+    pub(super) fn read(stream: impl Read + Send + 'static, file: &Path) -> Result<Log> {
         let mut file = File::create(file).with_context(|| format!("making {}", file.display()))?;
         let told = Arc::<Mutex<Told>>::default();
         let telling = Arc::clone(&told);
@@ -59,12 +59,12 @@ impl Log {
         Ok(Log { told, reader })
     }
 
-    pub fn so_far(&self) -> Told {
+    pub(super) fn so_far(&self) -> Told {
         lock(&self.told).clone()
     }
 
     /// All of it, once the collector has ended.
-    pub fn into_all(self) -> Told {
+    pub(super) fn into_all(self) -> Told {
         // A reader that panicked has said so; what it has told counts.
         let _ = self.reader.join();
         lock(&self.told).clone()

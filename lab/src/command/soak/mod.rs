@@ -27,7 +27,7 @@ use self::judgement::Judgement;
 const UNTIL_WARM: Duration = Duration::from_secs(300);
 
 /// What to do for how long.
-pub struct Soak<'a> {
+pub(crate) struct Soak<'a> {
     pub generation: &'a Generation,
     pub collector: &'a Path,
     pub time: Duration,
@@ -37,7 +37,7 @@ pub struct Soak<'a> {
 }
 
 impl Soak<'_> {
-    pub fn run(&self) -> Result<ExitCode> {
+    pub(crate) fn run(&self) -> Result<ExitCode> {
         let program = self.collector.canonicalize();
         let program = program.with_context(|| format!("looking for the collector {}", self.collector.display()))?;
         ensure!(self.servers > 0, "at least one server is needed");

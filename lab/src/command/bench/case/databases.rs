@@ -27,7 +27,7 @@ struct Cost {
     connections: usize,
 }
 
-pub fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
+pub(super) fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
     let mut fixture = Fixture::make(setting.generation, SIZE)?;
     fixture.leave_catalogs()?;
     // A line that is no longer than none: connections are counted on it, which the server does not notice.

@@ -22,7 +22,7 @@ const WARM: i64 = 12;
 const COUNTED: i64 = 12;
 const LIMIT: Duration = Duration::from_secs(120);
 
-pub fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
+pub(super) fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
     let fixture = Fixture::make(setting.generation, SIZE)?;
     fixture.leave_catalogs()?;
     let (ours, python) =

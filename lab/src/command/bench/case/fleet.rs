@@ -21,7 +21,7 @@ const WINDOW: Duration = Duration::from_secs(30);
 /// The fleet that the marks are about, on PoWA 5.
 const WITH_MARKS: usize = 20;
 
-pub fn measure(case: &'static str, setting: &Setting<'_>, servers: usize) -> Result<Vec<Figure>> {
+pub(super) fn measure(case: &'static str, setting: &Setting<'_>, servers: usize) -> Result<Vec<Figure>> {
     let size = Size { servers, applications: 2, statements: 500, frequency: FREQUENCY };
     let fixture = Fixture::make(setting.generation, size)?;
     fixture.leave_catalogs()?;

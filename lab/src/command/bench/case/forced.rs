@@ -20,7 +20,7 @@ use crate::command::bench::median::median;
 const AWAY: [u64; 4] = [0, 10, 50, 200];
 const SIZE: Size = Size { servers: AWAY.len(), applications: 3, statements: 500, frequency: 3600 };
 
-pub fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
+pub(super) fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
     let mut fixture = Fixture::make(setting.generation, SIZE)?;
     fixture.leave_catalogs()?;
     fixture.put_away(&AWAY.map(Duration::from_millis))?;

@@ -35,7 +35,7 @@ const SIZES: [Waiting; 3] = [
     Waiting { servers: 1_000, memory: None, connections: None },
 ];
 
-pub fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
+pub(super) fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
     // Side by side: who waits is in nobody's way.
     let both = thread::scope(|scope| {
         let threads = SIZES.map(|size| scope.spawn(move || windows(setting, size.servers)));

@@ -18,7 +18,7 @@ use super::figure::Figure;
 
 /// A case, by the name it has on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-pub enum Case {
+pub(crate) enum Case {
     /// One snapshot that is asked for, of servers 0, 10, 50 and 200 ms away
     Forced,
     /// One snapshot of a server with 40 databases: time, CPU, connections
@@ -48,12 +48,12 @@ pub enum Case {
 
 impl Case {
     /// All but those that take as long as the others together, or more memory than a small machine has.
-    pub fn most() -> Vec<Self> {
+    pub(crate) fn most() -> Vec<Self> {
         let seldom = [Self::Growth, Self::NewFleet1000];
         Self::value_variants().iter().copied().filter(|case| !seldom.contains(case)).collect()
     }
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Forced => "forced",
             Self::Databases => "databases",
@@ -70,7 +70,7 @@ impl Case {
     }
 
     /// Whether there is anything to measure in this generation of PoWA.
-    pub fn is_of(self, generation: &Generation) -> bool {
+    pub(crate) fn is_of(self, generation: &Generation) -> bool {
         match self {
             // PoWA 4 reads nothing in the others.
             Self::Databases => generation.powa_major() >= 5,
@@ -82,7 +82,7 @@ impl Case {
         }
     }
 
-    pub fn measure(self, setting: &Setting<'_>) -> Result<Vec<Figure>> {
+    pub(crate) fn measure(self, setting: &Setting<'_>) -> Result<Vec<Figure>> {
         match self {
             Self::Forced => forced::measure(self.name(), setting),
             Self::Databases => databases::measure(self.name(), setting),

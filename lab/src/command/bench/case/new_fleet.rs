@@ -24,7 +24,7 @@ const BETWEEN_COUNTS: Duration = Duration::from_millis(500);
 const UNTIL_SETTLED: Duration = Duration::from_secs(90);
 
 /// What a fleet of this size may take, in MB.
-pub struct Fleet {
+pub(super) struct Fleet {
     pub servers: usize,
     pub peak: f64,
     pub settled: f64,
@@ -33,10 +33,10 @@ pub struct Fleet {
 /// Marks are for the whole program, whatever the number of servers.
 const THREADS: f64 = 24.0;
 
-pub const OF_200: Fleet = Fleet { servers: 200, peak: 64.0, settled: 32.0 };
-pub const OF_1000: Fleet = Fleet { servers: 1_000, peak: 128.0, settled: 64.0 };
+pub(super) const OF_200: Fleet = Fleet { servers: 200, peak: 64.0, settled: 32.0 };
+pub(super) const OF_1000: Fleet = Fleet { servers: 1_000, peak: 128.0, settled: 64.0 };
 
-pub fn measure(case: &'static str, setting: &Setting<'_>, fleet: &Fleet) -> Result<Vec<Figure>> {
+pub(super) fn measure(case: &'static str, setting: &Setting<'_>, fleet: &Fleet) -> Result<Vec<Figure>> {
     let Fleet { servers, peak, settled } = *fleet;
     let size = Size { servers, applications: 2, statements: 500, frequency: FREQUENCY };
     let fixture = Fixture::make(setting.generation, size)?;

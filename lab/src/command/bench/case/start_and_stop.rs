@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// How long the Python collector's main thread waits for a notification.
 const LOOP: Duration = Duration::from_secs(10);
 
-pub fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
+pub(super) fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
     let fixture = Fixture::make(setting.generation, SIZE)?;
     fixture.leave_catalogs()?;
     let both =

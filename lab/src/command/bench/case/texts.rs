@@ -18,7 +18,7 @@ const SIZE: Size = Size { servers: 1, applications: 0, statements: 0, frequency:
 const STATEMENTS: usize = 4_000;
 const BYTES: usize = 40_000;
 
-pub fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
+pub(super) fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
     let fixture = Fixture::make(setting.generation, SIZE)?;
     fixture.leave_catalogs()?;
     let mut remote = fixture.remote.connect(DATABASE)?;

@@ -26,7 +26,7 @@ struct Growth {
     points: Vec<(f64, f64)>,
 }
 
-pub fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
+pub(super) fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<Figure>> {
     let (servers, statements) = (servers::measure(setting)?, statements::measure(setting)?);
     if let Some(file) = setting.picture {
         // Side by side, as there are as many of either.

@@ -37,7 +37,7 @@ struct Windows {
     in_turn: Window,
 }
 
-pub fn measure(setting: &Setting<'_>) -> Result<Vec<Growth>> {
+pub(super) fn measure(setting: &Setting<'_>) -> Result<Vec<Growth>> {
     let fixture = Fixture::make(setting.generation, SIZE)?;
     fixture.leave_catalogs()?;
     let mut windows = Vec::new();

@@ -25,7 +25,7 @@ struct Cost {
     peak: f64,
 }
 
-pub fn measure(setting: &Setting<'_>) -> Result<Vec<Growth>> {
+pub(super) fn measure(setting: &Setting<'_>) -> Result<Vec<Growth>> {
     let size = Size { servers: 1, applications: 0, statements: 0, frequency: 3600 };
     let fixture = Fixture::make(setting.generation, size)?;
     make_room(&fixture)?;
