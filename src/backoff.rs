@@ -52,12 +52,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_reason_is_told_when_it_is_another_one_than_before() {
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut outcomes = [Err("no"), Err("no"), Err("never"), Err("no"), Ok(7)].into_iter();
         let mut reported = Vec::new();
         let attempt = || ready(outcomes.next().unwrap().map_err(str::to_owned));
         assert_eq!(retry_until_ok(Duration::from_secs(2), attempt, |reason| reported.push(reason)).await, 7);
         assert_eq!(reported, ["no", "never", "no"]);
-        assert!(begun.elapsed() >= Duration::from_secs(4), "{:?}", begun.elapsed());
+        assert!(started.elapsed() >= Duration::from_secs(4), "{:?}", started.elapsed());
     }
 }

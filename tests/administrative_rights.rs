@@ -42,7 +42,7 @@ fn done_with_what_is_printed(scene: &Scene, role: &str, arguments: &[&str]) -> V
 
 fn who_may_not_register_learns_what_it_takes_before_anything_is_looked_at(scene: &Scene) {
     let role = scene.create_role("adder", "");
-    let password = scene.folder().join("password");
+    let password = scene.directory().join("password");
     std::fs::write(&password, crate::support::SECRET).unwrap();
     let password = password.to_str().unwrap();
     // Nobody is there to be looked at: it does not come to that.

@@ -42,7 +42,7 @@ fn a_table_that_has_bloated_is_emptied_beside_an_old_transaction(scene: &Scene) 
     let collector = scene.collector_with(bound(scene, "postgres", 20));
     scene.wait_for_snapshots(server, 1);
     let mut old = scene.bloat();
-    collector.wait_to_say(EMPTIED);
+    collector.wait_for_log(EMPTIED);
     assert!(size(scene) < 1 << 20, "{}", size(scene));
     scene.wait_for_snapshots(server, scene.snapshots(server) + 2);
     assert_eq!(scene.errors(server), [""; 0]);
@@ -64,13 +64,13 @@ fn a_table_with_rows_of_somebody_is_left_alone(scene: &Scene) {
     scene.repository().batch_execute(&sql).unwrap();
     let collector = scene.verbose_collector(bound(scene, &role, 4));
     let not_emptied = "3 MB, but is not emptied while it has left-over rows";
-    wait_until("a second try", || collector.said(not_emptied).len() > 1);
+    wait_until("a second try", || collector.logged(not_emptied).len() > 1);
     assert_eq!(kept(scene), 1);
-    let warnings = collector.said("WARN");
+    let warnings = collector.logged("WARN");
     assert_eq!(warnings.iter().filter(|line| line.contains(not_emptied)).count(), 1, "{warnings:?}");
     let cure = warnings.iter().find_map(|line| Some(line.split_once("may not delete them; run: ")?.1)).unwrap();
     scene.repository().batch_execute(cure).unwrap();
-    collector.wait_to_say(EMPTIED);
+    collector.wait_for_log(EMPTIED);
     assert_eq!((kept(scene), size(scene)), (0, 0));
 }
 
@@ -85,11 +85,11 @@ fn a_table_that_somebody_uses_is_emptied_later(scene: &Scene) {
     let _old = scene.bloat();
     let mut reader = reader_of_the_table(scene);
     let collector = scene.collector_with(bound(scene, "postgres", 10));
-    let line = collector.wait_to_say("could not be emptied");
+    let line = collector.wait_for_log("could not be emptied");
     assert!(line.contains("WARN") && line.contains("another session holds a lock on it"), "{line}");
     assert!(size(scene) > 3 << 20, "{}", size(scene));
     reader.batch_execute("rollback").unwrap();
-    collector.wait_to_say(EMPTIED);
+    collector.wait_for_log(EMPTIED);
     assert_eq!(size(scene), 0);
 }
 
@@ -108,12 +108,12 @@ fn a_table_that_may_not_be_emptied_is_said_once_with_the_cure(scene: &Scene) {
     let role = reader(scene);
     let _old = scene.bloat();
     let collector = scene.verbose_collector(bound(scene, &role, 2));
-    wait_until("a third look", || collector.said("this role may not empty it").len() > 2);
-    let warnings = collector.said("WARN");
+    wait_until("a third look", || collector.logged("this role may not empty it").len() > 2);
+    let warnings = collector.logged("WARN");
     assert!(warnings.len() == 1 && warnings[0].contains("may not empty it"), "{warnings:?}");
     let (_, cure) = warnings[0].split_once("run: ").unwrap();
     scene.repository().batch_execute(cure).unwrap();
-    collector.wait_to_say(EMPTIED);
+    collector.wait_for_log(EMPTIED);
     assert_eq!(size(scene), 0);
 }
 
@@ -126,7 +126,7 @@ fn rows_that_row_security_hides_are_not_lost(scene: &Scene) {
     );
     scene.repository().batch_execute(&hide).unwrap();
     let collector = scene.collector_with(bound(scene, &role, 4));
-    collector.wait_to_say("row-level security");
+    collector.wait_for_log("row-level security");
     assert_eq!(kept(scene), 1);
 }
 
@@ -145,12 +145,12 @@ fn loads_under_way_are_waited_for(scene: &Scene) {
     wait_until("a load to be under way", || repository.query_one(loading, &[]).unwrap().get::<_, i64>(0) == 1);
     scene.config(bound(scene, "postgres", 60));
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
-    collector.wait_to_say("as soon as no snapshot is being loaded");
+    collector.wait_for_log("as soon as no snapshot is being loaded");
     // Longer than a lock would be waited for.
     repository.batch_execute("select pg_sleep(3); delete from public.patience").unwrap();
-    collector.wait_to_say(EMPTIED);
-    assert_eq!(collector.said("could not be emptied"), [""; 0]);
-    collector.wait_to_say("snapshot taken");
+    collector.wait_for_log(EMPTIED);
+    assert_eq!(collector.logged("could not be emptied"), [""; 0]);
+    collector.wait_for_log("snapshot taken");
 }
 
 fn without_a_bound_nothing_is_emptied(scene: &Scene) {
@@ -163,7 +163,7 @@ fn without_a_bound_nothing_is_emptied(scene: &Scene) {
     assert!(size(scene) > 3 << 20, "{}", size(scene));
     scene.config(bound(scene, "postgres", 20));
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
-    collector.wait_to_say(EMPTIED);
+    collector.wait_for_log(EMPTIED);
 }
 
 fn a_repository_that_freezes_meanwhile_holds_no_load_up(scene: &Scene) {
@@ -176,20 +176,20 @@ fn a_repository_that_freezes_meanwhile_holds_no_load_up(scene: &Scene) {
     let server = scene.register_as(Registration { frequency: 3600, ..Registration::of(scene.remote_server()) });
     let collector = scene.collector_with(config(0));
     // Nothing else is under way then.
-    collector.wait_to_say("snapshot taken");
+    collector.wait_for_log("snapshot taken");
     // While all turns to load are taken, and the lock is had.
     first.when_server_says(b"LOCK TABLE", Act::Freeze);
     scene.config(config(1));
     collector.signal(Signal::HUP);
     wait_until("the repository to freeze", || first.has_sprung());
     let frozen = Stopwatch::start();
-    collector.wait_to_say("listening for commands again");
+    collector.wait_for_log("listening for commands again");
     wait_until("a snapshot to be forced", || {
         scene.ask("FORCE_SNAPSHOT", &server.to_string()).starts_with("FORCE_SNAPSHOT OK")
     });
     scene.wait_for_snapshots(server, 2);
     assert!(frozen.elapsed() < Duration::from_secs(50), "{:?}", frozen.elapsed());
-    collector.wait_to_say(EMPTIED);
+    collector.wait_for_log(EMPTIED);
 }
 
 fn a_stop_does_not_wait_for_it(scene: &Scene) {
@@ -204,9 +204,9 @@ fn a_stop_does_not_wait_for_it(scene: &Scene) {
     let (status, took) = collector.wait();
     assert!(status.success() && took < Duration::from_secs(1), "{status}, {took:?}");
     scene.wait_until_nobody_is_left();
-    let said = log_of_server(&scene.repository_server().log());
+    let message = log_of_server(&scene.repository_server().log());
     let own = format!("PoWA collector - upkeep@{} ERROR:  canceling statement due to user request", scene.database);
-    assert!(said.contains(&own), "it was not cancelled");
+    assert!(message.contains(&own), "it was not cancelled");
     reader.batch_execute("rollback").unwrap();
     assert!(size(scene) > 3 << 20, "{}", size(scene));
 }

@@ -54,9 +54,9 @@ fn with_the_grants_of_the_readme_all_is_well_and_nothing_is_changed(scene: &Scen
     assert!(quals_before > 0);
 
     let config = || json!({"repository": {"dsn": scene.dsn(&collector)}});
-    let told = check_json(scene, config(), &[]);
-    assert_well(&told);
-    let shop = server(&told.1, id);
+    let output = check_json(scene, config(), &[]);
+    assert_well(&output);
+    let shop = server(&output.1, id);
     assert_eq!(
         (&shop["alias"], &shop["active"], &shop["encrypted"]),
         (&json!("the shop"), &json!(true), &json!(false))
@@ -65,19 +65,19 @@ fn with_the_grants_of_the_readme_all_is_well_and_nothing_is_changed(scene: &Scen
     assert!(shop["datasources"].as_u64().unwrap() > 5 && shop["rows"].as_u64().unwrap() > 5, "{shop:#}");
     assert!(shop["round_trip_ms"].as_f64().unwrap() > 0.0 && shop["clock_ahead_ms"].is_f64(), "{shop:#}");
     assert!(shop["findings"].as_array().unwrap().iter().all(|finding| finding["mark"] == "well"), "{shop:#}");
-    assert!(humantime::parse_rfc3339(told.1["time"].as_str().unwrap()).is_ok(), "{}", told.1["time"]);
-    assert_eq!(complaints(&told.1["repository"]), [&Value::Null; 0]);
+    assert!(humantime::parse_rfc3339(output.1["time"].as_str().unwrap()).is_ok(), "{}", output.1["time"]);
+    assert_eq!(complaints(&output.1["repository"]), [&Value::Null; 0]);
 
     // Another word for it: one line for each thing, and nothing of it on standard error.
     mend_powa(scene);
-    let told = check(scene, config(), &[]);
-    assert_eq!((told.code, told.err.as_str()), (0, ""), "{}", told.out);
-    let lines: Vec<_> = told.out.lines().collect();
-    assert_eq!(lines.len(), 6, "{}", told.out);
+    let output = check(scene, config(), &[]);
+    assert_eq!((output.code, output.err.as_str()), (0, ""), "{}", output.out);
+    let lines: Vec<_> = output.out.lines().collect();
+    assert_eq!(lines.len(), 6, "{}", output.out);
     assert!(
         lines[3].starts_with(&format!("{id} the shop (127.0.0.1:")) && lines[3].contains("  well  "),
         "{}",
-        told.out
+        output.out
     );
     assert_eq!(lines[5], "1 server: well");
     let verbose = check(scene, config(), &["the shop", "--verbose"]);
@@ -106,20 +106,20 @@ fn with_the_grants_of_the_readme_all_is_well_and_nothing_is_changed(scene: &Scen
             revoke execute on function {schema}.powa_take_snapshot(integer) from public"
         ))
         .unwrap();
-    let (code, told) = check_json(scene, config(), &[]);
-    assert_eq!((code, &told["result"]), (1, &json!("wrong")), "{told:#}");
-    let grants = cures(&told["repository"], "repository");
-    assert_eq!(grants.len(), 4, "{told:#}");
+    let (code, output) = check_json(scene, config(), &[]);
+    assert_eq!((code, &output["result"]), (1, &json!("wrong")), "{output:#}");
+    let grants = cures(&output["repository"], "repository");
+    assert_eq!(grants.len(), 4, "{output:#}");
     for grant in grants {
         repository.batch_execute(grant).unwrap_or_else(|error| panic!("{grant}: {error}"));
     }
     assert_well(&check_json(scene, config(), &[]));
     // Without the list of servers, none of them can be looked at.
     repository.batch_execute(&format!("revoke select on {schema}.powa_servers from {own}")).unwrap();
-    let (code, told) = check_json(scene, config(), &[]);
-    assert_eq!((code, &told["result"]), (2, &json!("not checked")), "{told:#}");
-    assert!(told["unchecked"].as_str().unwrap().contains("permission denied"), "{told:#}");
-    for grant in cures(&told["repository"], "repository") {
+    let (code, output) = check_json(scene, config(), &[]);
+    assert_eq!((code, &output["result"]), (2, &json!("not checked")), "{output:#}");
+    assert!(output["unchecked"].as_str().unwrap().contains("permission denied"), "{output:#}");
+    for grant in cures(&output["repository"], "repository") {
         repository.batch_execute(grant).unwrap_or_else(|error| panic!("{grant}: {error}"));
     }
     assert_well(&check_json(scene, config(), &[]));
@@ -133,14 +133,14 @@ fn a_server_that_is_not_active_is_looked_at_when_it_is_named(scene: &Scene) {
     let remote = scene.own_remote();
     let id = scene.register_as(Registration { alias: Some("resting"), ..remote.registration() });
     scene.repository().batch_execute(&format!("select powa_deactivate_server({id})")).unwrap();
-    let (code, told) = check_json(scene, json!({}), &[]);
-    assert_eq!((code, &told["servers"], &told["left_out"]), (0, &json!([]), &json!(1)));
-    let told = check(scene, json!({}), &[]);
-    assert!(told.out.contains("no server is enabled; \"powa-collector servers list\""), "{}", told.out);
-    assert!(told.out.ends_with("\n1 server is disabled and was not checked\n"), "{}", told.out);
-    let (code, told) = check_json(scene, json!({}), &["resting", &id.to_string()]);
-    assert_eq!((code, told["servers"].as_array().unwrap().len(), &told["left_out"]), (0, 1, &json!(0)));
-    let found = server(&told, id);
+    let (code, output) = check_json(scene, json!({}), &[]);
+    assert_eq!((code, &output["servers"], &output["left_out"]), (0, &json!([]), &json!(1)));
+    let output = check(scene, json!({}), &[]);
+    assert!(output.out.contains("no server is enabled; \"powa-collector servers list\""), "{}", output.out);
+    assert!(output.out.ends_with("\n1 server is disabled and was not checked\n"), "{}", output.out);
+    let (code, output) = check_json(scene, json!({}), &["resting", &id.to_string()]);
+    assert_eq!((code, output["servers"].as_array().unwrap().len(), &output["left_out"]), (0, 1, &json!(0)));
+    let found = server(&output, id);
     assert_eq!((&found["active"], &found["mark"]), (&json!(false), &json!("well")), "{found:#}");
     assert!(found["findings"][0]["said"].as_str().unwrap().contains("the server is disabled"), "{found:#}");
 }
@@ -156,12 +156,12 @@ fn one_that_falls_silent_while_it_is_read_is_given_up(scene: &Scene) {
     let frozen = scene.register_as(frozen);
     let other = scene.own_remote();
     let other = scene.register_as(other.registration());
-    let (code, told) = check_json(scene, json!({"timeouts": {"connect": 5, "query": 2}}), &[]);
+    let (code, output) = check_json(scene, json!({"timeouts": {"connect": 5, "query": 2}}), &[]);
     assert!(proxy.has_sprung());
-    assert_eq!((code, &server(&told, other)["mark"]), (1, &json!("well")), "{told:#}");
-    let complaint = complaints(server(&told, frozen))[0];
-    assert_eq!(complaint["what"], "datasources", "{told:#}");
-    assert!(complaint["said"].as_str().unwrap().contains("no answer within 7 s"), "{told:#}");
+    assert_eq!((code, &server(&output, other)["mark"]), (1, &json!("well")), "{output:#}");
+    let complaint = complaints(server(&output, frozen))[0];
+    assert_eq!(complaint["what"], "datasources", "{output:#}");
+    assert!(complaint["said"].as_str().unwrap().contains("no answer within 7 s"), "{output:#}");
 }
 
 fn what_cannot_be_looked_at_is_told_with_the_reason(scene: &Scene) {
@@ -213,7 +213,7 @@ fn files_that_the_collector_does_not_start_with_are_told(scene: &Scene) {
     let certificates = Certificates::of(scene);
     let [own, other] = ["127.0.0.1", "127.0.0.2"].map(|name| certificates.server(&[name]));
     let file = |name: &str, text: &str, mode: u32| {
-        let file = scene.folder().join(name);
+        let file = scene.directory().join(name);
         std::fs::write(&file, text).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
         file
@@ -227,27 +227,27 @@ fn files_that_the_collector_does_not_start_with_are_told(scene: &Scene) {
     assert_well(&check_json(scene, tokens(good.clone()), &[]));
     let with =
         |certificate: &Path, key: &Path| config(json!({"tokens_file": good, "certificate": certificate, "key": key}));
-    for (config, key, said) in [
+    for (config, key, message) in [
         (tokens(file("open", &format!("ada:{SECRET}-0123456789abcdef"), 0o644)), "http.tokens_file", "read by others"),
-        (tokens(scene.folder().join("missing")), "http.tokens_file", "cannot be read"),
+        (tokens(scene.directory().join("missing")), "http.tokens_file", "cannot be read"),
         (tokens(file("short", "ada:short", 0o600)), "http.tokens_file", "too short"),
         (with(own.key(), own.key()), "http.certificate", "contains no certificate"),
         (with(own.file(), other.key()), "http.key", "is not the key of \"http.certificate\""),
     ] {
-        let (code, told) = check_json(scene, config, &[]);
-        let [complaint] = complaints(&told["configuration"])[..] else { panic!("{told:#}") };
-        assert_eq!((code, &complaint["what"], &complaint["mark"]), (1, &json!("http"), &json!("wrong")), "{told:#}");
-        assert!(complaint["said"].as_str().unwrap().contains(said), "{told:#}");
-        assert!(cures(&told["configuration"], "configuration")[0].starts_with(key), "{told:#}");
+        let (code, output) = check_json(scene, config, &[]);
+        let [complaint] = complaints(&output["configuration"])[..] else { panic!("{output:#}") };
+        assert_eq!((code, &complaint["what"], &complaint["mark"]), (1, &json!("http"), &json!("wrong")), "{output:#}");
+        assert!(complaint["said"].as_str().unwrap().contains(message), "{output:#}");
+        assert!(cures(&output["configuration"], "configuration")[0].starts_with(key), "{output:#}");
     }
 }
 
 fn what_servers_are_called_stays_on_its_line(scene: &Scene) {
     let odd = Registration { port: 1, alias: Some("a\nwell\x1b[0m"), ..Registration::of(scene.remote_server()) };
     scene.register_as(odd);
-    let told = check(scene, json!({}), &[]);
-    assert!(told.out.contains("a\\nwell\\u{1b}[0m (127.0.0.1:1)"), "{}", told.out);
-    assert!(!told.out.contains('\x1b'), "{}", told.out);
+    let output = check(scene, json!({}), &[]);
+    assert!(output.out.contains("a\\nwell\\u{1b}[0m (127.0.0.1:1)"), "{}", output.out);
+    assert!(!output.out.contains('\x1b'), "{}", output.out);
 }
 
 fn what_a_configuration_says_in_vain_is_told(scene: &Scene) {
@@ -255,21 +255,21 @@ fn what_a_configuration_says_in_vain_is_told(scene: &Scene) {
         "remote": {"servers": {"mian": {"sslmode": "disable"}}},
         "spool": {"directory": "/nowhere/at/all"},
     });
-    let (code, told) = check_json(scene, config.clone(), &[]);
-    assert_eq!((code, &told["result"]), (1, &json!("wrong")), "{told:#}");
-    let complaints = complaints(&told["configuration"]);
-    let said: Vec<_> = complaints.iter().map(|complaint| [&complaint["what"], &complaint["mark"]]).collect();
-    assert_eq!(said, [["overrides", "warning"], ["spool", "wrong"]]);
-    let cure = cures(&told["configuration"], "configuration")[1];
+    let (code, output) = check_json(scene, config.clone(), &[]);
+    assert_eq!((code, &output["result"]), (1, &json!("wrong")), "{output:#}");
+    let complaints = complaints(&output["configuration"]);
+    let message: Vec<_> = complaints.iter().map(|complaint| [&complaint["what"], &complaint["mark"]]).collect();
+    assert_eq!(message, [["overrides", "warning"], ["spool", "wrong"]]);
+    let cure = cures(&output["configuration"], "configuration")[1];
     assert!(cure.starts_with("spool.directory: a directory"), "{cure}");
-    let told = check(scene, config, &[]);
-    assert!(told.out.contains("sections for servers that are not registered: [\"mian\"]"), "{}", told.out);
+    let output = check(scene, config, &[]);
+    assert!(output.out.contains("sections for servers that are not registered: [\"mian\"]"), "{}", output.out);
     assert!(
-        told.out.contains("no server is registered; register one with \"powa-collector servers add\""),
+        output.out.contains("no server is registered; register one with \"powa-collector servers add\""),
         "{}",
-        told.out
+        output.out
     );
-    assert!(told.out.contains("spool.directory must be a writable directory"), "{}", told.out);
+    assert!(output.out.contains("spool.directory must be a writable directory"), "{}", output.out);
 }
 
 fn a_password_file_that_is_left_alone_is_told(scene: &Scene) {
@@ -277,12 +277,12 @@ fn a_password_file_that_is_left_alone_is_told(scene: &Scene) {
     let remote = scene.own_remote();
     // Without a password of its own, it is looked for in the file.
     remote.registration().register(scene.repository_server(), &scene.database).unwrap();
-    let file = scene.folder().join("open.pgpass");
+    let file = scene.directory().join("open.pgpass");
     std::fs::write(&file, format!("*:*:*:*:{SECRET}\n")).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let told = check(scene, json!({"remote": {"passfile": file}}), &[]);
-    assert_eq!(told.code, 0, "{}", told.out);
-    assert!(told.err.contains("WARN") && told.err.contains("open.pgpass"), "{}", told.err);
+    let output = check(scene, json!({"remote": {"passfile": file}}), &[]);
+    assert_eq!(output.code, 0, "{}", output.out);
+    assert!(output.err.contains("WARN") && output.err.contains("open.pgpass"), "{}", output.err);
 
     // One that cannot be used is no matter of the role.
     let dsn = "host=127.0.0.1 port=1 user=powa dbname=powa";
@@ -313,8 +313,8 @@ fn on_a_terminal_it_tells_how_far_it_is(scene: &Scene) {
 }
 
 /// What is told of the collectors that are connected.
-fn collectors(told: &Value) -> &Value {
-    let findings = told["repository"]["findings"].as_array().unwrap();
+fn collectors(output: &Value) -> &Value {
+    let findings = output["repository"]["findings"].as_array().unwrap();
     findings.iter().find(|finding| finding["what"] == "collectors").unwrap()
 }
 
@@ -337,40 +337,42 @@ fn a_role_that_only_commands_is_not_judged_as_the_collectors(scene: &Scene) {
 }
 
 fn whether_a_collector_runs_is_told_and_that_there_are_two(scene: &Scene) {
-    let told = check_json(scene, json!({}), &[]);
-    assert_well(&told);
-    assert!(collectors(&told.1)["said"].as_str().unwrap().contains("no collector is connected"), "{:#}", told.1);
+    let output = check_json(scene, json!({}), &[]);
+    assert_well(&output);
+    assert!(collectors(&output.1)["said"].as_str().unwrap().contains("no collector is connected"), "{:#}", output.1);
     let first = scene.collector_with(json!({"http": {"listen": "127.0.0.1:0"}}));
-    let told = check_json(scene, json!({}), &[]);
-    assert_well(&told);
-    let one = collectors(&told.1)["said"].as_str().unwrap();
+    let output = check_json(scene, json!({}), &[]);
+    assert_well(&output);
+    let one = collectors(&output.1)["said"].as_str().unwrap();
     assert!(one.starts_with("PoWA collector - main thread (") && one.contains(" from 127.0.0.1 since 2"), "{one}");
 
     let second = Collector::start(&scene.config(json!({})));
-    second.wait_to_say("ready");
-    let (code, told) = check_json(scene, json!({}), &[]);
-    assert_eq!((code, &told["result"]), (0, &json!("warning")), "{told:#}");
-    let two = collectors(&told);
-    assert_eq!((&two["mark"], &two["cures"][0]["where"]), (&json!("warning"), &json!("advice")), "{told:#}");
-    let said = two["said"].as_str().unwrap();
-    assert!(said.starts_with("2 collectors are connected") && said.matches(" from 127.0.0.1 since 2").count() == 2);
+    second.wait_for_log("ready");
+    let (code, output) = check_json(scene, json!({}), &[]);
+    assert_eq!((code, &output["result"]), (0, &json!("warning")), "{output:#}");
+    let two = collectors(&output);
+    assert_eq!((&two["mark"], &two["cures"][0]["where"]), (&json!("warning"), &json!("advice")), "{output:#}");
+    let message = two["said"].as_str().unwrap();
+    assert!(
+        message.starts_with("2 collectors are connected") && message.matches(" from 127.0.0.1 since 2").count() == 2
+    );
     let printed = check(scene, json!({}), &[]);
     assert!(printed.out.contains("  warning   collectors   2 collectors are connected"), "{}", printed.out);
 
-    let warning = second.wait_to_say("another collector is connected to this repository");
+    let warning = second.wait_for_log("another collector is connected to this repository");
     assert!(warning.contains("WARN") && warning.matches("PoWA collector - main thread (").count() == 1, "{warning}");
     // The one that was there before learns of it too, and that it is alone again.
-    let warning = first.wait_to_say("another collector is connected to this repository");
+    let warning = first.wait_for_log("another collector is connected to this repository");
     assert!(warning.contains("WARN") && warning.matches("PoWA collector - main thread (").count() == 1, "{warning}");
     let watcher = Watcher::of(&first);
     watcher.wait_for_metric("powa_collector_other_collectors", |others| others == 1.0);
     let trouble = watcher.open_events().next("everything")["trouble"].clone();
     assert!(trouble.as_str().unwrap().contains("Another collector is connected"), "{trouble}");
     second.stop();
-    assert_eq!(second.said("WARN").len(), 1, "{:?}", second.log());
-    first.wait_to_say("no other collector is connected to this repository any more");
+    assert_eq!(second.logged("WARN").len(), 1, "{:?}", second.log());
+    first.wait_for_log("no other collector is connected to this repository any more");
     watcher.wait_for_metric("powa_collector_other_collectors", |others| others == 0.0);
-    assert_eq!(first.said("another collector is connected").len(), 1, "{:?}", first.log());
+    assert_eq!(first.logged("another collector is connected").len(), 1, "{:?}", first.log());
 }
 
 fn a_collector_whose_place_is_taken_is_not_complained_of(scene: &Scene) {
@@ -378,10 +380,10 @@ fn a_collector_whose_place_is_taken_is_not_complained_of(scene: &Scene) {
     let mut command = program();
     command.arg("--config").arg(scene.config(json!({}))).env("RUST_LOG", "powa_collector=debug");
     let second = Collector::run(command);
-    second.wait_to_say("ready");
+    second.wait_for_log("ready");
     first.stop();
-    second.wait_to_say("no other collector is connected");
-    assert_eq!(second.said("WARN"), [""; 0]);
+    second.wait_for_log("no other collector is connected");
+    assert_eq!(second.logged("WARN"), [""; 0]);
 }
 
 fn what_powa_has_a_role_for_takes_one_grant(scene: &Scene) {
@@ -391,17 +393,17 @@ fn what_powa_has_a_role_for_takes_one_grant(scene: &Scene) {
     repository.batch_execute(&format!("alter role {of_powa} nologin")).unwrap();
     let stranger = scene.create_role("stranger", "");
     let config = || json!({"repository": {"dsn": scene.dsn(&stranger)}});
-    let (code, told) = check_json(scene, config(), &[]);
-    assert_eq!(code, 2, "{told:#}");
-    let grants = cures(&told["repository"], "repository");
+    let (code, output) = check_json(scene, config(), &[]);
+    assert_eq!(code, 2, "{output:#}");
+    let grants = cures(&output["repository"], "repository");
     let grant = format!("grant \"{of_powa}\" to \"{stranger}\";");
-    assert_eq!(grants[0], grant, "{told:#}");
+    assert_eq!(grants[0], grant, "{output:#}");
     // What that role has not is all that is told beside it.
     let beside = ["version", "config", "pg_track_settings", "pg_signal_backend"];
     let is_beside = |grant: &&str| beside.iter().any(|word| grant.contains(word));
-    assert!(grants[1..].iter().all(is_beside), "{told:#}");
+    assert!(grants[1..].iter().all(is_beside), "{output:#}");
     let command = format!("grant pg_signal_backend to \"{stranger}\";");
-    assert!(grants.len() < 8 && grants.last() == Some(&command.as_str()), "{told:#}");
+    assert!(grants.len() < 8 && grants.last() == Some(&command.as_str()), "{output:#}");
     for grant in grants {
         repository.batch_execute(grant).unwrap_or_else(|error| panic!("{grant}: {error}"));
     }
@@ -413,9 +415,9 @@ fn what_powa_has_a_role_for_takes_one_grant(scene: &Scene) {
         format!("grant \"{of_powa}\" to {stranger}"),
     ] {
         repository.batch_execute(&sql).unwrap();
-        let (_, told) = check_json(scene, config(), &[]);
-        let grants = cures(&told["repository"], "repository");
-        assert!(grants.iter().all(|told| **told != grant), "{sql}: {told:#}");
-        assert!(grants.iter().any(|told| told.contains("_src_tmp")), "{sql}: {told:#}");
+        let (_, output) = check_json(scene, config(), &[]);
+        let grants = cures(&output["repository"], "repository");
+        assert!(grants.iter().all(|output| **output != grant), "{sql}: {output:#}");
+        assert!(grants.iter().any(|output| output.contains("_src_tmp")), "{sql}: {output:#}");
     }
 }

@@ -66,8 +66,8 @@ fn what_is_in_the_way_of_a_session_is_told_at_the_step_where_it_is(scene: &Scene
             "unnamed": {"service": "gone"},
         }},
     });
-    let (code, told) = check_json(scene, config.clone(), &[]);
-    assert_eq!(code, 1, "{told:#}");
+    let (code, output) = check_json(scene, config.clone(), &[]);
+    assert_eq!(code, 1, "{output:#}");
     let set = |id: i32, option: &str| format!("powa-collector servers set {id} {option}");
     let cases = [
         (nobody, "connection", "Connection refused", "advice", "listen_addresses".to_owned()),
@@ -82,11 +82,11 @@ fn what_is_in_the_way_of_a_session_is_told_at_the_step_where_it_is(scene: &Scene
         (elsewhere, "database", "does not exist", "advice", set(elsewhere, "--dbname ...")),
         (closed, "database", "permission denied for database", "remote server", "grant connect on database ".into()),
     ];
-    for (id, what, said, place, cure) in cases {
-        let server = server(&told, id);
+    for (id, what, message, place, cure) in cases {
+        let server = server(&output, id);
         let [complaint] = complaints(server)[..] else { panic!("{server:#}") };
         assert_eq!(complaint["what"], what, "{server:#}");
-        assert!(complaint["said"].as_str().unwrap().contains(said), "{server:#}");
+        assert!(complaint["said"].as_str().unwrap().contains(message), "{server:#}");
         assert!(cures(server, place).iter().any(|text| text.contains(&cure)), "{cure}: {server:#}");
         // What comes behind it is not tried, and what comes before it is well.
         let marks: Vec<_> = server["findings"].as_array().unwrap().iter().map(|finding| &finding["mark"]).collect();
@@ -94,11 +94,11 @@ fn what_is_in_the_way_of_a_session_is_told_at_the_step_where_it_is(scene: &Scene
         assert!(marks[..at].iter().all(|mark| **mark == "well"), "{server:#}");
         assert!(marks[at + 1..].iter().all(|mark| **mark == "not tried"), "{server:#}");
     }
-    let told = check(scene, config, &["nobody", "plain"]);
-    assert_eq!(told.code, 1);
-    assert!(told.out.ends_with("2 servers: 2 wrong\n"), "{}", told.out);
-    assert!(told.out.contains("\n            postgresql.conf: ssl = on"), "{}", told.out);
-    assert!(!told.out.contains("not tried"), "{}", told.out);
+    let output = check(scene, config, &["nobody", "plain"]);
+    assert_eq!(output.code, 1);
+    assert!(output.out.ends_with("2 servers: 2 wrong\n"), "{}", output.out);
+    assert!(output.out.contains("\n            postgresql.conf: ssl = on"), "{}", output.out);
+    assert!(!output.out.contains("not tried"), "{}", output.out);
 }
 
 /// A role as the README has it, in a database of one test's own.
@@ -121,9 +121,9 @@ fn a_role_that_may_not_do_enough_is_cured_by_what_is_printed(scene: &Scene) {
         revoke select on powa_databases from {reader}"
     );
     remote.connect().batch_execute(&sql).unwrap();
-    let (code, told) = check_json(scene, json!({}), &[]);
-    let found = server(&told, id);
-    assert_eq!((code, &found["mark"]), (1, &json!("wrong")), "{told:#}");
+    let (code, output) = check_json(scene, json!({}), &[]);
+    let found = server(&output, id);
+    assert_eq!((code, &found["mark"]), (1, &json!("wrong")), "{output:#}");
     let of_privileges = complaints(found).iter().filter(|complaint| complaint["what"] == "privileges").count();
     assert_eq!(of_privileges, 4, "{found:#}");
     let about = "pg_stat_statements (powa_statements_src)";
@@ -138,13 +138,13 @@ fn a_role_that_may_not_do_enough_is_cured_by_what_is_printed(scene: &Scene) {
 
     let sql = format!("revoke pg_read_all_settings from {reader}");
     remote.connect().batch_execute(&sql).unwrap();
-    let (code, told) = check_json(scene, json!({}), &[]);
-    assert_eq!((code, &told["result"]), (0, &json!("warning")), "{told:#}");
+    let (code, output) = check_json(scene, json!({}), &[]);
+    assert_eq!((code, &output["result"]), (0, &json!("warning")), "{output:#}");
     let grant = format!("grant pg_read_all_settings to \"{reader}\";");
     // What is loaded cannot be seen either, for the same reason.
-    let what: Vec<_> = complaints(server(&told, id)).iter().map(|complaint| complaint["what"].clone()).collect();
-    assert_eq!(what, ["libraries", "privileges"], "{told:#}");
-    assert_eq!(cures(server(&told, id), "remote server"), [&grant, &grant]);
+    let what: Vec<_> = complaints(server(&output, id)).iter().map(|complaint| complaint["what"].clone()).collect();
+    assert_eq!(what, ["libraries", "privileges"], "{output:#}");
+    assert_eq!(cures(server(&output, id), "remote server"), [&grant, &grant]);
     let printed = check(scene, json!({}), &[]).out;
     assert_eq!((printed.matches(&grant).count(), printed.matches("see the cure above").count()), (1, 1), "{printed}");
 }
@@ -184,8 +184,8 @@ fn a_library_that_is_not_loaded_is_told_with_all_of_the_setting(scene: &Scene) {
     };
     restart_with("shared_preload_libraries = pg_stat_statements, pg_stat_kcache, pg_wait_sampling");
     let id = scene.register_as(Registration::of(&remote));
-    let (code, told) = check_json(scene, json!({}), &[]);
-    let found = server(&told, id);
+    let (code, output) = check_json(scene, json!({}), &[]);
+    let found = server(&output, id);
     let complaint = complaints(found).into_iter().find(|complaint| complaint["what"] == "libraries").unwrap();
     assert_eq!((code, &complaint["mark"]), (1, &json!("wrong")), "{found:#}");
     assert!(complaint["said"].as_str().unwrap().ends_with(": pg_qualstats"), "{found:#}");
@@ -201,14 +201,18 @@ fn a_datasource_that_raises_is_told_by_name(scene: &Scene) {
     let remote = scene.own_remote();
     remote.connect().batch_execute(&raising("powa_statements_src", "no luck\ntoday")).unwrap();
     let id = scene.register_as(remote.registration());
-    let (code, told) = check_json(scene, json!({}), &[]);
-    let [complaint] = complaints(server(&told, id))[..] else { panic!("{told:#}") };
+    let (code, output) = check_json(scene, json!({}), &[]);
+    let [complaint] = complaints(server(&output, id))[..] else { panic!("{output:#}") };
     assert_eq!((code, &complaint["what"]), (1, &json!("datasources")));
     assert_eq!(complaint["about"], "pg_stat_statements (powa_statements_src)");
-    let said = complaint["said"].as_str().unwrap();
-    assert!(said.contains("no luck\\ntoday") && said.contains("(remote server)"), "{said}");
-    let told = check(scene, json!({}), &[]);
-    assert!(told.out.contains("  wrong     datasources  pg_stat_statements (powa_statements_src): "), "{}", told.out);
+    let message = complaint["said"].as_str().unwrap();
+    assert!(message.contains("no luck\\ntoday") && message.contains("(remote server)"), "{message}");
+    let output = check(scene, json!({}), &[]);
+    assert!(
+        output.out.contains("  wrong     datasources  pg_stat_statements (powa_statements_src): "),
+        "{}",
+        output.out
+    );
 }
 
 fn another_version_of_powa_is_told_with_the_side_to_update(scene: &Scene) {
@@ -226,7 +230,7 @@ fn another_version_of_powa_is_told_with_the_side_to_update(scene: &Scene) {
     };
     let old_remote = &older;
     let (older, newer, none) = (register("older", &older), register("newer", &newer), register("none", &none));
-    let (code, told) = check_json(scene, json!({}), &[]);
+    let (code, output) = check_json(scene, json!({}), &[]);
     assert_eq!(code, 1);
     let version = scene.generation().powa_version();
     let here = match is_4 {
@@ -243,7 +247,7 @@ fn another_version_of_powa_is_told_with_the_side_to_update(scene: &Scene) {
         (newer, "advice", &elsewhere),
         (none, "remote server", "create extension powa cascade;"),
     ] {
-        let found = server(&told, id);
+        let found = server(&output, id);
         let [complaint] = complaints(found)[..] else { panic!("{found:#}") };
         assert_eq!(complaint["what"], "powa", "{found:#}");
         assert_eq!(cures(found, place), [cure], "{found:#}");
@@ -265,18 +269,18 @@ fn a_row_that_is_no_server_is_told(scene: &Scene) {
     repository.execute("delete from powa_snapshot_metas where srvid = $1", &[&lost]).unwrap();
     // What is configured for it is not in vain.
     let overrides = json!({"remote": {"servers": {"odd": {}, "lost": {}, odd.to_string(): {}}}});
-    let (code, told) = check_json(scene, overrides, &[]);
+    let (code, output) = check_json(scene, overrides, &[]);
     assert_eq!(code, 1);
-    assert_eq!(told["configuration"]["mark"], "well", "{told:#}");
-    let found = server(&told, odd);
+    assert_eq!(output["configuration"]["mark"], "well", "{output:#}");
+    let found = server(&output, odd);
     assert!(
         complaints(found)[0]["said"].as_str().unwrap().contains("port must be from 1 to 65535, got 70000"),
         "{found:#}"
     );
     let set = format!("powa-collector servers set {odd} --port ...");
     assert_eq!(cures(found, "advice"), [&set], "{found:#}");
-    let cure = cures(server(&told, lost), "repository");
-    assert_eq!(cure.len(), 1, "{told:#}");
+    let cure = cures(server(&output, lost), "repository");
+    assert_eq!(cure.len(), 1, "{output:#}");
     repository.batch_execute(cure[0]).unwrap();
     assert_well(&check_json(scene, json!({}), &["lost"]));
 }
@@ -292,26 +296,26 @@ fn a_line_of_pg_hba_is_printed_for_the_one_who_was_refused(scene: &Scene) {
     let password = format!("{SECRET}-right");
     let registration = Registration { username: "by_only_tls", ..Registration::of(&gate.cluster) };
     let id = scene.register_as(Registration { password: Some(&password), ..registration });
-    let (_, told) = check_json(scene, json!({"remote": {"sslmode": "require"}}), &[]);
+    let (_, output) = check_json(scene, json!({"remote": {"sslmode": "require"}}), &[]);
     assert_eq!(
-        (&server(&told, id)["mark"], &server(&told, id)["encrypted"]),
+        (&server(&output, id)["mark"], &server(&output, id)["encrypted"]),
         (&json!("well"), &json!(true)),
-        "{told:#}"
+        "{output:#}"
     );
     // What there is against a certificate is not cured by TLS, which there is.
-    let (_, told) = check_json(scene, json!({"remote": {"sslmode": "verify-full", "sslrootcert": "/nowhere"}}), &[]);
-    assert_eq!(complaints(server(&told, id))[0]["what"], "tls", "{told:#}");
-    assert!(cures(server(&told, id), "postgresql.conf").is_empty(), "{told:#}");
-    assert_eq!(cures(server(&told, id), "configuration").len(), 1, "{told:#}");
+    let (_, output) = check_json(scene, json!({"remote": {"sslmode": "verify-full", "sslrootcert": "/nowhere"}}), &[]);
+    assert_eq!(complaints(server(&output, id))[0]["what"], "tls", "{output:#}");
+    assert!(cures(server(&output, id), "postgresql.conf").is_empty(), "{output:#}");
+    assert_eq!(cures(server(&output, id), "configuration").len(), 1, "{output:#}");
     let plain = || json!({"remote": {"sslmode": "disable"}});
-    let (code, told) = check_json(scene, plain(), &[]);
-    let line = cures(server(&told, id), "pg_hba.conf");
-    assert_eq!((code, line.len()), (1, 1), "{told:#}");
-    assert!(line[0].starts_with("host  \"powa\"  \"by_only_tls\"  127.0.0.1/32  scram-sha-256"), "{told:#}");
+    let (code, output) = check_json(scene, plain(), &[]);
+    let line = cures(server(&output, id), "pg_hba.conf");
+    assert_eq!((code, line.len()), (1, 1), "{output:#}");
+    assert!(line[0].starts_with("host  \"powa\"  \"by_only_tls\"  127.0.0.1/32  scram-sha-256"), "{output:#}");
     gate.cluster.admit(&line).unwrap();
-    let told = check_json(scene, plain(), &[]);
-    assert_well(&told);
-    assert_eq!(server(&told.1, id)["encrypted"], false);
+    let output = check_json(scene, plain(), &[]);
+    assert_well(&output);
+    assert_eq!(server(&output.1, id)["encrypted"], false);
 }
 
 fn a_datasource_that_takes_too_long_is_told_with_the_limit(scene: &Scene) {
@@ -319,11 +323,11 @@ fn a_datasource_that_takes_too_long_is_told_with_the_limit(scene: &Scene) {
     let remote = scene.own_remote();
     remote.connect().batch_execute(&replacing("powa_databases_src", "perform pg_sleep(600);")).unwrap();
     let id = scene.register_as(remote.registration());
-    let (code, told) = check_json(scene, json!({"timeouts": {"query": 2}}), &[]);
-    let found = complaints(server(&told, id));
-    assert_eq!((code, found.len(), &found[0]["what"]), (1, 1, &json!("datasources")), "{told:#}");
-    assert!(found[0]["about"].as_str().unwrap().contains("powa_databases_src"), "{told:#}");
-    assert!(cures(server(&told, id), "configuration")[0].starts_with("timeouts.query"), "{told:#}");
+    let (code, output) = check_json(scene, json!({"timeouts": {"query": 2}}), &[]);
+    let found = complaints(server(&output, id));
+    assert_eq!((code, found.len(), &found[0]["what"]), (1, 1, &json!("datasources")), "{output:#}");
+    assert!(found[0]["about"].as_str().unwrap().contains("powa_databases_src"), "{output:#}");
+    assert!(cures(server(&output, id), "configuration")[0].starts_with("timeouts.query"), "{output:#}");
 }
 
 fn a_database_that_is_closed_to_the_role_is_told(scene: &Scene) {
@@ -333,17 +337,17 @@ fn a_database_that_is_closed_to_the_role_is_told(scene: &Scene) {
     let sql = format!("revoke connect on database \"{}\" from public", closed.name);
     remote.connect().batch_execute(&sql).unwrap();
     let id = scene.register_as(Registration { username: &reader, ..remote.registration() });
-    let (code, told) = check_json(scene, json!({}), &[]);
-    let found = server(&told, id);
+    let (code, output) = check_json(scene, json!({}), &[]);
+    let found = server(&output, id);
     let complaint = complaints(found).into_iter().find(|complaint| complaint["about"] == closed.name.as_str());
     assert_eq!(complaint.map(|complaint| &complaint["what"]), Some(&json!("databases")), "{found:#}");
     let grant = format!("grant connect on database \"{}\" to \"{reader}\";", closed.name);
     assert!(code == 1 && cures(found, "remote server").contains(&grant.as_str()), "{found:#}");
     remote.connect().batch_execute(&grant).unwrap();
-    let (_, told) = check_json(scene, json!({}), &[]);
+    let (_, output) = check_json(scene, json!({}), &[]);
     assert!(
-        complaints(server(&told, id)).iter().all(|complaint| complaint["about"] != closed.name.as_str()),
-        "{told:#}"
+        complaints(server(&output, id)).iter().all(|complaint| complaint["about"] != closed.name.as_str()),
+        "{output:#}"
     );
 }
 
@@ -396,13 +400,13 @@ fn what_is_in_the_way_of_the_repository_is_told_at_the_step_where_it_is(scene: &
             "create extension powa cascade;".into(),
         ),
     ];
-    for (dsn, what, said, place, cure) in cases {
-        let (code, told) = check_json(scene, json!({"repository": {"dsn": dsn}}), &[]);
-        let [complaint] = complaints(&told["repository"])[..] else { panic!("{told:#}") };
-        assert_eq!((code, &complaint["what"]), (2, &json!(what)), "{told:#}");
+    for (dsn, what, message, place, cure) in cases {
+        let (code, output) = check_json(scene, json!({"repository": {"dsn": dsn}}), &[]);
+        let [complaint] = complaints(&output["repository"])[..] else { panic!("{output:#}") };
+        assert_eq!((code, &complaint["what"]), (2, &json!(what)), "{output:#}");
         let words = complaint["said"].as_str().unwrap();
-        assert!(words.contains(said) && !words.contains("what the role may do"), "{words}");
-        assert!(cures(&told["repository"], place).iter().any(|text| text.contains(&cure)), "{cure}: {told:#}");
+        assert!(words.contains(message) && !words.contains("what the role may do"), "{words}");
+        assert!(cures(&output["repository"], place).iter().any(|text| text.contains(&cure)), "{cure}: {output:#}");
     }
     repository.batch_execute(&format!("drop database {closed}")).unwrap();
 }
@@ -411,8 +415,8 @@ fn what_is_in_the_way_of_the_repository_is_told_at_the_step_where_it_is(scene: &
 /// of that role take snapshots.
 fn cure_and_collect(scene: &Scene, role: &str, server: i32, takes_last: bool) {
     let config = || json!({"repository": {"dsn": scene.dsn(role)}});
-    let (_, told) = check_json(scene, config(), &[]);
-    for complaint in complaints(&told["repository"]) {
+    let (_, output) = check_json(scene, config(), &[]);
+    for complaint in complaints(&output["repository"]) {
         let cures = complaint["cures"].as_array().unwrap().iter();
         let mut cures = cures.filter(|cure| cure["where"] == "repository");
         let cure = if takes_last { cures.next_back() } else { cures.next() };

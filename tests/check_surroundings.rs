@@ -19,27 +19,27 @@ tests![
 ];
 
 fn a_socket_that_is_not_there_is_told_with_its_folder_and_not_with_listen_addresses(scene: &Scene) {
-    let folder = scene.folder().join("sockets");
-    let folder = folder.to_str().unwrap();
-    std::fs::create_dir(folder).unwrap();
+    let directory = scene.directory().join("sockets");
+    let directory = directory.to_str().unwrap();
+    std::fs::create_dir(directory).unwrap();
     // One that nobody listens on any more.
-    let left = format!("{folder}/.s.PGSQL.7");
+    let left = format!("{directory}/.s.PGSQL.7");
     drop(std::os::unix::net::UnixListener::bind(&left).unwrap());
-    let gone = format!("{folder}/gone");
+    let gone = format!("{directory}/gone");
     let register = |hostname, port, alias| {
         let of_remote = Registration::of(scene.remote_server());
         scene.register_beside_others(Registration { hostname, port, alias: Some(alias), ..of_remote })
     };
     let (no_folder, no_socket, left_over) =
-        (register(&gone, 7, "no folder"), register(folder, 8, "no socket"), register(folder, 7, "left over"));
-    let (code, told) = check_json(scene, json!({}), &[]);
+        (register(&gone, 7, "no folder"), register(directory, 8, "no socket"), register(directory, 7, "left over"));
+    let (code, output) = check_json(scene, json!({}), &[]);
     assert_eq!(code, 1);
     for (id, expected) in [
         (no_folder, format!("start PostgreSQL on this machine on port 7 with \"{gone}\" in unix_socket_directories")),
-        (no_socket, format!("there is no socket \"{folder}/.s.PGSQL.8\"")),
+        (no_socket, format!("there is no socket \"{directory}/.s.PGSQL.8\"")),
         (left_over, format!("the socket \"{left}\" exists, but no server listens on it")),
     ] {
-        let found = server(&told, id);
+        let found = server(&output, id);
         let advice = cures(found, "advice");
         assert!(advice[0].contains(&expected), "{expected}: {found:#}");
         assert_eq!(advice[1], format!("powa-collector servers set {id} --host ..."), "{found:#}");
@@ -47,10 +47,10 @@ fn a_socket_that_is_not_there_is_told_with_its_folder_and_not_with_listen_addres
     }
     // Of the repository, too.
     let dsn = format!("host={gone} port=7 user=nobody password={SECRET} dbname=powa");
-    let (code, told) = check_json(scene, json!({"repository": {"dsn": dsn}}), &[]);
+    let (code, output) = check_json(scene, json!({"repository": {"dsn": dsn}}), &[]);
     assert_eq!(code, 2);
-    let advice = cures(&told["repository"], "advice");
-    assert!(advice[0].contains("unix_socket_directories") && !advice[0].contains("listen_addresses"), "{told:#}");
+    let advice = cures(&output["repository"], "advice");
+    assert!(advice[0].contains("unix_socket_directories") && !advice[0].contains("listen_addresses"), "{output:#}");
 }
 
 fn a_host_that_can_be_none_is_explained_whoever_wrote_it(scene: &Scene) {
@@ -65,10 +65,10 @@ fn a_host_that_can_be_none_is_explained_whoever_wrote_it(scene: &Scene) {
     // By powa_register_server(), anything can be registered.
     let odd = Registration { hostname: "db1:5433", ..Registration::of(scene.remote_server()) };
     let server_with_port = scene.register_as(odd);
-    let (_, told) = check_json(scene, json!({}), &[]);
-    let [complaint] = complaints(server(&told, server_with_port))[..] else { panic!("{told:#}") };
-    let said = complaint["said"].as_str().unwrap();
-    assert!(complaint["what"] == "name" && said.contains("a host cannot contain a port; use host db1"), "{said}");
+    let (_, output) = check_json(scene, json!({}), &[]);
+    let [complaint] = complaints(server(&output, server_with_port))[..] else { panic!("{output:#}") };
+    let message = complaint["said"].as_str().unwrap();
+    assert!(complaint["what"] == "name" && message.contains("a host cannot contain a port; use host db1"), "{message}");
     // Of the repository, too; and what could be a host is explained where nobody is there.
     for (host, expected) in [
         ("http://db1", "a URL is not a host name: use host db1"),
@@ -77,11 +77,11 @@ fn a_host_that_can_be_none_is_explained_whoever_wrote_it(scene: &Scene) {
         ("/tmp:5433", "if 5433 is the port, use folder /tmp"),
     ] {
         let dsn = format!("host='{host}' user=nobody password={SECRET} dbname=powa connect_timeout=3");
-        let (code, told) = check_json(scene, json!({"repository": {"dsn": dsn}}), &[]);
-        let [complaint] = complaints(&told["repository"])[..] else { panic!("{told:#}") };
-        assert!(code == 2 && complaint["said"].as_str().unwrap().contains(expected), "{host}: {told:#}");
+        let (code, output) = check_json(scene, json!({"repository": {"dsn": dsn}}), &[]);
+        let [complaint] = complaints(&output["repository"])[..] else { panic!("{output:#}") };
+        assert!(code == 2 && complaint["said"].as_str().unwrap().contains(expected), "{host}: {output:#}");
         let cures = complaint["cures"].as_array().unwrap();
-        assert!(cures.len() == 1 && cures[0]["where"] == "configuration", "{host}: {told:#}");
+        assert!(cures.len() == 1 && cures[0]["where"] == "configuration", "{host}: {output:#}");
     }
 }
 
@@ -93,8 +93,8 @@ fn an_address_that_another_program_listens_on_is_wrong_and_the_collectors_own_is
     assert_eq!(code, 1);
     let [complaint] = complaints(&told["configuration"])[..] else { panic!("{told:#}") };
     assert_eq!((&complaint["what"], &complaint["mark"]), (&json!("http"), &json!("wrong")));
-    let said = format!("the collector cannot start: another program listens on http.listen = {address}");
-    assert_eq!(complaint["said"], said);
+    let message = format!("the collector cannot start: another program listens on http.listen = {address}");
+    assert_eq!(complaint["said"], message);
     let ss = format!("'sport = :{}'", address.port());
     assert!(cures(&told["configuration"], "advice")[0].contains(&ss), "{told:#}");
     // That is what the collector says of it, too.
@@ -105,7 +105,7 @@ fn an_address_that_another_program_listens_on_is_wrong_and_the_collectors_own_is
     drop(other);
     assert_well(&check_json(scene, listen(&address.to_string()), &[]));
     let collector = Collector::start(&scene.config(listen(&address.to_string())));
-    collector.wait_to_say("ready");
+    collector.wait_for_log("ready");
     assert_well(&check_json(scene, listen(&address.to_string()), &[]));
     // The one that runs may serve in another way than the one that would be started now.
     let certificates = Certificates::of(scene);
@@ -114,17 +114,17 @@ fn an_address_that_another_program_listens_on_is_wrong_and_the_collectors_own_is
     assert_well(&check_json(scene, encrypted.clone(), &[]));
     collector.stop();
     let collector = Collector::start(&scene.config(encrypted.clone()));
-    collector.wait_to_say("ready");
+    collector.wait_for_log("ready");
     assert_well(&check_json(scene, encrypted, &[]));
     // An address for documentation, which no machine has.
     let (code, told) = check_json(scene, json!({"http": {"listen": "192.0.2.1:9187", "open_to_all": true}}), &[]);
     assert_eq!(code, 1);
-    let said = complaints(&told["configuration"])[0]["said"].as_str().unwrap();
-    assert!(said.contains("192.0.2.1:9187 is not an address of this machine"), "{said}");
+    let message = complaints(&told["configuration"])[0]["said"].as_str().unwrap();
+    assert!(message.contains("192.0.2.1:9187 is not an address of this machine"), "{message}");
 }
 
 fn a_variable_that_only_the_service_has_is_asked_for_only_where_it_is_needed(scene: &Scene) {
-    let credentials = scene.folder().join("credentials");
+    let credentials = scene.directory().join("credentials");
     std::fs::create_dir(&credentials).unwrap();
     for (name, content) in [("tokens", "prometheus:0123456789abcdef0123456789abcdef"), ("password", SECRET)] {
         std::fs::write(credentials.join(name), content).unwrap();
@@ -144,8 +144,11 @@ fn a_variable_that_only_the_service_has_is_asked_for_only_where_it_is_needed(sce
     // Whoever serves cannot do without.
     let mut serving = program();
     let refused = output(serving.arg("-c").arg(scene.config(watched.clone())));
-    let said = String::from_utf8(refused.stderr).unwrap();
-    assert!(refused.status.code() == Some(1) && said.contains("\"http.tokens_file\" needs the environment"), "{said}");
+    let message = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        refused.status.code() == Some(1) && message.contains("\"http.tokens_file\" needs the environment"),
+        "{message}"
+    );
 
     // What a command needs, it says how to get; and that works.
     let dsn = scene.dsn("postgres").replace(&format!(" password={SECRET}"), "");

@@ -54,7 +54,7 @@ fn workers_status_without_a_channel_is_ignored(scene: &Scene) {
 fn reload_is_answered(scene: &Scene) {
     let collector = scene.collector();
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
-    collector.wait_to_say("reloaded");
+    collector.wait_for_log("reloaded");
 }
 
 fn reload_with_a_broken_file_says_why_and_changes_nothing(scene: &Scene) {
@@ -76,7 +76,7 @@ fn force_snapshot_takes_one_but_not_too_soon(scene: &Scene) {
     scene.without_databases();
     let collector = scene.collector();
     // It is in the repository before the worker knows that it is, and is in progress until then.
-    collector.wait_to_say("snapshot taken");
+    collector.wait_for_log("snapshot taken");
     let too_soon = "FORCE_SNAPSHOT KO Last snapshot was less than 10s. ago";
     let id = server.to_string();
     assert_eq!(scene.ask("FORCE_SNAPSHOT", &id), too_soon);
@@ -162,8 +162,8 @@ fn a_role_without_rights_is_denied_whatever_it_asks(scene: &Scene) {
     {
         assert_eq!(nobody.ask(command, arguments), format!("{command} KO Permission denied"));
     }
-    assert!(collector.said("reloading").is_empty());
-    let refused = collector.wait_to_say("command refused");
+    assert!(collector.logged("reloading").is_empty());
+    let refused = collector.wait_for_log("command refused");
     assert!(refused.contains(&format!("role=\"{role}\"")) && refused.contains(" process="), "{refused}");
 }
 
@@ -209,12 +209,12 @@ fn a_reload_of_someone_who_has_left_is_honoured_but_not_often(scene: &Scene) {
         collector.signal(Signal::CONT);
     };
     send_and_leave("RELOAD -");
-    collector.wait_to_say("reloaded");
+    collector.wait_for_log("reloaded");
     send_and_leave("RELOAD -");
-    collector.wait_to_say("command ignored");
+    collector.wait_for_log("command ignored");
     send_and_leave("FORCE_SNAPSHOT - 1");
-    wait_until("both to be ignored", || collector.said("command ignored").len() == 2);
-    assert_eq!(collector.said("reloading").len(), 1);
+    wait_until("both to be ignored", || collector.logged("command ignored").len() == 2);
+    assert_eq!(collector.logged("reloading").len(), 1);
 }
 
 fn no_payload_ends_the_collector_or_runs_as_sql(scene: &Scene) {

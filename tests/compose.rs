@@ -49,7 +49,7 @@ fn the_command_line_works_as_the_demonstrations_collector(scene: &Scene) {
     let mut command = program();
     command.arg("-c").arg(&config).env(variable.0, variable.1);
     let collector = Collector::run(command);
-    collector.wait_to_say("snapshot taken");
+    collector.wait_for_log("snapshot taken");
 
     let mut check = program();
     check.args(["check", "--json", "-c"]).arg(&config).env(variable.0, variable.1);
@@ -77,7 +77,7 @@ fn the_command_line_works_as_the_demonstrations_collector(scene: &Scene) {
         "snapshots are skipped",
     ];
     let is_known = |line: &String| known.iter().any(|known| line.contains(known));
-    let complaints = [collector.said("WARN"), collector.said("ERROR")].concat();
+    let complaints = [collector.logged("WARN"), collector.logged("ERROR")].concat();
     let complaints: Vec<_> = complaints.into_iter().filter(|line| !is_known(line)).collect();
     assert_eq!(complaints, [""; 0]);
 }

@@ -27,29 +27,29 @@ tests![
 
 fn run(arguments: &[&str], scene: &Scene) -> Output {
     let mut collector = program();
-    collector.args(arguments).env("HOME", scene.folder()).current_dir(scene.folder());
+    collector.args(arguments).env("HOME", scene.directory()).current_dir(scene.directory());
     output(&collector)
 }
 
 fn refusal(output: &Output) -> String {
-    let said = String::from_utf8(output.stderr.clone()).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    said
+    let message = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    message
 }
 
 fn help_and_version_go_to_standard_output(scene: &Scene) {
     for flag in ["-?", "-h", "--help", "-V", "--version"] {
         let output = run(&[flag], scene);
         assert!(output.status.success(), "{flag}");
-        let said = String::from_utf8(output.stdout).unwrap();
+        let message = String::from_utf8(output.stdout).unwrap();
         let expected = if flag.contains('V') || flag.contains("version") { "powa-collector 0" } else { "--config" };
-        assert!(said.contains(expected), "{flag}: {said}");
+        assert!(message.contains(expected), "{flag}: {message}");
     }
 }
 
 fn without_a_file_it_says_where_it_looked(scene: &Scene) {
-    let said = refusal(&run(&[], scene));
-    let home = scene.folder();
+    let message = refusal(&run(&[], scene));
+    let home = scene.directory();
     for place in [
         "/etc/powa-collector.conf",
         home.join(".config/powa-collector.conf").to_str().unwrap(),
@@ -57,30 +57,30 @@ fn without_a_file_it_says_where_it_looked(scene: &Scene) {
         "./powa-collector.conf",
         "\"dsn\": \"postgresql://",
     ] {
-        assert!(said.contains(place), "{place} is missing in: {said}");
+        assert!(message.contains(place), "{place} is missing in: {message}");
     }
 }
 
 fn a_broken_file_is_named_with_all_that_is_wrong(scene: &Scene) {
     let file = scene.config_file(r#"{"repositry": {}, "debug": 3}"#);
-    let said = refusal(&run(&["-c", file.to_str().unwrap()], scene));
+    let message = refusal(&run(&["-c", file.to_str().unwrap()], scene));
     for part in [
         "powa-collector.conf",
         "unknown key \"repositry\"",
         "did you mean \"repository\"",
         "\"debug\" must be true or false, got 3",
     ] {
-        assert!(said.contains(part), "{part} is missing in: {said}");
+        assert!(message.contains(part), "{part} is missing in: {message}");
     }
-    let said = refusal(&run(&["--config", "/nowhere/at/all"], scene));
-    assert!(said.contains("/nowhere/at/all"), "{said}");
+    let message = refusal(&run(&["--config", "/nowhere/at/all"], scene));
+    assert!(message.contains("/nowhere/at/all"), "{message}");
 }
 
 fn a_file_in_the_home_folder_is_found(scene: &Scene) {
-    std::fs::create_dir(scene.folder().join(".config")).unwrap();
-    std::fs::write(scene.folder().join(".config/powa-collector.conf"), "{}").unwrap();
-    let said = refusal(&run(&[], scene));
-    assert!(said.contains(".config/powa-collector.conf") && said.contains("repository.dsn"), "{said}");
+    std::fs::create_dir(scene.directory().join(".config")).unwrap();
+    std::fs::write(scene.directory().join(".config/powa-collector.conf"), "{}").unwrap();
+    let message = refusal(&run(&[], scene));
+    assert!(message.contains(".config/powa-collector.conf") && message.contains("repository.dsn"), "{message}");
 }
 
 fn the_environment_overrides_the_file(scene: &Scene) {
@@ -107,8 +107,8 @@ fn a_wrong_variable_is_named_and_not_the_file(scene: &Scene) {
         {
             let mut command = program();
             let output = output(command.args(arguments).arg("-c").arg(&file).env(name, value));
-            let said = String::from_utf8(output.stderr).unwrap();
-            assert_eq!((said, output.status.code()), (format!("{begins}{expected}"), Some(code)));
+            let message = String::from_utf8(output.stderr).unwrap();
+            assert_eq!((message, output.status.code()), (format!("{begins}{expected}"), Some(code)));
         }
         let mut check = program();
         let output = output(check.args(["check", "--json", "-c"]).arg(&file).env(name, value));
@@ -126,10 +126,10 @@ fn variables_that_look_like_settings_are_warned_of(scene: &Scene) {
     command.arg("-c").arg(&file).env(name, SECRET);
     let collector = Collector::run(command);
     scene.wait_until_listening(&collector);
-    assert_eq!(collector.said(&warning).len(), 1);
-    assert!(collector.said(&warning)[0].contains("WARN"));
+    assert_eq!(collector.logged(&warning).len(), 1);
+    assert!(collector.logged(&warning)[0].contains("WARN"));
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
-    wait_until("the reload to warn, too", || collector.said(&warning).len() == 2);
+    wait_until("the reload to warn, too", || collector.logged(&warning).len() == 2);
 
     let mut check = program();
     let output = output(check.args(["check", "--json", "-c"]).arg(&file).env(name, SECRET));
@@ -145,15 +145,18 @@ fn variables_that_look_like_settings_are_warned_of(scene: &Scene) {
     let listed = crate::support::output(
         list.args(["servers", "list", "-c"]).arg(&file).env("POWA_COLLECTOR_REPOSITORY__DSN", format!("host={SECRET}")),
     );
-    let said = String::from_utf8(listed.stderr).unwrap();
-    assert!(said.contains("WARN ") && said.contains("did you mean \"POWA_COLLECTOR__REPOSITORY__DSN\"?"), "{said}");
-    assert!(listed.status.success() && said.matches("WARN ").count() == 1, "{said}");
-    assert_no_secret("what a command tells", [said.as_str()]);
+    let message = String::from_utf8(listed.stderr).unwrap();
+    assert!(
+        message.contains("WARN ") && message.contains("did you mean \"POWA_COLLECTOR__REPOSITORY__DSN\"?"),
+        "{message}"
+    );
+    assert!(listed.status.success() && message.matches("WARN ").count() == 1, "{message}");
+    assert_no_secret("what a command tells", [message.as_str()]);
     collector.stop();
 }
 
 fn what_is_not_json_is_told_with_its_place(scene: &Scene) {
-    let file = scene.folder().join("powa-collector.conf");
+    let file = scene.directory().join("powa-collector.conf");
     let cases = [
         (&br#"{"spool": {"directory": /var/tmp}}"#[..], "line 1, column 25: a string must be in double quotes"),
         (b"{}\n/* open", "line 2, column 1: the comment that begins here is not closed: \"*/\" is missing"),
@@ -167,11 +170,11 @@ fn what_is_not_json_is_told_with_its_place(scene: &Scene) {
     ];
     for (text, reason) in cases {
         std::fs::write(&file, text).unwrap();
-        let said = refusal(&run(&["-c", file.to_str().unwrap()], scene));
+        let message = refusal(&run(&["-c", file.to_str().unwrap()], scene));
         let expected = format!("configuration file \"{}\" is not valid JSON: {reason}\n", file.display());
-        assert_eq!(said, format!("powa-collector: {expected}"));
-        let said = String::from_utf8(run(&["check", "-c", file.to_str().unwrap()], scene).stderr).unwrap();
-        assert!(said.contains(expected.trim_end()), "{said}");
+        assert_eq!(message, format!("powa-collector: {expected}"));
+        let message = String::from_utf8(run(&["check", "-c", file.to_str().unwrap()], scene).stderr).unwrap();
+        assert!(message.contains(expected.trim_end()), "{message}");
     }
 }
 
@@ -185,7 +188,7 @@ fn a_reload_with_what_is_not_json_is_refused_with_its_place(scene: &Scene) {
         file.display()
     );
     assert_eq!(scene.ask("RELOAD", ""), format!("RELOAD KO {reason}"));
-    collector.wait_to_say(&format!("{reason}; keeping the previous configuration"));
+    collector.wait_for_log(&format!("{reason}; keeping the previous configuration"));
     // As some editors write it.
     std::fs::write(&file, format!("\u{feff}{valid}")).unwrap();
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
@@ -195,8 +198,8 @@ fn a_reload_with_what_is_not_json_is_refused_with_its_place(scene: &Scene) {
 fn a_variable_in_the_connection_string_is_replaced(scene: &Scene) {
     let dsn = scene.dsn("postgres").replace(&scene.database, "${A_DATABASE}");
     let file = scene.config(json!({"repository": {"dsn": dsn}}));
-    let said = refusal(&run(&["-c", file.to_str().unwrap()], scene));
-    assert!(said.contains("\"repository.dsn\" needs the environment variable \"A_DATABASE\""), "{said}");
+    let message = refusal(&run(&["-c", file.to_str().unwrap()], scene));
+    assert!(message.contains("\"repository.dsn\" needs the environment variable \"A_DATABASE\""), "{message}");
     let mut command = program();
     command.arg("-c").arg(file).env("A_DATABASE", &scene.database);
     let collector = Collector::run(command);
@@ -207,7 +210,7 @@ fn the_environment_redirects_no_remote_server(scene: &Scene) {
     // Nobody listens there.
     const ELSEWHERE: &str = "127.0.0.9";
     let server = scene.register();
-    let services = scene.folder().join("services");
+    let services = scene.directory().join("services");
     std::fs::write(&services, format!("[elsewhere]\nhostaddr={ELSEWHERE}\n")).unwrap();
     let dsn = format!("{} hostaddr={}", scene.dsn("postgres"), scene.repository_server().host());
     let file = scene.config(json!({"repository": {"dsn": dsn}}));
@@ -226,12 +229,12 @@ fn overrides_of_nobody_are_named_at_the_start_and_by_each_reload(scene: &Scene) 
     let server = scene.register_as(Registration { alias: Some(alias), ..Registration::of(scene.remote_server()) });
     let remote = |slip: &str| json!({"remote": {"servers": {slip: {}, alias: {}, (server.to_string()): {}}}});
     let collector = scene.collector_with(remote("db1.pariss"));
-    assert!(collector.wait_to_say("id or alias: [\"db1.pariss\"]").contains("WARN"));
+    assert!(collector.wait_for_log("id or alias: [\"db1.pariss\"]").contains("WARN"));
 
     let warnings_after_reload = |number: usize| {
         assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
-        wait_until("the reload to be in the log", || collector.said("reloaded").len() == number);
-        collector.said("\"remote.servers\" has names").len()
+        wait_until("the reload to be in the log", || collector.logged("reloaded").len() == number);
+        collector.logged("\"remote.servers\" has names").len()
     };
     assert_eq!(warnings_after_reload(1), 2);
     scene.config(remote(alias));
@@ -239,27 +242,27 @@ fn overrides_of_nobody_are_named_at_the_start_and_by_each_reload(scene: &Scene) 
 
     scene.repository().execute("select powa_deactivate_server($1)", &[&server]).unwrap();
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
-    collector.wait_to_say(&format!("id or alias: [\"{server}\", \"{alias}\"]"));
+    collector.wait_for_log(&format!("id or alias: [\"{server}\", \"{alias}\"]"));
 }
 
 fn a_repository_that_cannot_be_as_the_environment_has_it_is_refused(scene: &Scene) {
     let mut collector = program();
     collector.arg("-c").arg(scene.config(json!({}))).env("PGTARGETSESSIONATTRS", "standby");
-    let said = refusal(&output(&collector));
+    let message = refusal(&output(&collector));
     let expected = "\"repository.dsn\", with its service and the environment, is not usable: \
                     target_session_attrs is standby";
-    assert!(said.contains(expected), "{said}");
+    assert!(message.contains(expected), "{message}");
 }
 
 fn a_repository_without_powa_is_refused(scene: &Scene) {
     scene.repository().batch_execute("drop extension powa cascade").unwrap();
-    let said = refusal(&run(&["-c", scene.config(json!({})).to_str().unwrap()], scene));
-    assert!(said.contains("extension \"powa\" is not installed") && said.contains(&scene.database), "{said}");
+    let message = refusal(&run(&["-c", scene.config(json!({})).to_str().unwrap()], scene));
+    assert!(message.contains("extension \"powa\" is not installed") && message.contains(&scene.database), "{message}");
 }
 
 fn a_repository_with_a_powa_too_old_is_refused(scene: &Scene) {
     let pretend = "update pg_extension set extversion = '3.2.0' where extname = 'powa'";
     scene.repository().batch_execute(pretend).unwrap();
-    let said = refusal(&run(&["-c", scene.config(json!({})).to_str().unwrap()], scene));
-    assert!(said.contains("PoWA 3.2.0 is too old: 4.0 or newer is needed"), "{said}");
+    let message = refusal(&run(&["-c", scene.config(json!({})).to_str().unwrap()], scene));
+    assert!(message.contains("PoWA 3.2.0 is too old: 4.0 or newer is needed"), "{message}");
 }

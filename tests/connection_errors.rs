@@ -32,20 +32,20 @@ struct Trouble<'a> {
     password: Option<&'a str>,
     given: Vec<(&'a str, &'a str)>,
     /// What is said of it, behind the name of the server.
-    told: &'a str,
+    output: &'a str,
     /// It may be better in a while, so that nobody gives up.
     may_pass: bool,
 }
 
 impl<'a> Trouble<'a> {
     /// With the right password, at 127.0.0.1.
-    fn new(gate: &Gate, user: &'a str, given: &[(&'a str, &'a str)], told: &'a str) -> Self {
+    fn new(gate: &Gate, user: &'a str, given: &[(&'a str, &'a str)], output: &'a str) -> Self {
         let (host, port) = ("127.0.0.1", gate.cluster.port());
-        Self { host, port, user, password: Some("right"), given: given.to_vec(), told, may_pass: false }
+        Self { host, port, user, password: Some("right"), given: given.to_vec(), output, may_pass: false }
     }
 
     fn whole(&self, side: &str) -> String {
-        format!("could not connect to {}:{}, database \"powa\" ({side} server): {}", self.host, self.port, self.told)
+        format!("could not connect to {}:{}, database \"powa\" ({side} server): {}", self.host, self.port, self.output)
     }
 
     fn password(&self) -> Option<String> {
@@ -100,7 +100,7 @@ fn check_remotes(scene: &Scene, gate: &Gate, troubles: &[Trouble]) {
     command.arg("-c").arg(scene.config(json!({"remote": {"servers": overrides}}))).env("HOME", gate.home());
     let collector = Collector::run(command);
     for (trouble, server) in troubles.iter().zip(servers) {
-        let error = wait_for(trouble.told, || scene.errors(server).into_iter().next());
+        let error = wait_for(trouble.output, || scene.errors(server).into_iter().next());
         assert!(error.starts_with(&trouble.whole("remote")), "{error}\nis not:\n{}", trouble.whole("remote"));
         assert_eq!(scene.snapshots(server), 0, "{error}");
     }
@@ -118,12 +118,12 @@ fn check_repository(scene: &Scene, gate: &Gate, trouble: &Trouble) {
     let mut command = program();
     command.arg("-c").arg(scene.config_file(&json!({"repository": {"dsn": dsn}}).to_string())).env("HOME", gate.home());
     let collector = Collector::run(command);
-    let said = collector.wait_to_say(&trouble.whole("repository"));
+    let message = collector.wait_for_log(&trouble.whole("repository"));
     if trouble.may_pass {
-        assert!(said.ends_with("; waiting for it") && collector.is_running(), "{said}");
+        assert!(message.ends_with("; waiting for it") && collector.is_running(), "{message}");
     } else {
         assert_eq!(collector.wait().0.code(), Some(1));
-        assert!(said.starts_with("powa-collector: "), "{said}");
+        assert!(message.starts_with("powa-collector: "), "{message}");
     }
 }
 
@@ -132,8 +132,8 @@ fn a_server_that_is_not_reached_is_told(scene: &Scene) {
     create_roles(&gate);
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent_port = silent.local_addr().unwrap().port();
-    let new = |given: &[_], told| Trouble { may_pass: true, ..Trouble::new(&gate, "by_anyhow", given, told) };
-    let named = |given: &[_], told| Trouble { host: "db.powa.test", ..new(given, told) };
+    let new = |given: &[_], output| Trouble { may_pass: true, ..Trouble::new(&gate, "by_anyhow", given, output) };
+    let named = |given: &[_], output| Trouble { host: "db.powa.test", ..new(given, output) };
     let troubles = [
         Trouble { port: 1, ..new(&[], "Connection refused (os error 111)") },
         Trouble { port: 1, ..named(&[("hostaddr", "127.0.0.1")], "127.0.0.1: Connection refused (os error 111)") },
@@ -171,10 +171,10 @@ fn a_certificate_that_is_not_good_is_told(scene: &Scene) {
     let root = certificates.root.file();
     let given = [("sslmode", "verify-full"), ("sslrootcert", text(&root)), ("sslcrl", text(&list))];
     let by_name = [&given[..], &[("hostaddr", "127.0.0.1")]].concat();
-    let check_with = |certificate: &Certificate, told: &str| {
+    let check_with = |certificate: &Certificate, output: &str| {
         gate.show(Some(certificate));
-        let named = format!("127.0.0.1, {told}").replace("\"127.0.0.1\"", "\"localhost\"");
-        let by_address = Trouble::new(&gate, "by_anyhow", &given, told);
+        let named = format!("127.0.0.1, {output}").replace("\"127.0.0.1\"", "\"localhost\"");
+        let by_address = Trouble::new(&gate, "by_anyhow", &given, output);
         let by_name = Trouble { host: "localhost", ..Trouble::new(&gate, "by_anyhow", &by_name, &named) };
         check(scene, &gate, &[by_address, by_name]);
     };
@@ -189,9 +189,9 @@ fn a_certificate_that_is_not_good_is_told(scene: &Scene) {
     );
     gate.show(Some(&good));
     let nowhere = [("sslmode", "verify-full"), ("sslrootcert", "/nowhere/root.crt")];
-    let told = "over TLS: the server's certificate cannot be verified without a root certificate: \
+    let output = "over TLS: the server's certificate cannot be verified without a root certificate: \
                 /nowhere/root.crt does not exist; set sslrootcert to an existing file or to \"system\"";
-    check(scene, &gate, &[Trouble::new(&gate, "by_anyhow", &nowhere, told)]);
+    check(scene, &gate, &[Trouble::new(&gate, "by_anyhow", &nowhere, output)]);
 }
 
 fn files_of_ours_that_are_not_good_are_told(scene: &Scene) {
@@ -205,7 +205,7 @@ fn files_of_ours_that_are_not_good_are_told(scene: &Scene) {
     let wrong = format!("{SECRET}-simsim");
     let certificate = ("sslcert", text(client.file()));
     let with = |key: &'_ Path| format!("over TLS: the private key {} ", key.display());
-    let told = [
+    let output = [
         with(&open) + "can be used by others; set its mode to 0600 or less, or to 0640 or less if root owns it",
         with(&encrypted) + "cannot be decrypted with the sslpassword: ",
         with(&encrypted) + "is encrypted, but sslpassword is not set",
@@ -216,15 +216,15 @@ fn files_of_ours_that_are_not_good_are_told(scene: &Scene) {
         scene,
         &gate,
         &[
-            Trouble::new(&gate, "by_certificate", &[mode, certificate, ("sslkey", text(&open))], &told[0]),
+            Trouble::new(&gate, "by_certificate", &[mode, certificate, ("sslkey", text(&open))], &output[0]),
             Trouble::new(
                 &gate,
                 "by_certificate",
                 &[mode, certificate, ("sslkey", text(&encrypted)), ("sslpassword", &wrong)],
-                &told[1],
+                &output[1],
             ),
-            Trouble::new(&gate, "by_certificate", &[mode, certificate, ("sslkey", text(&encrypted))], &told[2]),
-            Trouble::new(&gate, "by_certificate", &[mode, certificate, ("sslkey", "/nowhere/key")], &told[3]),
+            Trouble::new(&gate, "by_certificate", &[mode, certificate, ("sslkey", text(&encrypted))], &output[2]),
+            Trouble::new(&gate, "by_certificate", &[mode, certificate, ("sslkey", "/nowhere/key")], &output[3]),
         ],
     );
 }
@@ -235,15 +235,15 @@ fn a_login_that_is_refused_is_told(scene: &Scene) {
     let gate = certificates.gate(scene);
     create_roles(&gate);
     gate.show(Some(&server));
-    let file = certificates.folder.join("wrong.pgpass");
+    let file = certificates.directory.join("wrong.pgpass");
     std::fs::write(&file, format!("*:*:*:*:{SECRET}-wrong\n")).unwrap();
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let (tls, plain) = (("sslmode", "require"), ("sslmode", "disable"));
-    let wrong = |user: &'static str, given: &[(&'static str, &'static str)], told| Trouble {
+    let wrong = |user: &'static str, given: &[(&'static str, &'static str)], output| Trouble {
         password: Some("wrong"),
-        ..Trouble::new(&gate, user, given, told)
+        ..Trouble::new(&gate, user, given, output)
     };
-    let none = |user: &'static str, told| Trouble { password: None, ..Trouble::new(&gate, user, &[tls], told) };
+    let none = |user: &'static str, output| Trouble { password: None, ..Trouble::new(&gate, user, &[tls], output) };
     let of_file = format!(
         "over TLS, scram-sha-256: FATAL: password authentication failed for user \"by_scram\" (SQLSTATE 28P01); the \
          password was read from \"{}\"",
@@ -302,16 +302,16 @@ fn last_word(scene: &Scene, config: &Value, environment: &[(&str, &str)]) -> Str
     let mut command = program();
     command.arg("-c").arg(scene.config_file(&config.to_string())).envs(environment.iter().copied());
     let output = output(&command);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert_no_secret("an error", [said.as_str()]);
-    said
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert_no_secret("an error", [message.as_str()]);
+    message
 }
 
 fn a_parameter_that_is_not_good_ends_a_collector_before_it_connects(scene: &Scene) {
     let good = scene.dsn("postgres");
     let secret = format!("{SECRET}-word");
-    for (more, told) in [
+    for (more, output) in [
         ("nonsense=1", "\"repository.dsn\" is not a valid connection string: "),
         ("ssl_mode=require", "did you mean \"sslmode\""),
         ("gssencmode=require", "\"gssencmode\" is not supported except as disable, prefer"),
@@ -322,31 +322,31 @@ fn a_parameter_that_is_not_good_ends_a_collector_before_it_connects(scene: &Scen
         ("target_session_attrs=standby", "target_session_attrs is standby"),
         ("service=gone", "service \"gone\""),
     ] {
-        let said = last_word(scene, &json!({"repository": {"dsn": format!("{good} {more}")}}), &[]);
-        assert!(said.contains("\"repository.dsn\"") && said.contains(told), "{more}: {said}");
+        let message = last_word(scene, &json!({"repository": {"dsn": format!("{good} {more}")}}), &[]);
+        assert!(message.contains("\"repository.dsn\"") && message.contains(output), "{more}: {message}");
     }
-    for (remote, told) in [
+    for (remote, output) in [
         (json!({"sslmod": secret}), "unknown key \"remote.sslmod\"; did you mean \"remote.sslmode\"?"),
         (json!({"password": secret}), "\"remote.password\" is not allowed here"),
         (json!({"gssencmode": "require"}), "\"remote.gssencmode\" is invalid: "),
         (json!({"sslmode": secret}), "\"remote.sslmode\" is invalid: \"sslmode\" must be one of disable, allow"),
     ] {
-        let said = last_word(scene, &json!({"repository": {"dsn": good}, "remote": remote}), &[]);
-        assert!(said.contains(told), "{remote}: {said}");
+        let message = last_word(scene, &json!({"repository": {"dsn": good}, "remote": remote}), &[]);
+        assert!(message.contains(output), "{remote}: {message}");
     }
     let config = json!({"repository": {"dsn": good}});
-    for (variable, value, told) in [
+    for (variable, value, output) in [
         ("PGSSLMODE", "sometimes", "\"sslmode\" must be one of "),
         ("PGCONNECT_TIMEOUT", "soon", "\"connect_timeout\" must be an integer"),
         ("PGSERVICE", "gone", "service \"gone\" does not exist: there is no service file"),
     ] {
-        let said = last_word(scene, &config, &[(variable, value), ("HOME", "/nowhere")]);
-        assert!(said.contains(told), "{variable}: {said}");
+        let message = last_word(scene, &config, &[(variable, value), ("HOME", "/nowhere")]);
+        assert!(message.contains(output), "{variable}: {message}");
     }
 }
 
 fn what_is_not_good_for_one_server_is_told_and_others_go_on(scene: &Scene) {
-    let services = scene.folder().join("services.conf");
+    let services = scene.directory().join("services.conf");
     std::fs::write(&services, format!("[other]\npassword={SECRET}-word\n\n[odd]\nsslmode=sometimes\n")).unwrap();
     let (lost, found, odd) = (scene.own_remote(), scene.own_remote(), scene.own_remote());
     let lost = scene.register_beside_others(Registration { alias: Some("lost"), ..lost.registration() });
@@ -355,7 +355,7 @@ fn what_is_not_good_for_one_server_is_told_and_others_go_on(scene: &Scene) {
     let own = json!({"lost": {"service": "gone"}, "found": {"service": "other"}, "odd": {"service": "odd"}});
     let config = json!({"remote": {"servers": own}});
     let mut command = program();
-    command.arg("-c").arg(scene.config(config)).env("PGSERVICEFILE", &services).env("HOME", scene.folder());
+    command.arg("-c").arg(scene.config(config)).env("PGSERVICEFILE", &services).env("HOME", scene.directory());
     let _collector = Collector::run(command);
     let error = scene.wait_for_error(lost, "service \"gone\" is not in ");
     assert!(error.contains("(remote server): ") && error.contains(text(&services)), "{error}");

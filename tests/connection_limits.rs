@@ -68,7 +68,7 @@ fn a_role_with_room_for_two_sessions_reads_all_databases_one_by_one(scene: &Scen
         assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
         scene.wait_for_snapshots(server, scene.snapshots(server) + 2);
         assert_eq!(scene.errors(server), [""; 0], "limit {limit}");
-        assert_eq!(collector.said("ERROR"), [""; 0], "limit {limit}");
+        assert_eq!(collector.logged("ERROR"), [""; 0], "limit {limit}");
     }
 }
 
@@ -77,9 +77,9 @@ fn a_role_with_room_for_one_session_is_told_what_it_needs(scene: &Scene) {
     let server = scene.register_as(Registration { username: &reader, ..Registration::of(&remote) });
     let _collector = scene.collector();
     let error = scene.wait_for_error(server, "SQLSTATE 53300");
-    let (told, cure) = error.split_once("; the collector needs ").expect("it tells what is needed");
+    let (output, cure) = error.split_once("; the collector needs ").expect("it tells what is needed");
     assert!(
-        told.contains("too many connections for role") && cure.starts_with("at least 2 sessions of this role"),
+        output.contains("too many connections for role") && cure.starts_with("at least 2 sessions of this role"),
         "{error}"
     );
     // To the letter.
@@ -102,8 +102,8 @@ fn a_check_leaves_the_sessions_to_a_collector_that_needs_them(scene: &Scene) {
     let mut attempts = 0;
     let mut with_advice = 0;
     wait_until("five checks, one of them between two snapshots", || {
-        let (code, told) = check_json(scene, json!({}), &[]);
-        let found = checked(&told, server);
+        let (code, output) = check_json(scene, json!({}), &[]);
+        let found = checked(&output, server);
         attempts += 1;
         // The check is refused while the collector uses both sessions.
         if code == 0 {
@@ -116,34 +116,34 @@ fn a_check_leaves_the_sessions_to_a_collector_that_needs_them(scene: &Scene) {
         attempts >= 5 && with_advice > 0
     });
     scene.wait_for_snapshots(server, scene.snapshots(server) + 2);
-    let taken = collector.said("snapshot taken");
+    let taken = collector.logged("snapshot taken");
     assert!(taken.iter().all(|line| line.ends_with("errors=0")), "{taken:?}");
 }
 
 fn a_check_reads_all_databases_too_and_advises(scene: &Scene) {
     let (remote, reader) = crowded(scene, 2);
     let server = scene.register_as(Registration { username: &reader, ..Registration::of(&remote) });
-    let (code, told) = check_json(scene, json!({}), &[]);
-    let found = checked(&told, server);
-    assert_eq!((code, &found["databases"]), (0, &json!(DATABASES)), "{told:#}");
-    assert_eq!((complaints(found).len(), &found["mark"]), (1, &json!("warning")), "{told:#}");
+    let (code, output) = check_json(scene, json!({}), &[]);
+    let found = checked(&output, server);
+    assert_eq!((code, &found["databases"]), (0, &json!(DATABASES)), "{output:#}");
+    assert_eq!((complaints(found).len(), &found["mark"]), (1, &json!("warning")), "{output:#}");
     let advised = cures(found, "remote server")[0].to_owned();
     assert_eq!(advised, format!("alter role \"{reader}\" {NEEDED};"));
 
     set_limit(&remote, &reader, 1);
-    let (code, told) = check_json(scene, json!({}), &[]);
-    let found = checked(&told, server);
-    assert_eq!(code, 1, "{told:#}");
-    assert!(cures(found, "remote server").iter().all(|cure| *cure == advised), "{told:#}");
+    let (code, output) = check_json(scene, json!({}), &[]);
+    let found = checked(&output, server);
+    assert_eq!(code, 1, "{output:#}");
+    assert!(cures(found, "remote server").iter().all(|cure| *cure == advised), "{output:#}");
     set_limit(&remote, &reader, 0);
-    let (code, told) = check_json(scene, json!({}), &[]);
-    assert_eq!(code, 1, "{told:#}");
+    let (code, output) = check_json(scene, json!({}), &[]);
+    assert_eq!(code, 1, "{output:#}");
     assert_eq!(
-        cures(checked(&told, server), "remote server"),
+        cures(checked(&output, server), "remote server"),
         [format!("alter role \"{reader}\" connection limit 2;")]
     );
 
     remote.connect("postgres").unwrap().batch_execute(&advised).unwrap();
-    let (code, told) = check_json(scene, json!({}), &[]);
-    assert_eq!((code, complaints(checked(&told, server)).len()), (0, 0), "{told:#}");
+    let (code, output) = check_json(scene, json!({}), &[]);
+    assert_eq!((code, complaints(checked(&output, server)).len()), (0, 0), "{output:#}");
 }

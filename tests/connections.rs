@@ -70,7 +70,7 @@ fn failure(scene: &Scene, dsn: &str) -> String {
     let config = json!({"repository": {"dsn": dsn}, "timeouts": {"connect": 2}});
     let collector = Collector::start(&scene.config_file(&config.to_string()));
     assert_eq!(collector.wait().0.code(), Some(1));
-    collector.said("powa-collector: ").pop().expect("its last word")
+    collector.logged("powa-collector: ").pop().expect("its last word")
 }
 
 fn a_silent_first_host_costs_its_own_time_and_only_once(scene: &Scene) {
@@ -91,7 +91,7 @@ fn a_name_that_cannot_be_resolved_is_passed_over(scene: &Scene) {
 
 fn a_folder_means_the_unix_socket_in_it(scene: &Scene) {
     let port = scene.repository_server().port();
-    let listener = UnixListener::bind(scene.folder().join(format!(".s.PGSQL.{port}"))).unwrap();
+    let listener = UnixListener::bind(scene.directory().join(format!(".s.PGSQL.{port}"))).unwrap();
     std::thread::spawn(move || {
         for client in listener.incoming().map_while(Result::ok) {
             let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -103,7 +103,7 @@ fn a_folder_means_the_unix_socket_in_it(scene: &Scene) {
         }
     });
     let server = scene.register();
-    let _collector = collector(scene, &dsn(scene, &scene.folder().display().to_string(), &port.to_string(), ""));
+    let _collector = collector(scene, &dsn(scene, &scene.directory().display().to_string(), &port.to_string(), ""));
     scene.wait_for_snapshots(server, 1);
 }
 
@@ -111,19 +111,19 @@ fn what_became_of_every_host_is_in_one_line(scene: &Scene) {
     let silent = Silent::start();
     let dsn = dsn(scene, "127.0.0.1,127.0.0.1", &format!("1,{}", silent.port), "");
     let config = json!({"repository": {"dsn": dsn}, "timeouts": {"connect": 1}});
-    let said = Collector::start(&scene.config_file(&config.to_string())).wait_to_say("waiting for it");
+    let message = Collector::start(&scene.config_file(&config.to_string())).wait_for_log("waiting for it");
     let hosts = format!("could not connect to 127.0.0.1:1,127.0.0.1:{}, database ", silent.port);
     let reasons =
         format!("127.0.0.1:1: Connection refused (os error 111); 127.0.0.1:{}: no answer within 1 s", silent.port);
-    assert!(said.contains(&hosts) && said.contains(&reasons), "{said}");
+    assert!(message.contains(&hosts) && message.contains(&reasons), "{message}");
 }
 
 fn a_refused_login_ends_the_search(scene: &Scene) {
     let silent = Silent::start();
     let ports = format!("{},{}", scene.repository_server().port(), silent.port);
     let dsn = dsn(scene, "127.0.0.1,127.0.0.1", &ports, "").replace("user=postgres", "user=nobody_of_that_name");
-    let said = failure(scene, &dsn);
-    assert!(said.contains("SQLSTATE 28000"), "{said}");
+    let message = failure(scene, &dsn);
+    assert!(message.contains("SQLSTATE 28000"), "{message}");
     assert_eq!(silent.taken.load(Ordering::Relaxed), 0);
 }
 
@@ -146,8 +146,8 @@ fn a_database_that_is_read_only_by_default_is_written_to(scene: &Scene) {
 fn a_read_only_default_is_what_target_session_attrs_is_about(scene: &Scene) {
     let port = scene.repository_server().port().to_string();
     let asking_for = |attributes| dsn(scene, "127.0.0.1", &port, &format!("target_session_attrs={attributes}"));
-    let said = failure(scene, &asking_for("read-only"));
-    assert!(said.contains("its transactions are read-write by default"), "{said}");
+    let message = failure(scene, &asking_for("read-only"));
+    assert!(message.contains("its transactions are read-write by default"), "{message}");
     let starts = |attributes| {
         drop(collector(scene, &asking_for(attributes)));
         scene.wait_until_nobody_is_left();
@@ -155,8 +155,8 @@ fn a_read_only_default_is_what_target_session_attrs_is_about(scene: &Scene) {
     starts("read-write");
     starts("primary");
     be_read_only_by_default(scene);
-    let said = failure(scene, &asking_for("read-write"));
-    assert!(said.contains("its transactions are read-only by default"), "{said}");
+    let message = failure(scene, &asking_for("read-write"));
+    assert!(message.contains("its transactions are read-only by default"), "{message}");
     starts("read-only");
 }
 
@@ -170,7 +170,7 @@ fn a_statement_that_nobody_waits_for_is_cancelled_on_the_repository(scene: &Scen
     let collector = scene.collector_with(json!({"timeouts": {"query": 2}}));
     let mut looking = scene.repository();
     let first = wait_for("a statement to wait for the lock", || waiting(&mut looking).first().copied());
-    collector.wait_to_say("no answer within 2 s");
+    collector.wait_for_log("no answer within 2 s");
     wait_until("the statement to be gone", || !waiting(&mut looking).contains(&first));
 }
 
@@ -207,7 +207,7 @@ fn after_a_failover_the_new_primary_is_the_repository(scene: &Scene) {
     second.promote().unwrap();
     let before = snapshots(&second, server);
     wait_until("two snapshots on the new primary", || snapshots(&second, server) > before + 1);
-    collector.wait_to_say("listening for commands again");
+    collector.wait_for_log("listening for commands again");
     let answer = Listening::on(with_powa(second.connect("powa").unwrap()), "answers").ask("WORKERS_STATUS", "");
     assert_eq!(answer, format!("WORKERS_STATUS OK {{\"{server}\": \"running\"}}"));
 }
@@ -216,9 +216,9 @@ fn a_standby_alone_is_waited_for_until_it_is_promoted(scene: &Scene) {
     let standby = primary(scene).standby("standby").unwrap();
     let dsn = format!("host=127.0.0.1 port={} user=postgres dbname=powa", standby.port());
     let collector = Collector::start(&scene.config_file(&json!({"repository": {"dsn": dsn}}).to_string()));
-    collector.wait_to_say("it is a standby, but the repository must be writable; waiting for it");
+    collector.wait_for_log("it is a standby, but the repository must be writable; waiting for it");
     standby.promote().unwrap();
-    collector.wait_to_say("ready");
+    collector.wait_for_log("ready");
 }
 
 fn a_session_that_is_not_needed_any_more_says_goodbye(scene: &Scene) {

@@ -70,8 +70,8 @@ fn repository() -> &'static Path {
 }
 
 /// The documents in a folder and those below it.
-fn documents(folder: &Path, found: &mut Vec<PathBuf>) {
-    let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+fn documents(directory: &Path, found: &mut Vec<PathBuf>) {
+    let mut entries: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
     for path in entries {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -140,7 +140,8 @@ fn every_link_in_the_repository_leads_somewhere() {
     for file in files {
         for code in Document::read(&file).code {
             let path = code.split_whitespace().next().unwrap_or_default();
-            let is_file = FOLDERS.iter().any(|folder| path.starts_with(folder)) && !path.contains(['*', '<', '{']);
+            let is_file =
+                FOLDERS.iter().any(|directory| path.starts_with(directory)) && !path.contains(['*', '<', '{']);
             let is_there = !is_file || repository().join(path).exists();
             assert!(is_there, "{}: there is no `{path}`", file.display());
         }
@@ -149,13 +150,13 @@ fn every_link_in_the_repository_leads_somewhere() {
 
 /// What the package puts into /usr/share/doc/powa-collector.
 fn package() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let mut stage = Command::new(repository().join("scripts/stage-documents"));
-    let staged = output(stage.arg(folder.path()));
+    let staged = output(stage.arg(directory.path()));
     assert!(staged.status.success(), "{}", String::from_utf8_lossy(&staged.stderr));
     // cargo-deb makes it of LICENSE.
-    fs::write(folder.path().join("copyright"), "").unwrap();
-    folder
+    fs::write(directory.path().join("copyright"), "").unwrap();
+    directory
 }
 
 fn every_link_in_the_package_leads_somewhere() {
@@ -181,8 +182,8 @@ fn every_link_in_the_package_leads_somewhere() {
 }
 
 /// The text of all Rust files in a folder and those below it.
-fn sources(folder: &Path, found: &mut String) {
-    for entry in fs::read_dir(folder).unwrap() {
+fn sources(directory: &Path, found: &mut String) {
+    for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             sources(&path, found);
@@ -220,11 +221,11 @@ fn what_messages_refer_to_is_there() {
 }
 
 fn every_manual_page_that_is_referred_to_is_there() {
-    let folder = tempfile::tempdir().unwrap();
-    let printed = output(program().arg("man").arg("--directory").arg(folder.path()));
+    let directory = tempfile::tempdir().unwrap();
+    let printed = output(program().arg("man").arg("--directory").arg(directory.path()));
     assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
     let mut number = 0;
-    for page in fs::read_dir(folder.path()).unwrap() {
+    for page in fs::read_dir(directory.path()).unwrap() {
         let page = page.unwrap().path();
         let text = fs::read_to_string(&page).unwrap().replace("\\-", "-").replace("\\fR", "").replace("\\fB", "");
         for (at, _) in text.match_indices("(1)") {
@@ -232,7 +233,7 @@ fn every_manual_page_that_is_referred_to_is_there() {
             let name = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '-').next().unwrap();
             if name.starts_with("powa-collector") {
                 number += 1;
-                assert!(folder.path().join(format!("{name}.1")).exists(), "{}: {name}(1)", page.display());
+                assert!(directory.path().join(format!("{name}.1")).exists(), "{}: {name}(1)", page.display());
             }
         }
     }
@@ -245,8 +246,8 @@ fn anchors_are_those_of_github() {
     let expected = ["bloat-and-long-transactions", "servers-add-a-b_c", "twice", "twice-1"];
     assert_eq!(document.anchors, expected.map(ToOwned::to_owned).into());
     assert_eq!(document.links, ["#twice-1"]);
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("a.md");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("a.md");
     fs::write(&file, text).unwrap();
     for (link, is_good) in [
         ("#twice-1", true),
@@ -260,6 +261,6 @@ fn anchors_are_those_of_github() {
         ("http://127.0.0.1:9187/", true),
         ("https://nowhere/x", false),
     ] {
-        assert_eq!(fault(folder.path(), &file, link).is_none(), is_good, "{link}");
+        assert_eq!(fault(directory.path(), &file, link).is_none(), is_good, "{link}");
     }
 }

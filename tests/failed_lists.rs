@@ -231,7 +231,7 @@ fn a_table_that_the_role_may_not_read_costs_its_list_only(scene: &Scene) {
     scene.repository().batch_execute(&sql).unwrap();
     scene.wait_for_error(server, "permission denied for table pg_track_settings_settings_src_tmp");
     take(scene, server, 2);
-    assert_eq!(collector.said("snapshot waits to be loaded"), [""; 0]);
+    assert_eq!(collector.logged("snapshot waits to be loaded"), [""; 0]);
     assert_eq!(known(scene, server), before);
     let errors = scene.errors(server).join("\n");
     assert!(errors.contains("\"powa-collector check\" prints what to grant"), "{errors}");
@@ -239,7 +239,7 @@ fn a_table_that_the_role_may_not_read_costs_its_list_only(scene: &Scene) {
     // The function could read it, and would take an empty table for a server without settings.
     let sql = format!("grant select, delete on pg_track_settings_settings_src_tmp to {role}");
     scene.repository().batch_execute(&sql).unwrap();
-    collector.wait_to_say("snapshot waits to be loaded");
+    collector.wait_for_log("snapshot waits to be loaded");
     assert_eq!(known(scene, server), before);
 }
 

@@ -30,10 +30,10 @@ fn a_failing_datasource_does_not_lose_the_others(scene: &Scene) {
     }
     assert_eq!(scene.errors(server).len(), 1);
     assert!(scene.count("select count(*) from powa_databases where srvid > 0") >= 4);
-    assert!(collector.wait_to_say("snapshot taken").contains("errors=1"));
-    wait_until("another snapshot", || collector.said("snapshot taken").len() > 1);
+    assert!(collector.wait_for_log("snapshot taken").contains("errors=1"));
+    wait_until("another snapshot", || collector.logged("snapshot taken").len() > 1);
     collector.stop();
-    assert_eq!(collector.said("the dog ate it").len(), 1, "once, not at every snapshot");
+    assert_eq!(collector.logged("the dog ate it").len(), 1, "once, not at every snapshot");
 }
 
 fn rows_that_a_table_refuses_cost_their_datasource_only(scene: &Scene) {
@@ -67,8 +67,8 @@ fn a_missing_extension_is_named_with_its_side(scene: &Scene) {
     let _collector = scene.collector();
     for extension in ["pg_track_settings", "pg_stat_kcache"] {
         let error = scene.wait_for_error(server, extension);
-        let said = format!("extension \"{extension}\" is not installed (remote server)");
-        assert!(error.contains(&said), "{error}");
+        let message = format!("extension \"{extension}\" is not installed (remote server)");
+        assert!(error.contains(&message), "{error}");
     }
     assert!(scene.count("select count(*) from powa_statements where srvid > 0") > 0);
 }
@@ -160,7 +160,7 @@ fn a_server_that_is_not_registered_properly_says_so(scene: &Scene) {
     let server = scene.register();
     scene.repository().execute("delete from powa_snapshot_metas where srvid = $1", &[&server]).unwrap();
     let collector = scene.collector();
-    collector.wait_to_say("register it with powa_register_server()");
+    collector.wait_for_log("register it with powa_register_server()");
 }
 
 fn a_database_that_refuses_connections_costs_itself_only(scene: &Scene) {

@@ -82,8 +82,8 @@ fn a_server_may_be_named_in_the_ways_of_libpq(scene: &Scene) {
 }
 
 fn the_folder_of_a_socket_is_a_host(scene: &Scene) {
-    let folder = scene.folder();
-    let socket = UnixListener::bind(folder.join(".s.PGSQL.5432")).unwrap();
+    let directory = scene.directory();
+    let socket = UnixListener::bind(directory.join(".s.PGSQL.5432")).unwrap();
     let port = scene.remote_server().port();
     // The server itself has no socket here: what is said through this one is passed on.
     std::thread::spawn(move || {
@@ -98,7 +98,7 @@ fn the_folder_of_a_socket_is_a_host(scene: &Scene) {
         }
     });
     let registration = Registration::of(scene.remote_server());
-    let local = scene.register_as(Registration { hostname: folder.to_str().unwrap(), port: 5432, ..registration });
+    let local = scene.register_as(Registration { hostname: directory.to_str().unwrap(), port: 5432, ..registration });
     let _collector = scene.collector();
     scene.wait_for_snapshots(local, 1);
     assert_eq!(scene.errors(local), [""; 0]);
@@ -166,8 +166,8 @@ fn a_repository_that_has_to_be_a_standby_is_refused_at_once(scene: &Scene) {
     let file = scene.config_file(&json!({"repository": {"dsn": dsn}}).to_string());
     let collector = crate::support::Collector::start(&file);
     assert_eq!(collector.wait().0.code(), Some(1));
-    let said = wait_for("its last word", || collector.said("powa-collector: ").pop());
-    assert!(said.contains("target_session_attrs is standby, but the repository must be writable"), "{said}");
+    let message = wait_for("its last word", || collector.logged("powa-collector: ").pop());
+    assert!(message.contains("target_session_attrs is standby, but the repository must be writable"), "{message}");
 }
 
 fn hosts_are_tried_in_random_order_and_a_server_is_read_at_one_of_them(scene: &Scene) {
@@ -236,18 +236,18 @@ fn a_refused_login_is_not_tried_at_the_next_host(scene: &Scene) {
 
 fn a_socket_of_somebody_else_is_not_talked_to(scene: &Scene) {
     let port = scene.repository_server().port();
-    let folder = scene.folder().join("sockets");
-    std::fs::create_dir(&folder).unwrap();
-    let listener = UnixListener::bind(folder.join(format!(".s.PGSQL.{port}"))).unwrap();
+    let directory = scene.directory().join("sockets");
+    std::fs::create_dir(&directory).unwrap();
+    let listener = UnixListener::bind(directory.join(format!(".s.PGSQL.{port}"))).unwrap();
     let server = scene.register_as(Registration {
-        hostname: folder.to_str().unwrap(),
+        hostname: directory.to_str().unwrap(),
         port,
         ..Registration::of(scene.remote_server())
     });
     let _collector = scene.collector_with(json!({"remote": {"requirepeer": "nobody"}}));
     scene.wait_for_error(server, "requirepeer is \"nobody\", but the server runs as \"");
     let (mut first, _) = listener.accept().unwrap();
-    let mut said = Vec::new();
-    io::Read::read_to_end(&mut first, &mut said).unwrap();
-    assert_eq!(said, b"", "nothing is said to a server of another user");
+    let mut message = Vec::new();
+    io::Read::read_to_end(&mut first, &mut message).unwrap();
+    assert_eq!(message, b"", "nothing is said to a server of another user");
 }

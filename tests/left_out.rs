@@ -91,8 +91,8 @@ fn a_database_that_is_left_out_is_not_visited_and_what_is_known_of_it_stays(scen
     assert!(rows(scene, "powa_statements", server, scratch) > 0);
 
     let named = scene.ask("REFRESH_DB_CAT", &format!("{server} 1 scratch_1"));
-    let said = format!("Database \"scratch_1\" of server id {server}: excluded by collect.exclude_databases");
-    assert_eq!(named, format!("REFRESH_DB_CAT KO {said}"));
+    let message = format!("Database \"scratch_1\" of server id {server}: excluded by collect.exclude_databases");
+    assert_eq!(named, format!("REFRESH_DB_CAT KO {message}"));
     let named = scene.ask("REFRESH_DB_CAT", &format!("{server} 1 shop"));
     assert!(named.starts_with("REFRESH_DB_CAT OK"), "{named}");
 
@@ -169,32 +169,32 @@ fn a_standby_that_is_left_out_is_no_fault_and_is_collected_once_it_is_promoted(s
     scene.repository().execute(failed, &[&server]).unwrap();
     let config = json!({"collect": {"standby": false}});
     let collector = scene.collector_with(config.clone());
-    collector.wait_to_say("the server is a standby; not collected while it is one");
+    collector.wait_for_log("the server is a standby; not collected while it is one");
     wait_until("no error to be left", || scene.errors(server).is_empty());
     scene.wait_for_status(server, "running");
 
     let file = scene.config(config.clone());
     let printed = operate(&file, &["status", "--json"]);
-    let told: Value = serde_json::from_str(&printed.text).unwrap();
-    let line = &told["servers"][0];
-    assert_eq!((printed.code, &line["state"], &line["error"]), (0, &json!("standby"), &Value::Null), "{told:#}");
+    let output: Value = serde_json::from_str(&printed.text).unwrap();
+    let line = &output["servers"][0];
+    assert_eq!((printed.code, &line["state"], &line["error"]), (0, &json!("standby"), &Value::Null), "{output:#}");
     let printed = operate(&file, &["snapshot", "the standby", "--wait"]);
     assert_eq!(printed.code, 1, "{printed:?}");
     assert!(printed.errors.contains("is a standby and is excluded while it is one"), "{printed:?}");
-    let (code, told) = check_json(scene, config, &["the standby"]);
-    let findings = checked(&told, server)["findings"].as_array().unwrap();
+    let (code, output) = check_json(scene, config, &["the standby"]);
+    let findings = checked(&output, server)["findings"].as_array().unwrap();
     let is_told = |finding: &&Value| finding["said"].as_str().unwrap_or_default().contains("excluded while it is one");
-    assert_eq!((code, findings.iter().filter(is_told).count()), (0, 1), "{told:#}");
+    assert_eq!((code, findings.iter().filter(is_told).count()), (0, 1), "{output:#}");
     assert_eq!(scene.snapshots(server), 0);
     // It is said once.
-    assert_eq!(collector.said("not collected while it is one").len(), 1);
-    assert_eq!(collector.said("ERROR"), [""; 0]);
+    assert_eq!(collector.logged("not collected while it is one").len(), 1);
+    assert_eq!(collector.logged("ERROR"), [""; 0]);
 
     standby.promote().unwrap();
     scene.wait_for_snapshots(server, 1);
-    collector.wait_to_say("collected again");
+    collector.wait_for_log("collected again");
     assert_eq!(scene.errors(server), [""; 0]);
     let printed = operate(&file, &["status", "--json"]);
-    let told: Value = serde_json::from_str(&printed.text).unwrap();
-    assert_eq!(told["servers"][0]["state"], json!("running"), "{told:#}");
+    let output: Value = serde_json::from_str(&printed.text).unwrap();
+    assert_eq!(output["servers"][0]["state"], json!("running"), "{output:#}");
 }

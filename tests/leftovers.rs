@@ -63,11 +63,11 @@ fn rows_of_idle_servers_and_of_those_that_are_gone_are_deleted(scene: &Scene) {
         (GONE, format!("deleted 25000 left-over rows of server {GONE} (not registered) from ")),
     ];
     for (server, deleted) in whose {
-        let line = collector.wait_to_say(&deleted);
+        let line = collector.wait_for_log(&deleted);
         assert!(line.contains("INFO") && line.ends_with("\"powa_databases_src_tmp\""), "{line}");
         wait_until("the others to be deleted", || left_of(scene, server) == 0);
     }
-    assert_eq!(collector.said("WARN"), [""; 0]);
+    assert_eq!(collector.logged("WARN"), [""; 0]);
 }
 
 fn of_leftovers(repository: &Value) -> Vec<&Value> {
@@ -85,43 +85,43 @@ fn check_names_what_a_failed_function_left_behind_with_its_cure(scene: &Scene) {
     let databases = scene.count(&format!("select count(*) from powa_databases_src_tmp where srvid = {server}"));
     assert_eq!(databases, 3);
     leave_behind(scene, GONE, 2);
-    let (_, told) = check_json(scene, json!({}), &[]);
-    let repository = &told["repository"];
+    let (_, output) = check_json(scene, json!({}), &[]);
+    let repository = &output["repository"];
     let found = of_leftovers(repository);
     let tables: Vec<_> = found.iter().map(|one| one["about"].as_str().unwrap().rsplit('.').next().unwrap()).collect();
     let expected =
         ["\"powa_databases_src_tmp\"", "\"powa_user_functions_src_tmp\"", "\"pg_track_settings_reboot_src_tmp\""];
     assert!(expected.iter().all(|table| tables.contains(table)), "{repository:#}");
     let of_databases = found.iter().find(|one| one["cures"][0]["text"].as_str().unwrap().contains("databases_src_tmp"));
-    let said = of_databases.unwrap()["said"].as_str().unwrap();
+    let message = of_databases.unwrap()["said"].as_str().unwrap();
     let remote = scene.remote_server();
     let own = format!("{databases} of server {server} ({}:{})", remote.host(), remote.port());
-    assert!(said.contains(&format!("{own}, 2 of server {GONE} (not registered)")), "{said}");
+    assert!(message.contains(&format!("{own}, 2 of server {GONE} (not registered)")), "{message}");
     for cure in cures(repository, "repository") {
         scene.repository().batch_execute(cure).unwrap_or_else(|error| panic!("{cure}: {error}"));
     }
     assert_eq!(left_of(scene, server) + left_of(scene, GONE), 0);
-    let (_, told) = check_json(scene, json!({}), &[]);
-    assert_eq!(of_leftovers(&told["repository"]), [&Value::Null; 0], "{told:#}");
+    let (_, output) = check_json(scene, json!({}), &[]);
+    assert_eq!(of_leftovers(&output["repository"]), [&Value::Null; 0], "{output:#}");
 }
 
 fn check_tells_of_a_table_that_may_not_be_read(scene: &Scene) {
     let role = reader(scene);
     leave_behind(scene, GONE, 1);
     scene.repository().batch_execute(&format!("revoke select on powa_databases_src_tmp from {role}")).unwrap();
-    let about = |told: &Value| {
-        let findings = told["repository"]["findings"].as_array().unwrap().iter();
+    let about = |output: &Value| {
+        let findings = output["repository"]["findings"].as_array().unwrap().iter();
         let of_it = findings.filter(|finding| {
             finding["what"] == "left-over rows" && finding["about"].as_str().is_some_and(|on| on.contains("databases"))
         });
         of_it.cloned().collect::<Vec<_>>()
     };
-    let (_, told) = check_json(scene, json!({"repository": {"dsn": scene.dsn(&role)}}), &[]);
-    let [found] = &about(&told)[..] else { panic!("{told:#}") };
+    let (_, output) = check_json(scene, json!({"repository": {"dsn": scene.dsn(&role)}}), &[]);
+    let [found] = &about(&output)[..] else { panic!("{output:#}") };
     assert_eq!((&found["mark"], &found["said"]), (&json!("not tried"), &json!("the role may not read it")));
     scene.repository().batch_execute(found["cures"][0]["text"].as_str().unwrap()).unwrap();
-    let (_, told) = check_json(scene, json!({"repository": {"dsn": scene.dsn(&role)}}), &[]);
-    assert_eq!(about(&told)[0]["mark"], "warning", "{told:#}");
+    let (_, output) = check_json(scene, json!({"repository": {"dsn": scene.dsn(&role)}}), &[]);
+    assert_eq!(about(&output)[0]["mark"], "warning", "{output:#}");
 }
 
 fn a_load_under_way_keeps_its_rows_and_does_not_wait(scene: &Scene) {
@@ -139,14 +139,14 @@ fn a_load_under_way_keeps_its_rows_and_does_not_wait(scene: &Scene) {
     // With another configuration, the tables are looked at anew.
     scene.config(configured(scene, "postgres", 61));
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
-    collector.wait_to_say("deleted 2 left-over rows");
+    collector.wait_for_log("deleted 2 left-over rows");
     wait_until("the others to be deleted", || left_of(scene, GONE) == 0);
     assert_eq!(repository.query_one(loading, &[]).unwrap().get::<_, i64>(0), 1, "the load is over");
     repository.batch_execute("delete from public.patience").unwrap();
-    collector.wait_to_say("snapshot taken");
+    collector.wait_for_log("snapshot taken");
     assert_eq!(scene.errors(server), [""; 0]);
     assert!(scene.count(&format!("select count(*) from powa_databases where srvid = {server}")) > 0);
-    assert_eq!(collector.said(&format!("rows of server {server}")), [""; 0]);
+    assert_eq!(collector.logged(&format!("rows of server {server}")), [""; 0]);
 }
 
 fn rows_that_another_session_has_in_hand_are_left_to_it(scene: &Scene) {
@@ -154,12 +154,12 @@ fn rows_that_another_session_has_in_hand_are_left_to_it(scene: &Scene) {
     let mut other = scene.repository();
     other.batch_execute("begin; delete from powa_databases_src_tmp").unwrap();
     let collector = scene.verbose_collector(configured(scene, "postgres", 2));
-    collector.wait_to_say("that another session has locked");
+    collector.wait_for_log("that another session has locked");
     wait_until("the others to be deleted", || left_of(scene, GONE) == 2);
     other.batch_execute("rollback").unwrap();
-    collector.wait_to_say("deleted 2 left-over rows");
+    collector.wait_for_log("deleted 2 left-over rows");
     assert_eq!(left_of(scene, GONE), 0);
-    assert_eq!(collector.said("WARN"), [""; 0]);
+    assert_eq!(collector.logged("WARN"), [""; 0]);
 }
 
 fn a_grant_that_is_missing_is_said_once_with_the_cure(scene: &Scene) {
@@ -172,9 +172,9 @@ fn a_grant_that_is_missing_is_said_once_with_the_cure(scene: &Scene) {
     scene.repository().batch_execute(&sql).unwrap();
     let collector = scene.verbose_collector(configured(scene, &role, 2));
     for what in ["this role may not delete them", "this role may not read it"] {
-        wait_until("a third look", || collector.said(what).len() > 2);
+        wait_until("a third look", || collector.logged(what).len() > 2);
     }
-    let warnings = collector.said("WARN");
+    let warnings = collector.logged("WARN");
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     for warning in warnings {
         let (_, cure) = warning.split_once("run: ").unwrap();

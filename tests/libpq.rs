@@ -139,9 +139,9 @@ impl Libpq {
         asked.stdin.take().unwrap().write_all(json!(texts).to_string().as_bytes()).unwrap();
         let output = asked.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", output.status);
-        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let message: Value = serde_json::from_slice(&output.stdout).unwrap();
         let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
-        let answers: Vec<_> = said["answers"]
+        let answers: Vec<_> = message["answers"]
             .as_array()
             .unwrap()
             .iter()
@@ -151,9 +151,9 @@ impl Libpq {
             })
             .collect();
         assert_eq!(answers.len(), texts.len());
-        let keywords = said["keywords"].as_object().unwrap().iter();
+        let keywords = message["keywords"].as_object().unwrap().iter();
         Self {
-            is_new: said["version"].as_u64().unwrap() >= 180_000,
+            is_new: message["version"].as_u64().unwrap() >= 180_000,
             keywords: keywords.map(|(keyword, variable)| (keyword.clone(), text(variable))).collect(),
             answers,
         }

@@ -52,11 +52,11 @@ fn the_journal_is_written_to_in_its_own_way(scene: &Scene) {
     let nobody = scene.register_as(Registration { port: 1, ..Registration::of(scene.remote_server()) });
     let config = scene.config(json!({"use_server_alias": true}));
     let collector = Collector::run(beneath_a_journal(&config, "stat --dereference --format=%d:%i /dev/fd/2"));
-    let taken = collector.wait_to_say("snapshot taken");
+    let taken = collector.wait_for_log("snapshot taken");
     let name = NAME.replace('\n', "\\n").replace('\u{85}', "\\u{85}").replace('\u{1b}', "\\u{1b}");
     let begins = format!("<6>server{{id={server} name=\"{name} {}\"}}: snapshot taken ", scene.number());
     assert!(taken.starts_with(&begins), "{taken}");
-    let failed = collector.wait_to_say("could not connect");
+    let failed = collector.wait_for_log("could not connect");
     assert!(failed.starts_with(&format!("<3>server{{id={nobody} ")), "{failed}");
     collector.stop();
     let log = collector.log();
@@ -71,8 +71,8 @@ fn what_is_not_the_journal_gets_the_time(scene: &Scene) {
     // As when standard error was sent elsewhere by whoever was started with the journal.
     for stream in ["stat --dereference --format=%d:%i /dev/null", "echo nonsense", "echo"] {
         let collector = Collector::run(beneath_a_journal(&config, stream));
-        let said = collector.wait_to_say("ready");
-        assert!(said.contains("Z  INFO ready"), "{said}");
+        let message = collector.wait_for_log("ready");
+        assert!(message.contains("Z  INFO ready"), "{message}");
     }
 }
 
@@ -81,7 +81,7 @@ fn json_can_be_read_line_by_line(scene: &Scene) {
     let mut command = program();
     command.arg("--log-format").arg("json").arg("-c").arg(scene.config(json!({"use_server_alias": true})));
     let collector = Collector::run(command);
-    let taken: Value = serde_json::from_str(&collector.wait_to_say("snapshot taken")).unwrap();
+    let taken: Value = serde_json::from_str(&collector.wait_for_log("snapshot taken")).unwrap();
     assert_eq!(taken["level"], "INFO");
     assert_eq!(taken["message"], "snapshot taken");
     assert_eq!(taken["server"], json!({"id": server, "name": format!("{NAME} {}", scene.number())}));
@@ -96,36 +96,36 @@ fn json_can_be_read_line_by_line(scene: &Scene) {
 
 fn a_start_that_fails_says_so_in_the_form_of_the_log(scene: &Scene) {
     let config = scene.config(json!({"limits": {"loads": 0, "collects": 0}}));
-    let said = |format: &str| {
+    let message = |format: &str| {
         let mut command = program();
         let output = output(command.arg("--log-format").arg(format).arg("-c").arg(&config));
         assert_eq!(output.status.code(), Some(1));
         String::from_utf8(output.stderr).unwrap()
     };
-    let text = said("text");
+    let text = message("text");
     assert!(text.starts_with("powa-collector: configuration file") && text.lines().count() > 2, "{text}");
-    assert_eq!(said("auto"), text);
+    assert_eq!(message("auto"), text);
     let journal: String = text.lines().map(|line| format!("<3>{line}\n")).collect();
-    assert_eq!(said("journal"), journal);
-    let json: Value = serde_json::from_str(&said("json")).unwrap();
+    assert_eq!(message("journal"), journal);
+    let json: Value = serde_json::from_str(&message("json")).unwrap();
     assert_eq!(format!("powa-collector: {}\n", json["message"].as_str().unwrap()), text);
 }
 
 fn who_types_a_command_is_told_what_matters_and_not_when(scene: &Scene) {
     scene.register();
-    let said = |config: &Path| {
+    let message = |config: &Path| {
         let mut command = program();
         let output = output(command.arg("servers").arg("list").arg("-c").arg(config));
         assert!(output.status.success(), "{}", output.status);
         String::from_utf8(output.stderr).unwrap()
     };
-    assert_eq!(said(&scene.config(json!({}))), "");
-    let file = scene.folder().join("open.pgpass");
+    assert_eq!(message(&scene.config(json!({}))), "");
+    let file = scene.directory().join("open.pgpass");
     std::fs::write(&file, format!("*:*:*:*:{SECRET}\n")).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     // Without a password in it, the file is looked at; and no password is needed.
     let dsn = scene.dsn("postgres").replace(&format!("password={SECRET}"), &format!("passfile={}", file.display()));
-    let told = said(&scene.config(json!({"repository": {"dsn": dsn}})));
+    let told = message(&scene.config(json!({"repository": {"dsn": dsn}})));
     assert!(told.contains("WARN ") && told.contains("open.pgpass") && told.lines().count() == 1, "{told}");
     assert!(!told.starts_with("20"), "{told}");
 }
@@ -147,8 +147,8 @@ fn the_log_is_coloured_by_the_rule_that_tables_go_by(scene: &Scene) {
         let table = String::from_utf8(output(&command(&["servers", "list"])).stdout).unwrap();
         assert_eq!(table.contains('\x1b'), is_coloured, "{variables:?}: {table:?}");
         let collector = Collector::run(command(&[]));
-        let said = collector.wait_to_say("ready");
-        assert_eq!(said.contains('\x1b'), is_coloured, "{variables:?}: {said:?}");
+        let message = collector.wait_for_log("ready");
+        assert_eq!(message.contains('\x1b'), is_coloured, "{variables:?}: {message:?}");
         collector.stop();
     }
 }
@@ -163,10 +163,10 @@ fn a_filter_that_cannot_be_parsed_is_an_error_that_names_the_levels(scene: &Scen
     ] {
         let mut command = program();
         let output = output(command.args(arguments).arg("-c").arg(&config).env("RUST_LOG", "powa_collector=warning"));
-        let said = String::from_utf8(output.stderr).unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
         let expected = "the environment variable \"RUST_LOG\" is not valid: in \"powa_collector=warning\", the word after \"=\" \
                         is not a level; a level must be one of error, warn, info, debug, trace, off; did you mean \"warn\"?\n";
-        assert_eq!((output.status.code(), said), (Some(code), format!("{begins}{expected}")), "{arguments:?}");
+        assert_eq!((output.status.code(), message), (Some(code), format!("{begins}{expected}")), "{arguments:?}");
         assert!(output.stdout.is_empty());
     }
 }
@@ -179,29 +179,29 @@ fn a_filter_that_matches_nothing_is_warned_of_and_counts_as_none(scene: &Scene) 
         let mut command = program();
         command.args(["--log-format", format, "-c"]).arg(&config).env("RUST_LOG", "banana");
         let collector = Collector::run(command);
-        collector.wait_to_say("could not connect");
+        collector.wait_for_log("could not connect");
         collector.stop();
         let log = collector.log();
         let has_form = match format {
             "text" => log[0].contains(&format!("  WARN {warning}")),
             "journal" => log[0].starts_with(&format!("<4>{warning}")),
             _ => serde_json::from_str::<Value>(&log[0]).is_ok_and(|line| {
-                line["level"] == "WARN" && line["message"].as_str().is_some_and(|said| said.starts_with(warning))
+                line["level"] == "WARN" && line["message"].as_str().is_some_and(|message| message.starts_with(warning))
             }),
         };
         assert!(has_form, "{log:?}");
-        assert!(collector.said("powa-collector starts").len() == 1, "{log:?}");
+        assert!(collector.logged("powa-collector starts").len() == 1, "{log:?}");
     }
     let mut command = program();
     let listed = output(command.args(["servers", "list", "-c"]).arg(&config).env("RUST_LOG", "banana"));
-    let said = String::from_utf8(listed.stderr).unwrap();
-    assert!(listed.status.success() && said.contains("WARN in the environment variable"), "{said}");
+    let message = String::from_utf8(listed.stderr).unwrap();
+    assert!(listed.status.success() && message.contains("WARN in the environment variable"), "{message}");
 }
 
 fn an_empty_filter_is_none(scene: &Scene) {
     let mut command = program();
     command.arg("-c").arg(scene.config(json!({}))).env("RUST_LOG", "");
     let collector = Collector::run(command);
-    assert!(collector.wait_to_say("ready").contains("INFO"), "{:?}", collector.log());
+    assert!(collector.wait_for_log("ready").contains("INFO"), "{:?}", collector.log());
     collector.stop();
 }

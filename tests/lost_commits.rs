@@ -74,10 +74,10 @@ fn a_load_that_a_lagging_standby_never_got_is_made_again_there(scene: &Scene) {
     to_standby.accept().unwrap();
     wait_until("the snapshot to be loaded there", || stored(&mut on_standby, server) == 1);
     assert_eq!(count(&mut on_standby, SAMPLES, server), 1);
-    collector.wait_to_say("snapshot taken");
+    collector.wait_for_log("snapshot taken");
     collector.stop();
     assert_eq!(stored(&mut on_standby, server), 1);
-    assert_eq!(collector.said("snapshot taken").len(), 1);
+    assert_eq!(collector.logged("snapshot taken").len(), 1);
 }
 
 /// Loads a snapshot as another program would, of something else.
@@ -95,7 +95,7 @@ fn a_snapshot_that_others_have_overtaken_is_not_loaded_twice(scene: &Scene) {
     lose_the_answer(&proxy);
     (0..2).for_each(|_| overtake(scene, server));
     proxy.accept().unwrap();
-    collector.wait_to_say("snapshot taken");
+    collector.wait_for_log("snapshot taken");
     collector.stop();
     assert_eq!(scene.snapshots(server), 3);
     assert_eq!(count(&mut scene.repository(), SAMPLES, server), 1);
@@ -112,14 +112,14 @@ fn a_lost_snapshot_that_others_have_overtaken_is_loaded_again(scene: &Scene) {
             deferrable initially deferred for each row execute function end_session()";
     scene.repository().batch_execute(ending).unwrap();
     let collector = Collector::start(&scene.config_file(&scene.through(&proxy).to_string()));
-    collector.wait_to_say("terminating connection due to administrator command");
+    collector.wait_for_log("terminating connection due to administrator command");
     proxy.refuse();
     proxy.cut();
     assert_eq!(scene.snapshots(server), 0);
     scene.repository().batch_execute("drop trigger end_session on powa_snapshot_metas").unwrap();
     (0..3).for_each(|_| overtake(scene, server));
     proxy.accept().unwrap();
-    collector.wait_to_say("snapshot taken");
+    collector.wait_for_log("snapshot taken");
     collector.stop();
     assert_eq!(scene.snapshots(server), 4);
     assert_eq!(count(&mut scene.repository(), SAMPLES, server), 1);

@@ -82,7 +82,7 @@ impl<'a> Fleet<'a> {
 
 /// The sizes of the snapshots that were taken, in bytes.
 fn sizes(collector: &Collector) -> Vec<u64> {
-    let taken = collector.said("snapshot taken");
+    let taken = collector.logged("snapshot taken");
     let size = |line: &String| line.split(" bytes=").nth(1)?.split(' ').next()?.parse().ok();
     taken.iter().map(|line| size(line).unwrap()).collect()
 }

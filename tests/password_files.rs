@@ -27,19 +27,19 @@ fn write(file: &Path, text: &str, mode: u32) {
 
 /// Cases of a password file each.
 struct Files<'a> {
-    folder: PathBuf,
+    directory: PathBuf,
     gate: &'a Gate<'a>,
     cases: Vec<Case>,
 }
 
 impl<'a> Files<'a> {
     fn of(scene: &Scene, gate: &'a Gate<'a>) -> Self {
-        Self { folder: scene.folder(), gate, cases: vec![] }
+        Self { directory: scene.directory(), gate, cases: vec![] }
     }
 
     /// A file with some lines, in which `RIGHT`, `WRONG`, `PORT` and `USER` stand for what they are.
     fn file(&self, lines: &str, mode: u32) -> PathBuf {
-        let file = self.folder.join(format!("{}.pgpass", self.cases.len()));
+        let file = self.directory.join(format!("{}.pgpass", self.cases.len()));
         let lines = lines
             .replace("RIGHT", &format!("{SECRET}-right"))
             .replace("WRONG", &format!("{SECRET}-wrong"))
@@ -122,8 +122,8 @@ fn a_password_file_that_others_can_read_is_left_alone(scene: &Scene) {
         let file = files.file("*:*:*:*:RIGHT\n", mode);
         files.cases.push(Case::new("scram", &[("passfile", text(&file))], expected).password(None));
     }
-    let folder = scene.folder();
-    for nothing in ["/nowhere/.pgpass", text(&folder)] {
+    let directory = scene.directory();
+    for nothing in ["/nowhere/.pgpass", text(&directory)] {
         files.cases.push(Case::new("scram", &[("passfile", nothing)], NONE).password(None));
     }
     files.play();
@@ -147,7 +147,7 @@ fn a_password_that_was_changed_in_the_file_needs_no_restart(scene: &Scene) {
     let gate = Certificates::of(scene).gate(scene);
     let role = "create role rotated login superuser password 's3cret-old' in role scram";
     gate.cluster.connect("postgres").unwrap().batch_execute(role).unwrap();
-    let file = scene.folder().join(".pgpass");
+    let file = scene.directory().join(".pgpass");
     write(&file, &format!("*:*:powa:rotated:{SECRET}-new\n"), 0o600);
     let registration = Registration { username: "rotated", password: None, ..Registration::of(&gate.cluster) };
     let server = registration.register(scene.repository_server(), &scene.database).unwrap();
@@ -160,7 +160,7 @@ fn a_password_that_was_changed_in_the_file_needs_no_restart(scene: &Scene) {
 
 fn what_is_given_comes_before_the_service_and_that_before_the_environment(scene: &Scene) {
     let certificates = Certificates::of(scene);
-    let services = scene.folder().join("services.conf");
+    let services = scene.directory().join("services.conf");
     let text_of_services = format!(
         "# comment\n\n[plain]\nsslmode=disable\n\n[right]\npassword={SECRET}-right\nsslmode=require\n\n\
          [elsewhere]\nhost=nowhere.invalid\nport=1\nuser=nobody\ndbname=nothing\npassword={SECRET}-wrong\n"

@@ -11,7 +11,7 @@ tests![the_grants_of_the_readme_are_enough, without_pg_read_all_stats_the_readme
 
 /// What the README says for a side, with roles of this test's own.
 pub(crate) fn grants(scene: &Scene, side: &str) -> (String, String, String) {
-    let sql = told(scene, side);
+    let sql = output(scene, side);
     let own = scene.number();
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
     let (collector, reader) = (format!("collector_{own}_{since}"), format!("reader_{own}_{since}"));
@@ -20,7 +20,7 @@ pub(crate) fn grants(scene: &Scene, side: &str) -> (String, String, String) {
 }
 
 /// What the README says for a side, to the letter.
-fn told(scene: &Scene, side: &str) -> &'static str {
+fn output(scene: &Scene, side: &str) -> &'static str {
     let readme = include_str!("../README.md");
     // A block may serve several versions of PoWA.
     let major = scene.generation().powa_major().to_string();
@@ -72,11 +72,11 @@ fn the_grants_of_the_readme_are_enough(scene: &Scene) {
     let dsn = format!("{} password=s3cret", scene.dsn(&collector));
     let _old = scene.bloat();
     let running = scene.collector_with(json!({"repository": {"dsn": dsn, "bloat": 1}}));
-    running.wait_to_say("which had bloated to");
+    running.wait_for_log("which had bloated to");
     scene.wait_for_snapshots(server, 6);
     // In PoWA 5.3.0, the purge of pg_qualstats calls a function that PoWA does not have: no right helps there.
     let flaw = "PoWA 5.3.0 has a fault: powa_qualstats_purge()";
-    let complaints = [running.said("WARN"), running.said("ERROR")].concat();
+    let complaints = [running.logged("WARN"), running.logged("ERROR")].concat();
     // Nor does any where the machine is busy, and a snapshot takes its time.
     let known = |line: &String| line.contains(flaw) || line.contains("snapshots are skipped");
     let complaints: Vec<_> = complaints.into_iter().filter(|line| !known(line)).collect();
@@ -104,7 +104,7 @@ impl Scene<'_> {
     pub(crate) fn create_operator(&self) -> String {
         let mut repository = self.repository();
         let operator = format!("operator_{}", self.number());
-        let mut sql = told(self, "administration").replace("powa_operator", &operator);
+        let mut sql = output(self, "administration").replace("powa_operator", &operator);
         if self.generation().powa_major() >= 5 {
             sql = sql.replace("powa_admin", &self.powa_roles(&mut repository, "powa_admin"));
         }

@@ -60,5 +60,5 @@ fn powa_4_0_is_collected_and_administered(scene: &Scene) {
     );
     done(&["servers", "remove", "older", "--yes"]);
     assert_eq!(listed()["servers"], json!([]));
-    assert_eq!(collector.said("WARN"), [""; 0]);
+    assert_eq!(collector.logged("WARN"), [""; 0]);
 }

@@ -167,7 +167,7 @@ fn powa_web_forces_a_snapshot_unless_the_last_is_too_young(scene: &Scene) {
     scene.without_databases();
     let collector = scene.collector();
     // It is in the repository before the worker knows that it is, and is in progress until then.
-    collector.wait_to_say("snapshot taken");
+    collector.wait_for_log("snapshot taken");
     let path = format!("/force_snapshot/{server}");
     assert_eq!(web.get(&path), json!([{"KO": "Last snapshot was less than 10s. ago"}]));
     let mut answer = Value::Null;

@@ -16,18 +16,18 @@ tests![
 impl Loads<'_> {
     /// Waits for a load without these tables, which the errors have to tell, and makes sure of the rest.
     fn wait_without(&self, all: &[String], refused: &[&String]) -> Vec<String> {
-        let mut told = Vec::new();
+        let mut output = Vec::new();
         wait_until(&format!("a snapshot without {refused:?}"), || {
             let (loaded, errors) = self.last();
-            told = errors;
-            let is_after = refused.iter().all(|name| !loaded.contains(name) && tells(&told, name) == 1);
+            output = errors;
+            let is_after = refused.iter().all(|name| !loaded.contains(name) && tells(&output, name) == 1);
             if is_after {
                 let others: Vec<_> = all.iter().filter(|name| !refused.contains(name)).collect();
-                assert_eq!(loaded.iter().collect::<Vec<_>>(), others, "{told:?}");
+                assert_eq!(loaded.iter().collect::<Vec<_>>(), others, "{output:?}");
             }
             is_after
         });
-        told
+        output
     }
 }
 
@@ -79,16 +79,16 @@ fn whichever_datasources_are_refused_each_says_so_and_the_others_arrive(scene: &
         let refuse = "create trigger unexpected before insert on {table} for each row
             when (current_query() like 'copy %') execute function public.refuse()";
         execute(scene, &refused, refuse);
-        let told = loads.wait_without(&all, &refused);
+        let output = loads.wait_without(&all, &refused);
         // Without the databases, PoWA cannot keep the statements of one that another test has just made, and says so.
-        let (missing, others): (Vec<_>, Vec<_>) = told.iter().partition(|error| error.contains("not today"));
-        assert_eq!(missing.len(), refused.len(), "{told:?}");
-        assert!(others.iter().all(|error| error.contains("powa_take_snapshot")), "{told:?}");
+        let (missing, others): (Vec<_>, Vec<_>) = output.iter().partition(|error| error.contains("not today"));
+        assert_eq!(missing.len(), refused.len(), "{output:?}");
+        assert!(others.iter().all(|error| error.contains("powa_take_snapshot")), "{output:?}");
         execute(scene, &refused, "drop trigger unexpected on {table}");
     }
     wait_until("the errors to be gone", || loads.last() == (all.clone(), vec![]));
     // Nothing of it was an outage.
-    assert_eq!(collector.said("waits to be loaded"), [""; 0]);
+    assert_eq!(collector.logged("waits to be loaded"), [""; 0]);
 }
 
 fn tables_that_do_not_take_rows_cost_themselves_only(scene: &Scene) {
@@ -98,14 +98,14 @@ fn tables_that_do_not_take_rows_cost_themselves_only(scene: &Scene) {
     for refused in choices(&all) {
         execute(scene, &refused, "alter table {table} rename to \"{table} of before\"");
         // PoWA itself has something to say of them too.
-        let told = loads.wait_without(&all, &refused);
-        let missing = told.iter().filter(|error| error.contains("could not load it into"));
-        assert!(missing.clone().all(|error| error.contains("does not exist")), "{told:?}");
-        assert_eq!(missing.count(), refused.len(), "{told:?}");
+        let output = loads.wait_without(&all, &refused);
+        let missing = output.iter().filter(|error| error.contains("could not load it into"));
+        assert!(missing.clone().all(|error| error.contains("does not exist")), "{output:?}");
+        assert_eq!(missing.count(), refused.len(), "{output:?}");
         execute(scene, &refused, "alter table \"{table} of before\" rename to {table}");
     }
     wait_until("the errors to be gone", || loads.last() == (all.clone(), vec![]));
-    assert_eq!(collector.said("waits to be loaded"), [""; 0]);
+    assert_eq!(collector.logged("waits to be loaded"), [""; 0]);
 }
 
 fn a_table_that_is_locked_to_the_last_is_left_out_and_the_others_arrive(scene: &Scene) {
@@ -119,7 +119,7 @@ fn a_table_that_is_locked_to_the_last_is_left_out_and_the_others_arrive(scene: &
     let without = replacing("powa_kcache_snapshot", "null;");
     scene.repository().batch_execute(&without).unwrap();
     let collector = scene.verbose_collector(json!({}));
-    collector.wait_to_say("waits to be loaded");
+    collector.wait_for_log("waits to be loaded");
     assert_eq!(scene.snapshots(loads.server), 0);
     // Who changes a server wants it now, and no pause has to be waited for.
     let mut names = 0..;

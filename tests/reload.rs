@@ -51,7 +51,7 @@ fn reload_starts_what_is_new_and_stops_what_has_gone(scene: &Scene) {
     wait_until("the worker to be gone", || scene.ask("WORKERS_STATUS", "") == "WORKERS_STATUS OK {}");
     wait_until("its sessions to be gone", || worker_sessions(scene) == 0);
     let after = scene.snapshots(server);
-    collector.wait_to_say("server removed");
+    collector.wait_for_log("server removed");
 
     scene.repository().execute("update powa_servers set frequency = 5 where id = $1", &[&server]).unwrap();
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
@@ -117,7 +117,7 @@ fn sighup_with_a_broken_file_is_survived(scene: &Scene) {
     let collector = scene.collector();
     scene.config_file(r#"{"repository": {"dsn": 5}}"#);
     collector.signal(Signal::HUP);
-    collector.wait_to_say("keeping the previous configuration");
+    collector.wait_for_log("keeping the previous configuration");
     scene.wait_for_snapshots(server, 2);
 }
 
@@ -131,7 +131,7 @@ fn a_changed_configuration_is_taken_up(scene: &Scene) {
     scene.config(json!({"use_server_alias": true, "debug": true, "timeouts": {"connect": 5}}));
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
     wait_until("the worker to be called by its alias", || worker_sessions(scene) > 0);
-    collector.wait_to_say("DEBUG");
+    collector.wait_for_log("DEBUG");
     // Other time-outs mean another command channel; the new one answers too.
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
     let before = scene.snapshots(server);
@@ -195,16 +195,16 @@ fn rows_that_make_no_sense_are_named_and_the_others_go_on(scene: &Scene) {
     repository.execute("update powa_servers set frequency = null where id = 0", &[]).unwrap();
     let collector = scene.collector();
     for complaint in &complaints {
-        collector.wait_to_say(complaint);
+        collector.wait_for_log(complaint);
     }
-    assert_eq!(collector.said("the row is ignored").len(), complaints.len());
+    assert_eq!(collector.logged("the row is ignored").len(), complaints.len());
     for id in &servers {
         scene.wait_for_snapshots(*id, 1);
     }
     assert_eq!(scene.ask("WORKERS_STATUS", "").matches("running").count(), servers.len());
     // Each is said once, however often it is looked at.
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
-    assert_eq!(collector.said("the row is ignored").len(), complaints.len());
+    assert_eq!(collector.logged("the row is ignored").len(), complaints.len());
 }
 
 fn a_column_of_another_type_is_named_and_survived(scene: &Scene) {
@@ -212,7 +212,7 @@ fn a_column_of_another_type_is_named_and_survived(scene: &Scene) {
     let mut repository = scene.repository();
     repository.batch_execute("alter table powa_servers alter port type bigint").unwrap();
     let collector = scene.collector();
-    let line = collector.wait_to_say("the row is ignored");
+    let line = collector.wait_for_log("the row is ignored");
     assert!(line.contains(&format!("id {server}: port must be an integer, got a value of type int8")), "{line}");
     assert_eq!(scene.ask("WORKERS_STATUS", ""), "WORKERS_STATUS OK {}");
     repository.batch_execute("alter table powa_servers alter port type integer").unwrap();
@@ -272,13 +272,13 @@ fn any_number_of_reloads_is_a_few_and_everybody_is_answered(scene: &Scene) {
     for _ in &senders {
         assert_eq!(taken.hear(Duration::from_secs(20)).as_deref(), Some("WORKERS_STATUS OK {}"));
     }
-    assert_eq!(collector.said("reloaded"), [""; 0], "it waits for the lock");
+    assert_eq!(collector.logged("reloaded"), [""; 0], "it waits for the lock");
     lock.batch_execute("rollback").unwrap();
     for number in 0..1_000 {
         let answer = answers.notifications().timeout_iter(Duration::from_secs(20)).next().unwrap();
         assert_eq!(answer.unwrap_or_else(|| panic!("answer {number}")).payload(), "RELOAD OK OK");
     }
-    let reloads = collector.said("reloading").len();
+    let reloads = collector.logged("reloading").len();
     assert!((2..=3).contains(&reloads), "{reloads}");
 }
 

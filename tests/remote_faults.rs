@@ -39,13 +39,13 @@ fn behind<'a>(proxy: &'a Proxy, registration: Registration<'a>) -> Registration<
 
 /// What it said of a server at level ERROR, without the time.
 fn errors_said(collector: &Collector, server: i32) -> Vec<String> {
-    let said = collector.said(&format!("server{{id={server} "));
-    said.iter().filter_map(|line| Some(line.split_once(" ERROR ")?.1.to_owned())).collect()
+    let message = collector.logged(&format!("server{{id={server} "));
+    message.iter().filter_map(|line| Some(line.split_once(" ERROR ")?.1.to_owned())).collect()
 }
 
 fn assert_said_once(collector: &Collector, server: i32) {
-    let said = errors_said(collector, server);
-    assert_eq!(said.iter().collect::<HashSet<_>>().len(), said.len(), "{said:#?}");
+    let message = errors_said(collector, server);
+    assert_eq!(message.iter().collect::<HashSet<_>>().len(), message.len(), "{message:#?}");
 }
 
 fn one_that_freezes_in_the_middle_of_a_row_costs_itself_only(scene: &Scene) {
@@ -84,12 +84,12 @@ fn one_that_is_cut_off_after_half_a_row_leaves_nothing_of_it(scene: &Scene) {
     scene.wait_for_snapshots(server, 1);
     // One may be under way at any time, and what the stop interrupts is read and not there.
     wait_until("all to be there that was read, but for the half", || {
-        let (read, taken) = (databases.times(), collector.said("snapshot taken").len());
+        let (read, taken) = (databases.times(), collector.logged("snapshot taken").len());
         (read, scene.snapshots(server)) == (taken + 1, i64::try_from(taken).unwrap())
     });
     collector.stop();
-    let said = errors_said(&collector, server);
-    assert!(said.len() == 1 && said[0].contains("in database"), "{said:?}");
+    let message = errors_said(&collector, server);
+    assert!(message.len() == 1 && message[0].contains("in database"), "{message:?}");
 }
 
 fn each_way_to_be_unreachable_is_told_and_heals(scene: &Scene) {
@@ -116,8 +116,8 @@ fn each_way_to_be_unreachable_is_told_and_heals(scene: &Scene) {
         assert!(healed.elapsed() < Duration::from_secs(12), "{:?}", healed.elapsed());
         scene.wait_for_status(server, "running");
     }
-    let said = errors_said(&collector, server);
-    assert!(said.len() <= 6, "{said:#?}");
+    let message = errors_said(&collector, server);
+    assert!(message.len() <= 6, "{message:#?}");
 }
 
 fn one_whose_sessions_are_terminated_is_connected_to_again(scene: &Scene) {
@@ -203,7 +203,7 @@ fn half_of_a_hundred_may_freeze_and_the_others_are_on_time(scene: &Scene) {
     };
     wait_until_within(Duration::from_secs(120), "all to have a snapshot", || least(&servers) > 0);
 
-    let skipped = || collector.said("snapshots are skipped").len();
+    let skipped = || collector.logged("snapshots are skipped").len();
     // Beginning with all at once takes its time. It is about what comes afterwards, when the machine can carry them all.
     let (mut skipped_before, mut quiet) = (skipped(), Instant::now());
     wait_until_within(Duration::from_secs(180), "all to be on time", || {

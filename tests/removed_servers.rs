@@ -20,8 +20,8 @@ fn remove(scene: &Scene, server: i32) {
 }
 
 fn wait_for_the_end(collector: &Collector) {
-    collector.wait_to_say("its row in powa_servers is gone");
-    assert_eq!(collector.said("ERROR"), [""; 0]);
+    collector.wait_for_log("its row in powa_servers is gone");
+    assert_eq!(collector.logged("ERROR"), [""; 0]);
 }
 
 /// Rows of the server, anywhere.
@@ -79,7 +79,7 @@ fn a_server_that_is_removed_while_it_is_loaded_goes_after_the_load(scene: &Scene
     remove(scene, server);
     assert_eq!(rows_of(scene, server), 0);
     wait_for_the_end(&collector);
-    assert_eq!(collector.said("snapshot taken").len(), 1);
+    assert_eq!(collector.logged("snapshot taken").len(), 1);
     assert_eq!(rows_of(scene, server), 0);
 }
 
@@ -101,11 +101,11 @@ fn a_role_that_may_not_lock_servers_takes_snapshots_all_the_same(scene: &Scene) 
     let server = scene.register();
     let config = serde_json::json!({"repository": {"dsn": scene.dsn(&role)}});
     let collector = Collector::start(&scene.config_file(&config.to_string()));
-    collector.wait_to_say("snapshot taken");
+    collector.wait_for_log("snapshot taken");
     scene.wait_for_snapshots(server, 2);
     assert_eq!(scene.errors(server), [""; 0]);
     remove(scene, server);
-    collector.wait_to_say("its row in powa_servers is gone");
+    collector.wait_for_log("its row in powa_servers is gone");
     assert_eq!(rows_of(scene, server), 0);
     drop(collector);
     scene.wait_until_nobody_is_left();

@@ -31,13 +31,13 @@ fn an_extension_that_the_repository_lacks_is_one_error_with_its_cure(scene: &Sce
     scene.wait_for_snapshots(server_id, 2);
     scene.wait_for_error(server_id, "pg_track_settings");
     assert_eq!(scene.errors(server_id), [expected]);
-    let said = [collector.said("WARN"), collector.said("ERROR")].concat();
-    let about: Vec<_> = said.iter().filter(|line| !line.contains("snapshots are skipped")).collect();
+    let message = [collector.logged("WARN"), collector.logged("ERROR")].concat();
+    let about: Vec<_> = message.iter().filter(|line| !line.contains("snapshots are skipped")).collect();
     assert!(about.len() == 1 && about[0].contains(expected), "{about:?}");
 
-    let (code, told) = check_json(scene, json!({}), &[]);
+    let (code, output) = check_json(scene, json!({}), &[]);
     assert_eq!(code, 1);
-    let found = server(&told, server_id);
+    let found = server(&output, server_id);
     let about: Vec<_> = complaints(found).iter().map(|complaint| complaint["about"].clone()).collect();
     assert_eq!(about, ["pg_track_settings"], "{found:#}");
     let leave = format!("powa-collector servers extensions {server_id} --deactivate pg_track_settings");
@@ -58,14 +58,14 @@ fn a_repository_that_is_not_in_utf_8_is_told(scene: &Scene) {
     let cluster = scene.repository_server();
     cluster.create_powa_database_in(&name, "LATIN1").unwrap();
     let dsn = format!("{} dbname='{name}'", scene.dsn("postgres"));
-    let (code, told) = check_json(scene, json!({"repository": {"dsn": dsn}}), &[]);
-    assert_eq!((code, &told["result"]), (0, &json!("warning")), "{told:#}");
+    let (code, output) = check_json(scene, json!({"repository": {"dsn": dsn}}), &[]);
+    assert_eq!((code, &output["result"]), (0, &json!("warning")), "{output:#}");
     let encoding: Vec<_> =
-        complaints(&told["repository"]).into_iter().filter(|complaint| complaint["what"] == "database").collect();
-    assert_eq!(encoding.len(), 1, "{told:#}");
-    assert!(encoding[0]["said"].as_str().unwrap().contains("has the encoding LATIN1, not UTF8"), "{told:#}");
+        complaints(&output["repository"]).into_iter().filter(|complaint| complaint["what"] == "database").collect();
+    assert_eq!(encoding.len(), 1, "{output:#}");
+    assert!(encoding[0]["said"].as_str().unwrap().contains("has the encoding LATIN1, not UTF8"), "{output:#}");
     // Wherever the server's own databases are in.
-    let create = cures(&told["repository"], "repository").into_iter().find(|cure| cure.contains("create database"));
+    let create = cures(&output["repository"], "repository").into_iter().find(|cure| cure.contains("create database"));
     let own = format!("utf8 {}", scene.number());
     let create = create.unwrap().replace("powa_utf8", &format!("\"{own}\""));
     cluster.connect(&name).unwrap().batch_execute(&create).unwrap();
@@ -84,25 +84,25 @@ fn a_fault_of_powa_is_told_once_as_what_it_is_and_can_be_mended(scene: &Scene) {
     // Coalesced and purged soon, and with a fault of another kind beside it.
     repository.batch_execute("update powa_servers set powa_coalesce = 5").unwrap();
     repository.batch_execute(&raising("powa_wait_sampling_purge", "another fault")).unwrap();
-    let (code, told) = check_json(scene, json!({}), &[]);
+    let (code, output) = check_json(scene, json!({}), &[]);
     assert_eq!(code, 0);
-    let [complaint] = faults(&told["repository"])[..] else {
-        return assert!(!has_it, "{told:#}");
+    let [complaint] = faults(&output["repository"])[..] else {
+        return assert!(!has_it, "{output:#}");
     };
-    assert!(has_it, "{told:#}");
+    assert!(has_it, "{output:#}");
     let cure = &complaint["cures"][0];
     assert_eq!(cure["where"], "repository");
-    let said = "PoWA 5.3.0 has a fault: powa_qualstats_purge() calls a function that PoWA does not have";
-    assert!(complaint["what"] == "powa" && complaint["said"].as_str().unwrap().starts_with(said), "{told:#}");
+    let message = "PoWA 5.3.0 has a fault: powa_qualstats_purge() calls a function that PoWA does not have";
+    assert!(complaint["what"] == "powa" && complaint["said"].as_str().unwrap().starts_with(message), "{output:#}");
 
     let collector = scene.collector();
     // Of both servers, twice.
     for server in servers {
         scene.wait_for_snapshots(server, 11);
     }
-    let about = collector.said("powa_qualstats_purge");
-    assert!(about.len() == 1 && about[0].contains(said) && about[0].contains("powa-collector check"), "{about:?}");
-    assert!(!collector.said("another fault").is_empty());
+    let about = collector.logged("powa_qualstats_purge");
+    assert!(about.len() == 1 && about[0].contains(message) && about[0].contains("powa-collector check"), "{about:?}");
+    assert!(!collector.logged("another fault").is_empty());
     // In the repository it is what it is, beside the other.
     let purge = "select purgets, errors from powa_snapshot_metas where srvid = $1 and cardinality(errors) > 0";
     let mut errors = Vec::new();
@@ -116,13 +116,13 @@ fn a_fault_of_powa_is_told_once_as_what_it_is_and_can_be_mended(scene: &Scene) {
         !errors.is_empty()
     });
     assert_eq!(errors.len(), 2, "{errors:?}");
-    assert!(errors.iter().any(|error| error.starts_with(said)), "{errors:?}");
+    assert!(errors.iter().any(|error| error.starts_with(message)), "{errors:?}");
     assert!(errors.iter().any(|error| error.contains("another fault")), "{errors:?}");
 
     // The cure is one, and quals are deleted.
     repository.batch_execute(cure["text"].as_str().unwrap()).unwrap();
-    let (_, told) = check_json(scene, json!({}), &[]);
-    assert_eq!((&told["result"], faults(&told["repository"]).len()), (&json!("well"), 0), "{told:#}");
+    let (_, output) = check_json(scene, json!({}), &[]);
+    assert_eq!((&output["result"], faults(&output["repository"]).len()), (&json!("well"), 0), "{output:#}");
     let old = "with quals as (
             insert into powa_qualstats_quals (srvid, qualid, queryid, dbid, userid, quals)
             select srvid, -1, queryid, dbid, userid, '{}' from powa_statements where srvid = $1 limit 1
@@ -158,15 +158,15 @@ fn without_settings_of_roles_a_fault_of_pg_track_settings_is_told_and_can_be_men
     assert_eq!(scene.errors(server_id), [""; 0]);
     remote.connect().batch_execute("delete from role_settings").unwrap();
     if has_it {
-        let said = "pg_track_settings 2.1.0 has a fault: pg_track_settings_snapshot_rds() fails while no role";
-        scene.wait_for_error(server_id, said);
+        let message = "pg_track_settings 2.1.0 has a fault: pg_track_settings_snapshot_rds() fails while no role";
+        scene.wait_for_error(server_id, message);
         let errors = scene.errors(server_id);
-        assert!(errors.len() == 1 && errors[0].starts_with(said), "{errors:?}");
+        assert!(errors.len() == 1 && errors[0].starts_with(message), "{errors:?}");
         let before = scene.snapshots(server_id);
         scene.wait_for_snapshots(server_id, before + 1);
-        assert_eq!(collector.said("pg_track_settings_snapshot_rds").len(), 1, "{:?}", collector.said("WARN"));
-        let (_, told) = check_json(scene, json!({}), &[]);
-        let [complaint] = faults(&told["repository"])[..] else { panic!("{told:#}") };
+        assert_eq!(collector.logged("pg_track_settings_snapshot_rds").len(), 1, "{:?}", collector.logged("WARN"));
+        let (_, output) = check_json(scene, json!({}), &[]);
+        let [complaint] = faults(&output["repository"])[..] else { panic!("{output:#}") };
         let cure = &complaint["cures"][0];
         assert_eq!(cure["where"], "repository");
         repository.batch_execute(cure["text"].as_str().unwrap()).unwrap();

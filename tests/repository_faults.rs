@@ -60,12 +60,12 @@ fn a_restarted_repository_is_served_again_within_seconds(scene: &Scene) {
         scene.repository_server().start_again().unwrap();
         let (back, before) = (Stopwatch::start(), scene.snapshots(server));
         scene.wait_for_snapshots(server, before + 1);
-        wait_until("it to listen again", || collector.said("listening for commands again").len() == times);
+        wait_until("it to listen again", || collector.logged("listening for commands again").len() == times);
         scene.wait_for_status(server, "running");
         scene.wait_for_status(hourly, "running");
         assert!(back.elapsed() < SOON, "{:?}", back.elapsed());
     }
-    let lost = collector.said("connection to the repository server lost");
+    let lost = collector.logged("connection to the repository server lost");
     assert_eq!(lost.len(), 2, "{lost:?}");
     collector.stop();
 }
@@ -83,7 +83,7 @@ fn an_outage_costs_nothing_that_was_read(scene: &Scene) {
     scene.wait_for_snapshots(server, 1);
     proxy.refuse();
     proxy.cut();
-    collector.wait_to_say("waits to be loaded");
+    collector.wait_for_log("waits to be loaded");
     let read = databases.times();
     // Three more would have been due.
     std::thread::sleep(Duration::from_secs(4));
@@ -94,13 +94,13 @@ fn an_outage_costs_nothing_that_was_read(scene: &Scene) {
     // The one that waited, and at once the one that is overdue.
     scene.wait_for_snapshots(server, before + 2);
     assert!(back.elapsed() < SOON, "{:?}", back.elapsed());
-    collector.wait_to_say("listening for commands again");
+    collector.wait_for_log("listening for commands again");
     scene.wait_for_status(server, "running");
-    assert_eq!(collector.said("are lost"), [""; 0]);
+    assert_eq!(collector.logged("are lost"), [""; 0]);
     // One may be under way at any time, and what the stop interrupts is read and not there.
     wait_until("all to be there that was read", || {
         let read = databases.times();
-        usize::try_from(scene.snapshots(server)).unwrap() == read && collector.said("snapshot taken").len() == read
+        usize::try_from(scene.snapshots(server)).unwrap() == read && collector.logged("snapshot taken").len() == read
     });
     collector.stop();
 }
@@ -111,10 +111,10 @@ fn a_repository_that_froze_is_noticed_and_left(scene: &Scene) {
     let collector = scene.verbose_collector(more);
     proxy.freeze();
     // Nobody sends a command, and no snapshot is due.
-    let lost = collector.wait_to_say("connection to the repository server lost");
+    let lost = collector.wait_for_log("connection to the repository server lost");
     assert!(lost.contains("no answer within 1 s"), "{lost}");
     proxy.thaw();
-    collector.wait_to_say("listening for commands again");
+    collector.wait_for_log("listening for commands again");
     assert_eq!(scene.ask("WORKERS_STATUS", ""), "WORKERS_STATUS OK {}");
 }
 
@@ -141,7 +141,7 @@ fn a_repository_that_froze_for_good_is_left_for_the_next_host(scene: &Scene) {
     let before = scene.snapshots(server);
     scene.wait_for_snapshots(server, before + 2);
     assert!(frozen.elapsed() < UNTIL_NOTICED, "{:?}", frozen.elapsed());
-    collector.wait_to_say("listening for commands again");
+    collector.wait_for_log("listening for commands again");
     scene.wait_for_status(server, "running");
     scene.wait_for_status(another, "running");
     assert!(frozen.elapsed() < UNTIL_NOTICED, "{:?}", frozen.elapsed());
@@ -158,7 +158,7 @@ fn a_reload_that_waits_for_a_repository_that_froze_is_begun_anew(scene: &Scene) 
     collector.signal(Signal::HUP);
     wait_until("the repository to freeze", || first.has_sprung());
     let frozen = Stopwatch::start();
-    collector.wait_to_say("reloaded");
+    collector.wait_for_log("reloaded");
     assert!(frozen.elapsed() < UNTIL_NOTICED, "{:?}", frozen.elapsed());
 }
 
@@ -186,7 +186,7 @@ fn a_load_whose_session_is_terminated_is_made_again(scene: &Scene) {
         where datname = current_database() and wait_event = 'PgSleep'";
     repository.batch_execute(terminate).unwrap();
     scene.wait_for_snapshots(server, 1);
-    collector.wait_to_say("snapshot taken");
+    collector.wait_for_log("snapshot taken");
     assert_eq!(databases.times(), 1);
     assert_eq!(scene.count("select count(*) from powa_databases where srvid > 0 and datname = 'kept'"), 1);
     collector.stop();
@@ -198,11 +198,11 @@ fn a_commit_whose_answer_was_lost_is_not_made_twice(scene: &Scene) {
     let server = scene.register_as(Registration { frequency: 3600, ..of_remote(scene) });
     proxy.when_server_says(COMMITTED, Act::Cut);
     let collector = scene.verbose_collector(scene.through(&proxy));
-    collector.wait_to_say("snapshot taken");
+    collector.wait_for_log("snapshot taken");
     assert!(proxy.has_sprung());
-    assert_eq!(collector.said("ERROR").len(), 1);
+    assert_eq!(collector.logged("ERROR").len(), 1);
     collector.stop();
-    assert_eq!(collector.said("snapshot taken").len(), 1);
+    assert_eq!(collector.logged("snapshot taken").len(), 1);
     assert_eq!(scene.snapshots(server), 1);
 }
 
@@ -219,7 +219,7 @@ fn a_commit_that_was_lost_with_its_answer_is_made_again(scene: &Scene) {
             deferrable initially deferred for each row execute function end_session()";
     scene.repository().batch_execute(ending).unwrap();
     let collector = scene.verbose_collector(scene.through(&proxy));
-    collector.wait_to_say("terminating connection due to administrator command");
+    collector.wait_for_log("terminating connection due to administrator command");
     assert_eq!(scene.snapshots(server), 0);
     scene.repository().batch_execute("delete from at_the_end").unwrap();
     scene.wait_for_snapshots(server, 1);
@@ -237,14 +237,14 @@ fn what_is_refused_ten_times_is_given_up_and_said_to_be_lost(scene: &Scene) {
     scene.wait_for_error(server, refused);
     // A reload is for anybody to ask, and does not use up the tries.
     (0..3).for_each(|_| assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK"));
-    assert_eq!(collector.said("gave up"), [""; 0]);
+    assert_eq!(collector.logged("gave up"), [""; 0]);
     // Who changes a server wants it now, and no pause has to be waited for.
     let mut names = 0..;
     wait_until("it to be given up", || {
         let name = format!("name {}", names.next().unwrap());
         scene.repository().execute("update powa_servers set alias = $1 where id > 0", &[&name]).unwrap();
         assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
-        !collector.said("gave up").is_empty()
+        !collector.logged("gave up").is_empty()
     });
     let error = scene.wait_for_error(server, "gave up after 10 attempts");
     assert!(error.contains(refused) && error.contains("not today") && error.contains("are lost"), "{error}");
@@ -262,7 +262,7 @@ fn a_load_that_takes_too_long_is_given_up_and_no_outage(scene: &Scene) {
     let error = scene.wait_for_error(server, "statement timeout");
     assert!(error.contains("raise timeouts.snapshot") && error.contains("waits to be loaded"), "{error}");
     scene.wait_for_status(server, "running");
-    assert_eq!(collector.said("no answer within"), [""; 0]);
+    assert_eq!(collector.logged("no answer within"), [""; 0]);
 }
 
 fn what_was_read_outlives_a_table_that_was_locked(scene: &Scene) {
@@ -273,7 +273,7 @@ fn what_was_read_outlives_a_table_that_was_locked(scene: &Scene) {
     let mut lock = locking.transaction().unwrap();
     lock.batch_execute("lock table powa_databases_src_tmp").unwrap();
     let collector = scene.verbose_collector(json!({}));
-    collector.wait_to_say("waits to be loaded");
+    collector.wait_for_log("waits to be loaded");
     scene.wait_for_error(server, "another session holds a lock on it");
     lock.rollback().unwrap();
     scene.wait_for_snapshots(server, 1);
@@ -307,7 +307,7 @@ fn what_pg_qualstats_saw_outlives_a_load_that_failed(scene: &Scene) {
         std::thread::sleep(Duration::from_millis(500));
         scene.ask("FORCE_SNAPSHOT", &server.to_string()).starts_with("FORCE_SNAPSHOT OK")
     });
-    collector.wait_to_say("waits to be loaded");
+    collector.wait_for_log("waits to be loaded");
     assert_eq!(on_remote(), 0, "it is reset");
     lock.rollback().unwrap();
     scene.wait_for_snapshots(server, 2);
@@ -320,10 +320,10 @@ fn a_repository_that_is_not_there_yet_is_waited_for(scene: &Scene) {
     proxy.refuse();
     let server = scene.register();
     let collector = Collector::start(&scene.config(scene.through(&proxy)));
-    let line = collector.wait_to_say("waiting for it");
+    let line = collector.wait_for_log("waiting for it");
     assert!(line.contains("could not connect to 127.0.0.1") && line.contains("refused"), "{line}");
     std::thread::sleep(Duration::from_secs(6));
-    assert_eq!(collector.said("ERROR").len(), 1, "it is said once");
+    assert_eq!(collector.logged("ERROR").len(), 1, "it is said once");
     proxy.accept().unwrap();
     let there = Stopwatch::start();
     scene.wait_until_listening(&collector);
@@ -334,23 +334,23 @@ fn a_repository_that_is_not_there_yet_is_waited_for(scene: &Scene) {
 fn a_collector_that_waits_for_its_repository_can_be_stopped_and_told_of_another(scene: &Scene) {
     let nowhere = |port: u16| json!({"repository": {"dsn": scene.dsn_at("127.0.0.1", &port.to_string(), "postgres")}});
     let collector = Collector::start(&scene.config(nowhere(1)));
-    collector.wait_to_say("waiting for it");
+    collector.wait_for_log("waiting for it");
     scene.config_file("{ not json");
     collector.signal(Signal::HUP);
-    collector.wait_to_say("keeping the previous configuration");
-    assert_eq!(collector.said("reloaded"), [""; 0]);
+    collector.wait_for_log("keeping the previous configuration");
+    assert_eq!(collector.logged("reloaded"), [""; 0]);
     scene.config(nowhere(1));
     collector.signal(Signal::HUP);
-    collector.wait_to_say("reloaded; the configuration is unchanged");
+    collector.wait_for_log("reloaded; the configuration is unchanged");
     scene.config(nowhere(2));
     collector.signal(Signal::HUP);
-    collector.wait_to_say("127.0.0.1:2");
+    collector.wait_for_log("127.0.0.1:2");
     collector.signal(Signal::TERM);
     let (status, took) = collector.wait();
     assert!(status.success() && took < Duration::from_secs(1), "{status}, {took:?}");
 
     let collector = Collector::start(&scene.config(nowhere(1)));
-    collector.wait_to_say("waiting for it");
+    collector.wait_for_log("waiting for it");
     scene.config(json!({}));
     collector.signal(Signal::HUP);
     scene.wait_until_listening(&collector);
@@ -360,14 +360,14 @@ fn a_collector_that_waits_for_its_repository_can_be_stopped_and_told_of_another(
 fn a_collector_that_waits_for_its_repository_can_be_told_to_say_more(scene: &Scene) {
     let nowhere = |debug| json!({"repository": {"dsn": "host=127.0.0.1 port=1 user=nobody"}, "debug": debug});
     let collector = Collector::start(&scene.config(nowhere(true)));
-    collector.wait_to_say("still waiting");
+    collector.wait_for_log("still waiting");
     collector.stop();
 
     let collector = Collector::start(&scene.config(nowhere(false)));
-    collector.wait_to_say("waiting for it");
+    collector.wait_for_log("waiting for it");
     scene.config(nowhere(true));
     collector.signal(Signal::HUP);
-    collector.wait_to_say("still waiting");
+    collector.wait_for_log("still waiting");
     collector.stop();
 }
 

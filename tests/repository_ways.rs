@@ -40,7 +40,7 @@ fn start(scene: &Scene, gate: &Gate, config: &Value, environment: &[(&str, &str)
         command.envs(environment.iter().copied());
         command
     });
-    collector.wait_to_say("ready");
+    collector.wait_for_log("ready");
     collector
 }
 
@@ -68,7 +68,7 @@ fn every_session_of_a_collector_is_over_tls_where_that_is_asked_for(scene: &Scen
     gate.show(Some(&server));
     create_role(&gate, "secure", "scram");
     let password = format!("{SECRET}-right");
-    let file = certificates.folder.join("password");
+    let file = certificates.directory.join("password");
     write_secret(&file, &format!("{password}\n"));
     let registration =
         Registration { username: "secure", password: Some(&password), ..Registration::of(&gate.cluster) };
@@ -110,7 +110,8 @@ fn a_repository_is_found_by_variables_services_and_files(scene: &Scene) {
     let (port, root) = (gate.cluster.port().to_string(), certificates.root.file());
     let (password, sesame) = (format!("{SECRET}-right"), format!("{SECRET} '\\ sesame"));
     let key = client.encrypted_key(Encryption::Pkcs8, &sesame).unwrap();
-    let [services, passwords, file] = ["services", "passwords", "password"].map(|name| certificates.folder.join(name));
+    let [services, passwords, file] =
+        ["services", "passwords", "password"].map(|name| certificates.directory.join(name));
     std::fs::write(
         &services,
         format!(
@@ -145,7 +146,7 @@ fn a_repository_is_found_by_variables_services_and_files(scene: &Scene) {
         (
             "secure",
             json!({"dsn": format!("{place} user=secure"), "password_file": "${CREDENTIALS_DIRECTORY}/password"}),
-            &[("CREDENTIALS_DIRECTORY", text(&certificates.folder))],
+            &[("CREDENTIALS_DIRECTORY", text(&certificates.directory))],
         ),
         ("secure", json!({"dsn": format!("{place} user=secure")}), &[("PGPASSFILE", text(&passwords))]),
         ("secure", json!({"dsn": "service=secure"}), &[("PGSERVICEFILE", text(&services))]),
@@ -166,7 +167,7 @@ fn a_service_that_moves_takes_the_collector_along(scene: &Scene) {
     let (old, new) = (scene.another(), scene.another());
     let server = new.register();
     let proxy = Proxy::to(scene.repository_server()).unwrap();
-    let services = scene.folder().join("services");
+    let services = scene.directory().join("services");
     let put = |port: u16, database: &str| {
         let text = format!("[powa]\nhost=127.0.0.1\nport={port}\nuser=postgres\ndbname={database}\n");
         std::fs::write(&services, text).unwrap();
@@ -200,7 +201,7 @@ fn what_was_renewed_counts_from_the_next_connection_on(scene: &Scene) {
     let gate = certificates.gate(scene);
     gate.show(Some(&first));
     create_role(&gate, "secure", "scram");
-    let [roots, file] = ["roots", "password"].map(|name| certificates.folder.join(name));
+    let [roots, file] = ["roots", "password"].map(|name| certificates.directory.join(name));
     std::fs::copy(certificates.root.file(), &roots).unwrap();
     write_secret(&file, &format!("{SECRET}-right"));
     let dsn = format!(
@@ -211,7 +212,7 @@ fn what_was_renewed_counts_from_the_next_connection_on(scene: &Scene) {
     let collector = start(scene, &gate, &json!({"repository": {"dsn": dsn, "password_file": file}}), &[]);
     let is_back = |times: usize| {
         gate.hang_up();
-        wait_until("it to listen again", || collector.said("listening for commands again").len() == times);
+        wait_until("it to listen again", || collector.logged("listening for commands again").len() == times);
         assert_eq!(ask(&gate, "WORKERS_STATUS"), "WORKERS_STATUS OK {}");
     };
     // Of the same authority.
@@ -220,15 +221,15 @@ fn what_was_renewed_counts_from_the_next_connection_on(scene: &Scene) {
     // Of another one, which becomes known only after it was met.
     gate.show(Some(&second));
     gate.hang_up();
-    collector.wait_to_say("was issued by an unknown authority: CN=stranger of the laboratory");
+    collector.wait_for_log("was issued by an unknown authority: CN=stranger of the laboratory");
     std::fs::copy(certificates.stranger.file(), &roots).unwrap();
-    wait_until("it to listen again", || collector.said("listening for commands again").len() == 2);
+    wait_until("it to listen again", || collector.logged("listening for commands again").len() == 2);
     let changed = format!("alter role secure password '{SECRET}-new'");
     gate.cluster.connect("postgres").unwrap().batch_execute(&changed).unwrap();
     gate.hang_up();
-    collector.wait_to_say(&format!("the password was read from \"{}\"", file.display()));
+    collector.wait_for_log(&format!("the password was read from \"{}\"", file.display()));
     write_secret(&file, &format!("{SECRET}-new\n"));
-    wait_until("it to listen again", || collector.said("listening for commands again").len() == 3);
+    wait_until("it to listen again", || collector.logged("listening for commands again").len() == 3);
     is_back(4);
     assert!(collector.is_running());
 }

@@ -47,8 +47,8 @@ fn round_trips_of_a_snapshot(scene: &Scene, prepare: &str) -> (u64, u64) {
     let mut taken = 0;
     let mut next = || {
         taken += 1;
-        wait_until("a snapshot", || collector.said("snapshot taken").len() >= taken);
-        assert_eq!(collector.said("snapshot taken").len(), taken, "it was looked at too late");
+        wait_until("a snapshot", || collector.logged("snapshot taken").len() >= taken);
+        assert_eq!(collector.logged("snapshot taken").len(), taken, "it was looked at too late");
         let so_far = (to_remote.round_trips(), to_repository.round_trips());
         let (loaded, errors) = loads.last();
         assert_eq!(errors, [""; 0]);

@@ -32,7 +32,7 @@ fn no_password_is_ever_logged_or_stored(scene: &Scene) {
     scene.wait_for_error(refused, "password authentication failed");
     scene.ask("RELOAD", "");
     collector.stop();
-    assert!(!collector.said(" DEBUG ").is_empty(), "it logs all there is");
+    assert!(!collector.logged(" DEBUG ").is_empty(), "it logs all there is");
     remote.batch_execute(&format!("drop role {role}")).unwrap();
 }
 
@@ -49,9 +49,9 @@ fn a_configuration_is_refused_without_its_password(scene: &Scene) {
     ];
     let refused = |command: &mut Command, what: &str| {
         let output = output(command);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{what}: {said}");
-        assert_no_secret(what, [said.as_str()]);
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{what}: {message}");
+        assert_no_secret(what, [message.as_str()]);
     };
     let with = |file: &std::path::Path| {
         let mut command = program();
@@ -92,7 +92,7 @@ fn a_configuration_is_refused_without_its_password(scene: &Scene) {
 }
 
 fn no_command_tells_a_password_however_much_it_tells(scene: &Scene) {
-    let file = scene.folder().join("password");
+    let file = scene.directory().join("password");
     std::fs::write(&file, format!("{SECRET}-registered")).unwrap();
     let config = scene.config(json!({}));
     let file = file.to_str().unwrap();
@@ -105,8 +105,8 @@ fn no_command_tells_a_password_however_much_it_tells(scene: &Scene) {
         let mut command = program();
         command.env("RUST_LOG", "trace").arg("-c").arg(&config).args(&arguments);
         let output = output(&command);
-        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-        assert_no_secret(arguments[0], said.iter().map(String::as_str));
+        let message = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        assert_no_secret(arguments[0], message.iter().map(String::as_str));
     }
     assert_eq!(scene.count("select count(*) from powa_servers where password like '%-registered'"), 1);
 }

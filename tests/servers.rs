@@ -38,23 +38,23 @@ fn servers(scene: &Scene, arguments: &[&str]) -> Command {
 
 /// What it said, on both ways together, and how it ended.
 fn ended(output: &Output) -> (Option<i32>, String) {
-    let said = [&output.stdout, &output.stderr].map(|text| String::from_utf8(text.clone()).unwrap()).concat();
-    assert_no_secret("what was said", [said.as_str()]);
-    (output.status.code(), said)
+    let message = [&output.stdout, &output.stderr].map(|text| String::from_utf8(text.clone()).unwrap()).concat();
+    assert_no_secret("what was said", [message.as_str()]);
+    (output.status.code(), message)
 }
 
 /// Has it do something, and gives what it said.
 fn done(scene: &Scene, arguments: &[&str]) -> String {
-    let (code, said) = ended(&output(&servers(scene, arguments)));
-    assert_eq!(code, Some(0), "{arguments:?}: {said}");
-    said
+    let (code, message) = ended(&output(&servers(scene, arguments)));
+    assert_eq!(code, Some(0), "{arguments:?}: {message}");
+    message
 }
 
 /// Has it refuse something, and gives what it said.
 fn refused(scene: &Scene, arguments: &[&str]) -> String {
-    let (code, said) = ended(&output(&servers(scene, arguments)));
-    assert_eq!(code, Some(1), "{arguments:?}: {said}");
-    said
+    let (code, message) = ended(&output(&servers(scene, arguments)));
+    assert_eq!(code, Some(1), "{arguments:?}: {message}");
+    message
 }
 
 /// With something on its standard input.
@@ -91,14 +91,16 @@ fn a_server_that_is_added_is_collected_at_once_and_changed_and_removed(scene: &S
     scene.without_databases();
     let collector = scene.collector();
     let port = remote_port(scene);
-    let said = done(scene, &add(&port, &["--alias", "first", "--extension", "pg_qualstats", "--no-password"]));
-    assert!(said.contains("is registered as server 1") && said.contains(RELOADED), "{said}");
+    let message = done(scene, &add(&port, &["--alias", "first", "--extension", "pg_qualstats", "--no-password"]));
+    assert!(message.contains("is registered as server 1") && message.contains(RELOADED), "{message}");
     // It has it by now, without a look at the servers of its own.
     assert!(scene.ask("WORKERS_STATUS", "1").contains("\"1\""));
     scene.wait_for_snapshots(1, 1);
 
-    let said = done(scene, &["set", "first", "--alias", "main", "--retention", "2 days", "--coalesce", "7"]);
-    assert!(said.contains("server 1, main (127.0.0.1:") && said.contains("is changed") && said.contains(RELOADED));
+    let message = done(scene, &["set", "first", "--alias", "main", "--retention", "2 days", "--coalesce", "7"]);
+    assert!(
+        message.contains("server 1, main (127.0.0.1:") && message.contains("is changed") && message.contains(RELOADED)
+    );
     let server = &listed(scene)[0];
     assert_eq!(
         (&server["alias"], &server["retention"], &server["coalesce"]),
@@ -108,8 +110,11 @@ fn a_server_that_is_added_is_collected_at_once_and_changed_and_removed(scene: &S
     let server = &listed(scene)[0];
     assert_eq!((&server["alias"], &server["allow_ui_connection"]), (&Value::Null, &json!(false)));
 
-    let said = done(scene, &["disable", "1"]);
-    assert!(said.contains("is disabled") && said.contains("every 5 s") && said.contains(RELOADED), "{said}");
+    let message = done(scene, &["disable", "1"]);
+    assert!(
+        message.contains("is disabled") && message.contains("every 5 s") && message.contains(RELOADED),
+        "{message}"
+    );
     assert_eq!(scene.ask("WORKERS_STATUS", ""), "WORKERS_STATUS OK {}");
     assert_eq!(listed(scene)[0]["active"], json!(false));
     // Nobody needs to be told of what was so already.
@@ -117,38 +122,38 @@ fn a_server_that_is_added_is_collected_at_once_and_changed_and_removed(scene: &S
     assert_eq!(done(scene, &["disable", "1"]), format!("{address} is already disabled\n"));
     let history = "select count(*) from powa_statements where srvid = 1";
     assert!(scene.count(history) > 0);
-    let said = done(scene, &["enable", "1"]);
-    assert!(said.contains("is enabled: a snapshot every 300 s") && said.contains(RELOADED), "{said}");
-    let said = done(scene, &["enable", "1", "--frequency", "300"]);
-    assert_eq!(said, format!("{address} is already enabled: a snapshot every 300 s\n"));
+    let message = done(scene, &["enable", "1"]);
+    assert!(message.contains("is enabled: a snapshot every 300 s") && message.contains(RELOADED), "{message}");
+    let message = done(scene, &["enable", "1", "--frequency", "300"]);
+    assert_eq!(message, format!("{address} is already enabled: a snapshot every 300 s\n"));
     assert!(scene.ask("WORKERS_STATUS", "").contains("\"1\""));
 
     let extensions = done(scene, &["extensions", "1"]);
     let state = |name: &str| extensions.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
     assert!(state("pg_qualstats").ends_with("active"), "{extensions}");
-    let said = done(scene, &["extensions", "1", "--deactivate", "pg_qualstats", "--activate", "pg_stat_kcache"]);
-    assert!(said.contains("pg_stat_kcache activated") && said.contains("pg_qualstats deactivated"), "{said}");
+    let message = done(scene, &["extensions", "1", "--deactivate", "pg_qualstats", "--activate", "pg_stat_kcache"]);
+    assert!(message.contains("pg_stat_kcache activated") && message.contains("pg_qualstats deactivated"), "{message}");
     let active: Vec<_> = listed(scene)[0]["extensions"].as_array().unwrap().clone();
     assert!(active.contains(&json!("pg_stat_kcache")) && !active.contains(&json!("pg_qualstats")), "{active:?}");
 
-    let said = done(scene, &["remove", "1", "--yes"]);
-    assert!(said.contains("and its history were removed") && said.contains(RELOADED), "{said}");
+    let message = done(scene, &["remove", "1", "--yes"]);
+    assert!(message.contains("and its history were removed") && message.contains(RELOADED), "{message}");
     assert_eq!(scene.count("select count(*) from powa_servers where id > 0"), 0);
     assert_eq!(scene.count(history), 0);
     assert_eq!(scene.ask("WORKERS_STATUS", ""), "WORKERS_STATUS OK {}");
     collector.stop();
-    assert_eq!(collector.said("ERROR"), [""; 0]);
+    assert_eq!(collector.logged("ERROR"), [""; 0]);
 }
 
 fn a_server_is_listed_for_people_and_for_programs(scene: &Scene) {
-    let said = done(scene, &["list"]);
-    assert!(said.contains("no server is registered"), "{said}");
+    let message = done(scene, &["list"]);
+    assert!(message.contains("no server is registered"), "{message}");
     assert_eq!(listed(scene), [Value::Null; 0]);
     let port = remote_port(scene);
-    let said = done(scene, &add(&port, &["--alias", "first", "--no-password"]));
+    let message = done(scene, &add(&port, &["--alias", "first", "--no-password"]));
     assert!(
-        said.contains("no collector is connected to the repository; the change takes effect when one is started"),
-        "{said}"
+        message.contains("no collector is connected to the repository; the change takes effect when one is started"),
+        "{message}"
     );
     done(scene, &["add", "--host", "db2.example", "--no-password", "--retention", "1 month"]);
     let expected = json!([
@@ -205,8 +210,8 @@ fn what_cannot_be_is_refused_and_nothing_is_registered(scene: &Scene) {
         (&["--retention", "3"], "for example \"3 days\" or \"3 hours\""),
     ] {
         let arguments = [&["add", "--host", "db1", "--no-password"], arguments].concat();
-        let (code, said) = ended(&output(&servers(scene, &arguments)));
-        assert!(code == Some(2) && said.contains(reason), "{arguments:?}: {said}");
+        let (code, message) = ended(&output(&servers(scene, &arguments)));
+        assert!(code == Some(2) && message.contains(reason), "{arguments:?}: {message}");
     }
     for (arguments, reason) in [
         (&["--no-password", "--retention", "for ever"][..], "invalid input syntax for type interval"),
@@ -223,18 +228,21 @@ fn what_cannot_be_is_refused_and_nothing_is_registered(scene: &Scene) {
         (&[], "standard input is not a terminal, so the password cannot be asked for"),
     ] {
         let arguments = [&["add", "--host", "db1"], arguments].concat();
-        let said = refused(scene, &arguments);
-        assert!(said.contains(reason), "{arguments:?}: {said}");
+        let message = refused(scene, &arguments);
+        assert!(message.contains(reason), "{arguments:?}: {message}");
     }
     assert_eq!(scene.count("select count(*) from powa_servers where id > 0"), 0);
     done(scene, &["add", "--host", "db1", "--no-password"]);
     let before = listed(scene);
-    let (code, said) = ended(&output(&servers(scene, &["set", "db1"])));
-    assert!(code == Some(2) && said.contains("required"), "{said}");
+    let (code, message) = ended(&output(&servers(scene, &["set", "db1"])));
+    assert!(code == Some(2) && message.contains("required"), "{message}");
     refused(scene, &["set", "db1", "--port", "6543", "--retention", "0 days"]);
     for arguments in [["set", "db1", "--frequency", "86401"], ["enable", "db1", "--frequency", "86401"]] {
-        let said = refused(scene, &arguments);
-        assert!(said.contains("a retention of 1 day is too short") && said.contains("which is 86401 s"), "{said}");
+        let message = refused(scene, &arguments);
+        assert!(
+            message.contains("a retention of 1 day is too short") && message.contains("which is 86401 s"),
+            "{message}"
+        );
     }
     refused(scene, &["extensions", "db1", "--activate", "pg_qualstats,pg_nonsense"]);
     refused(scene, &["extensions", "db1", "--deactivate", "pg_nonsense"]);
@@ -254,39 +262,41 @@ fn with_check_only_a_server_that_a_worker_gets_along_with_is_registered(scene: &
         arguments.extend(more);
         servers(scene, &arguments)
     };
-    let (code, said) = given(arguments(&remote.name, &[]), &format!("{SECRET}-bad\n"));
+    let (code, message) = given(arguments(&remote.name, &[]), &format!("{SECRET}-bad\n"));
     assert!(
-        code == Some(1) && said.contains("password authentication failed") && said.contains("nothing was registered")
+        code == Some(1)
+            && message.contains("password authentication failed")
+            && message.contains("nothing was registered")
     );
-    let (code, said) = given(arguments("postgres", &[]), &good);
-    assert!(code == Some(1) && said.contains("extension \"powa\" is not installed"), "{said}");
+    let (code, message) = given(arguments("postgres", &[]), &good);
+    assert!(code == Some(1) && message.contains("extension \"powa\" is not installed"), "{message}");
     remote.connect().batch_execute("drop extension pg_qualstats cascade").unwrap();
-    let (code, said) = given(arguments(&remote.name, &["--extension", "pg_qualstats"]), &good);
-    assert_eq!(code, Some(1), "{said}");
+    let (code, message) = given(arguments(&remote.name, &["--extension", "pg_qualstats"]), &good);
+    assert_eq!(code, Some(1), "{message}");
     for part in
         ["\"pg_qualstats\" is collected", "create extension \"pg_qualstats\"", "remove --extension pg_qualstats"]
     {
-        assert!(said.contains(part), "{part}: {said}");
+        assert!(message.contains(part), "{part}: {message}");
     }
     let nobody = refused(scene, &["add", "--check", "--host", "127.0.0.1", "--port", "1", "--no-password"]);
     assert!(nobody.contains("could not connect to 127.0.0.1:1"), "{nobody}");
     assert_eq!(scene.count("select count(*) from powa_servers where id > 0"), 0);
 
-    let (code, said) = given(arguments(&remote.name, &["--extension", "pg_stat_kcache"]), &format!("{good}\r\n"));
-    assert_eq!(code, Some(0), "{said}");
+    let (code, message) = given(arguments(&remote.name, &["--extension", "pg_stat_kcache"]), &format!("{good}\r\n"));
+    assert_eq!(code, Some(0), "{message}");
     assert_eq!(password_of(scene, 1).as_deref(), Some(good.as_str()));
     // What is not changed is looked at as it is registered, with its password.
     done(scene, &["set", "1", "--check", "--retention", "2 days"]);
-    let (code, said) =
+    let (code, message) =
         given(servers(scene, &["set", "1", "--check", "--password-file", "-"]), &format!("{SECRET}-bad"));
-    assert!(code == Some(1) && said.contains("password authentication failed"), "{said}");
-    assert!(said.contains("nothing was registered or changed"), "{said}");
+    assert!(code == Some(1) && message.contains("password authentication failed"), "{message}");
+    assert!(message.contains("nothing was registered or changed"), "{message}");
     assert_eq!(password_of(scene, 1).as_deref(), Some(good.as_str()));
     let other = "update pg_extension set extversion = '99.0' where extname = 'powa'";
     remote.connect().batch_execute(other).unwrap();
     done(scene, &["remove", "1", "--yes"]);
-    let (code, said) = given(arguments(&remote.name, &[]), &good);
-    assert!(code == Some(1) && said.contains("incompatible PoWA versions") && said.contains("99.0"), "{said}");
+    let (code, message) = given(arguments(&remote.name, &[]), &good);
+    assert!(code == Some(1) && message.contains("incompatible PoWA versions") && message.contains("99.0"), "{message}");
     assert_eq!(scene.count("select count(*) from powa_servers where id > 0"), 0);
 }
 
@@ -298,20 +308,20 @@ fn with_check_all_is_told_that_check_would_tell(scene: &Scene) {
     let port = remote_port(scene);
     let mut adding = vec!["add", "--check", "--host", "127.0.0.1", "--port", &port, "--user", &reader];
     adding.extend(["--dbname", &remote.name, "--no-password", "--frequency", "5", "--alias", "looked at"]);
-    let said = refused(scene, &adding);
+    let message = refused(scene, &adding);
     let grant = format!("grant pg_read_all_stats to \"{reader}\";");
     assert!(
-        said.contains("  wrong     privileges   ") && said.contains(&format!(" remote server: {grant}\n")),
-        "{said}"
+        message.contains("  wrong     privileges   ") && message.contains(&format!(" remote server: {grant}\n")),
+        "{message}"
     );
-    assert!(said.contains("nothing was registered"), "{said}");
+    assert!(message.contains("nothing was registered"), "{message}");
     assert_eq!(listed(scene), [Value::Null; 0]);
 
     remote.connect().batch_execute(&format!("{grant} revoke pg_read_all_settings from {reader}")).unwrap();
-    let said = done(scene, &adding);
+    let message = done(scene, &adding);
     // To have looked has taken nobody's number.
-    assert!(said.contains("  warning   libraries ") && said.contains("is registered as server 1\n"), "{said}");
-    assert!(said.contains(" datasources, "), "{said}");
+    assert!(message.contains("  warning   libraries ") && message.contains("is registered as server 1\n"), "{message}");
+    assert!(message.contains(" datasources, "), "{message}");
 
     let before = listed(scene);
     for (change, told) in [
@@ -319,27 +329,27 @@ fn with_check_all_is_told_that_check_would_tell(scene: &Scene) {
         (["--user", "nobody_at_all"], "advice: powa-collector servers set 1 --user ..."),
         (["--port", "1"], "  wrong     connection "),
     ] {
-        let said = refused(scene, &[&["set", "looked at", "--check"], &change[..]].concat());
-        assert!(said.contains(told) && said.contains("nothing was registered or changed"), "{said}");
+        let message = refused(scene, &[&["set", "looked at", "--check"], &change[..]].concat());
+        assert!(message.contains(told) && message.contains("nothing was registered or changed"), "{message}");
     }
     assert_eq!(listed(scene), before);
-    let said = done(scene, &["set", "looked at", "--check", "--user", "postgres", "--no-alias"]);
-    assert!(said.contains("is changed") && !said.contains("warning"), "{said}");
+    let message = done(scene, &["set", "looked at", "--check", "--user", "postgres", "--no-alias"]);
+    assert!(message.contains("is changed") && !message.contains("warning"), "{message}");
     assert_eq!(listed(scene)[0]["user"], json!("postgres"));
-    let (code, said) = ended(&output(&servers(scene, &["set", "1", "--check"])));
-    assert!(code == Some(2) && said.contains("required"), "{said}");
+    let (code, message) = ended(&output(&servers(scene, &["set", "1", "--check"])));
+    assert!(code == Some(2) && message.contains("required"), "{message}");
 }
 
 fn no_password_is_in_what_is_said_or_logged(scene: &Scene) {
     let all = [("log_statement", "all"), ("log_min_duration_statement", "0"), ("log_min_error_statement", "debug5")];
     let scene = &scene.apart(&all);
-    let file = scene.folder().join("password");
+    let file = scene.directory().join("password");
     std::fs::write(&file, format!("{SECRET}-file\n")).unwrap();
     let file = file.to_str().unwrap();
     done(scene, &["add", "--host", "db1", "--password-file", file]);
     assert_eq!(password_of(scene, 1).unwrap(), format!("{SECRET}-file"));
-    let (code, said) = given(servers(scene, &["set", "1", "--password-file", "-", "--user", "other"]), "s3cret-set");
-    assert_eq!(code, Some(0), "{said}");
+    let (code, message) = given(servers(scene, &["set", "1", "--password-file", "-", "--user", "other"]), "s3cret-set");
+    assert_eq!(code, Some(0), "{message}");
     assert_eq!(password_of(scene, 1).unwrap(), "s3cret-set");
     // What goes wrong beside it has PostgreSQL quote what it was about.
     scene.repository().batch_execute("alter table powa_servers add constraint odd check (username <> 'odd')").unwrap();
@@ -389,8 +399,8 @@ fn a_question_that_is_not_answered_leaves_the_echo(scene: &Scene) {
 
 fn nothing_is_removed_that_was_not_meant(scene: &Scene) {
     done(scene, &["add", "--host", "db1", "--no-password", "--alias", "first"]);
-    let said = refused(scene, &["remove", "first"]);
-    assert!(said.contains("use --yes") && said.contains("nothing was removed"), "{said}");
+    let message = refused(scene, &["remove", "first"]);
+    assert!(message.contains("use --yes") && message.contains("nothing was removed"), "{message}");
     let mut terminal = Terminal::run(&servers(scene, &["remove", "first"]), 80);
     terminal.answer("Type first to remove it: ", "yes");
     let (status, screen) = terminal.end();
@@ -417,8 +427,8 @@ fn a_snapshot_that_is_being_loaded_is_waited_for(scene: &Scene) {
         // Longer than sessions wait for a lock otherwise.
         std::thread::sleep(Duration::from_millis(2500));
         loading.batch_execute("commit").unwrap();
-        let (code, said) = removed.join().unwrap();
-        assert_eq!(code, Some(0), "{said}");
+        let (code, message) = removed.join().unwrap();
+        assert_eq!(code, Some(0), "{message}");
     });
     assert_eq!(listed(scene), [Value::Null; 0]);
 }
@@ -428,12 +438,12 @@ fn what_cannot_be_removed_in_time_is_disabled_and_whole(scene: &Scene) {
     let mut client = scene.repository();
     client.batch_execute("begin; select from powa_snapshot_metas where srvid = 1 for update").unwrap();
     let mut removing = servers(scene, &["remove", "1", "--yes"]);
-    let (code, said) = ended(&output(removing.env("POWA_COLLECTOR__TIMEOUTS__SNAPSHOT", "1")));
-    assert_eq!(code, Some(1), "{said}");
+    let (code, message) = ended(&output(removing.env("POWA_COLLECTOR__TIMEOUTS__SNAPSHOT", "1")));
+    assert_eq!(code, Some(1), "{message}");
     assert!(
-        said.contains("was disabled, but not removed; its history is unchanged")
-            && said.contains("raise timeouts.snapshot"),
-        "{said}"
+        message.contains("was disabled, but not removed; its history is unchanged")
+            && message.contains("raise timeouts.snapshot"),
+        "{message}"
     );
     client.batch_execute("commit").unwrap();
     let server = &listed(scene)[0];
@@ -446,10 +456,10 @@ fn a_role_that_may_not_is_told_the_way_out(scene: &Scene) {
     scene.repository().batch_execute(&format!("grant select on powa_servers to {role}")).unwrap();
     let mut adding = servers(scene, &["add", "--host", "db1", "--no-password"]);
     adding.env("POWA_COLLECTOR__REPOSITORY__DSN", scene.dsn(&role));
-    let (code, said) = ended(&output(&adding));
-    assert_eq!(code, Some(1), "{said}");
+    let (code, message) = ended(&output(&adding));
+    assert_eq!(code, Some(1), "{message}");
     for part in ["the role may not register a server", "\n  grant usage on ", "POWA_COLLECTOR__REPOSITORY__DSN="] {
-        assert!(said.contains(part), "{part}: {said}");
+        assert!(message.contains(part), "{part}: {message}");
     }
     let mut adding = servers(scene, &["add", "--host", "db1", "--no-password"]);
     adding.env("POWA_COLLECTOR__REPOSITORY__DSN", scene.dsn("postgres"));
@@ -462,10 +472,13 @@ fn a_collector_that_may_not_be_told_is_no_reason_to_fail(scene: &Scene) {
     let role = scene.create_role("editor", "");
     scene.repository().batch_execute(&format!("grant select, update on powa_servers to {role}")).unwrap();
     let mut setting = servers(scene, &["set", "1", "--retention", "2 days"]);
-    let (code, said) = ended(&output(setting.env("POWA_COLLECTOR__REPOSITORY__DSN", scene.dsn(&role))));
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("is changed") && said.contains("the collector refused: permission denied"), "{said}");
-    assert!(said.contains("takes effect within a minute"), "{said}");
+    let (code, message) = ended(&output(setting.env("POWA_COLLECTOR__REPOSITORY__DSN", scene.dsn(&role))));
+    assert_eq!(code, Some(0), "{message}");
+    assert!(
+        message.contains("is changed") && message.contains("the collector refused: permission denied"),
+        "{message}"
+    );
+    assert!(message.contains("takes effect within a minute"), "{message}");
     assert_eq!(listed(scene)[0]["retention"], json!("2 days"));
 }
 
@@ -474,16 +487,16 @@ fn the_grants_of_the_readme_are_enough_to_administer(scene: &Scene) {
     let _collector = scene.collector();
     let dsn = scene.dsn(&scene.create_operator());
     let done = |arguments: &[&str]| {
-        let (code, said) = ended(&output(servers(scene, arguments).env("POWA_COLLECTOR__REPOSITORY__DSN", &dsn)));
-        assert_eq!(code, Some(0), "{arguments:?}: {said}");
-        said
+        let (code, message) = ended(&output(servers(scene, arguments).env("POWA_COLLECTOR__REPOSITORY__DSN", &dsn)));
+        assert_eq!(code, Some(0), "{arguments:?}: {message}");
+        message
     };
     let port = remote_port(scene);
     let all = "pg_qualstats,pg_stat_kcache,pg_wait_sampling,pg_track_settings";
     assert!(done(&add(&port, &["--check", "--no-password", "--extension", all])).contains(RELOADED));
     scene.wait_for_snapshots(1, 1);
     assert!(done(&["list"]).contains("pg_track_settings"));
-    let file = scene.folder().join("password");
+    let file = scene.directory().join("password");
     std::fs::write(&file, SECRET).unwrap();
     done(&["set", "1", "--alias", "x", "--coalesce", "9", "--password-file", file.to_str().unwrap()]);
     done(&["extensions", "x", "--deactivate", "pg_qualstats"]);

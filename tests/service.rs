@@ -48,8 +48,8 @@ fn now() -> i64 {
     now.tv_sec * 1_000_000 + now.tv_nsec / 1_000
 }
 
-fn assert_reload_since(before: i64, said: &str) {
-    let at = said.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap_or_else(|| panic!("{said:?}"));
+fn assert_reload_since(before: i64, message: &str) {
+    let at = message.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap_or_else(|| panic!("{message:?}"));
     let at: i64 = at.trim_end().parse().unwrap();
     assert!((before..=now()).contains(&at), "{before} {at}");
 }
@@ -60,7 +60,7 @@ fn a_start_a_reload_and_a_stop_are_told(scene: &Scene) {
     assert_eq!(manager.hear(), "STATUS=connecting to the repository\n");
     assert_eq!(manager.hear(), "READY=1\n");
     // It is at work already. Who reads the log may be later than who hears this.
-    collector.wait_to_say(" ready ");
+    collector.wait_for_log(" ready ");
     assert_eq!(manager.hear(), "STATUS=0 servers, 0 running\n");
     for _ in 0..2 {
         let before = now();
@@ -122,8 +122,8 @@ fn a_repository_that_is_away_is_said_to_be_waited_for(scene: &Scene) {
     let manager = ServiceManager::new();
     let collector = collector(scene, &manager, WATCHDOG, scene.through(&proxy));
     assert_eq!(manager.hear(), "STATUS=connecting to the repository\n");
-    let said = manager.hear();
-    assert!(said.starts_with("STATUS=waiting for the repository: could not connect to"), "{said:?}");
+    let message = manager.hear();
+    assert!(message.starts_with("STATUS=waiting for the repository: could not connect to"), "{message:?}");
     assert_eq!(manager.hear(), "READY=1\n");
     // All that is ready is as it was, so it can be reloaded, and is watched.
     let before = now();
@@ -164,9 +164,9 @@ fn a_start_that_fails_is_never_ready(scene: &Scene) {
     let nobody = scene.dsn(&format!("nobody {}", scene.number()).replace(' ', "_"));
     let collector = collector(scene, &manager, NO_WATCHDOG, json!({"repository": {"dsn": nobody}}));
     assert_eq!(collector.wait().0.code(), Some(1));
-    let said: Vec<_> = std::iter::from_fn(|| manager.hear_within(Duration::from_millis(1))).collect();
+    let message: Vec<_> = std::iter::from_fn(|| manager.hear_within(Duration::from_millis(1))).collect();
     let expected = ["STATUS=connecting to the repository\n", "WATCHDOG=1\n"];
-    assert!(said.iter().all(|said| expected.contains(&said.as_str())), "{said:?}");
+    assert!(message.iter().all(|message| expected.contains(&message.as_str())), "{message:?}");
 }
 
 fn while_it_runs_it_gives_signs_of_life_and_none_while_it_is_stopped(scene: &Scene) {
@@ -193,7 +193,7 @@ fn a_file_that_hangs_holds_up_nobody_while_the_repository_is_waited_for(scene: &
     config["timeouts"] = json!({"connect": 5});
     let collector = collector(scene, &manager, WATCHDOG, config);
     manager.wait_for("READY=1\n");
-    let file = scene.folder().join("powa-collector.conf");
+    let file = scene.directory().join("powa-collector.conf");
     let text = std::fs::read(&file).unwrap();
     std::fs::remove_file(&file).unwrap();
     mkfifoat(CWD, &file, Mode::RUSR | Mode::WUSR).unwrap();
@@ -204,45 +204,45 @@ fn a_file_that_hangs_holds_up_nobody_while_the_repository_is_waited_for(scene: &
     }
     // What is asked for meanwhile is done afterwards, with the file as it is then.
     collector.signal(Signal::HUP);
-    let mended = scene.folder().join("mended.conf");
+    let mended = scene.directory().join("mended.conf");
     std::fs::write(&mended, text).unwrap();
     std::fs::rename(&mended, &file).unwrap();
     manager.wait_for("READY=1\n");
     manager.wait_for("RELOADING=1\n");
     manager.wait_for("READY=1\n");
-    collector.wait_to_say("could not read the configuration, or a file that it names, within 5 s");
+    collector.wait_for_log("could not read the configuration, or a file that it names, within 5 s");
     proxy.accept().unwrap();
     manager.wait_for("STATUS=0 servers");
-    assert_eq!(collector.said("keeping the previous configuration").len(), 1);
+    assert_eq!(collector.logged("keeping the previous configuration").len(), 1);
     collector.signal(Signal::TERM);
     manager.wait_for("STOPPING=1\n");
     assert!(collector.wait().0.success(), "the thread that hangs is not waited for");
 }
 
 fn a_file_that_hangs_ends_the_start_with_a_word(scene: &Scene) {
-    let file = scene.folder().join("hangs.conf");
+    let file = scene.directory().join("hangs.conf");
     mkfifoat(CWD, &file, Mode::RUSR | Mode::WUSR).unwrap();
     let mut command = program();
     let output = output(command.arg("-c").arg(&file));
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(said, "powa-collector: could not read the configuration, or a file that it names, within 10 s\n");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(message, "powa-collector: could not read the configuration, or a file that it names, within 10 s\n");
 }
 
 fn a_manager_that_does_not_listen_is_not_waited_for(scene: &Scene) {
     let manager = ServiceManager::new();
     // There is only so much room for what it does not take.
     let collector = collector(scene, &manager, Duration::from_micros(200), json!({}));
-    collector.wait_to_say("could not notify the service manager");
+    collector.wait_for_log("could not notify the service manager");
     scene.wait_until_listening(&collector);
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
     assert_eq!(Listening::on(scene.repository(), "me").ask("WORKERS_STATUS", ""), "WORKERS_STATUS OK {}");
-    assert_eq!(collector.said("could not notify the service manager").len(), 1, "and it is said once");
+    assert_eq!(collector.logged("could not notify the service manager").len(), 1, "and it is said once");
     // What it has to know is told when it listens again.
     manager.wait_for("RELOADING=1\n");
     manager.wait_for("READY=1\n");
     // And then it does not, once more.
-    wait_until("no more room", || collector.said("could not notify the service manager").len() > 1);
+    wait_until("no more room", || collector.logged("could not notify the service manager").len() > 1);
     collector.stop();
 }
 
@@ -254,7 +254,7 @@ fn a_manager_that_is_not_there_is_no_problem(scene: &Scene) {
         scene.wait_until_listening(&collector);
         assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
         collector.stop();
-        assert_eq!(collector.said("WARN").len(), 1, "{path}: {:?}", collector.log());
+        assert_eq!(collector.logged("WARN").len(), 1, "{path}: {:?}", collector.log());
     }
 }
 

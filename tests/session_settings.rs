@@ -36,7 +36,7 @@ fn a_setting_that_breaks_collecting_is_forgotten_soon_after_it_is_undone(scene: 
         !scene.errors(server).iter().any(|error| error.contains("temp_file_limit"))
     });
     wait_until("the list to be read", || databases.times() > 0);
-    assert_eq!(collector.said("connected again"), [""; 0]);
+    assert_eq!(collector.logged("connected again"), [""; 0]);
 }
 
 fn a_setting_that_breaks_loading_is_forgotten_soon_after_it_is_undone(scene: &Scene) {
@@ -49,10 +49,10 @@ fn a_setting_that_breaks_loading_is_forgotten_soon_after_it_is_undone(scene: &Sc
     scene.repository().batch_execute(&spilling).unwrap();
     let server = scene.register();
     let collector = scene.collector_with(json!({"repository": {"dsn": scene.dsn(&role)}}));
-    collector.wait_to_say("temp_file_limit");
+    collector.wait_for_log("temp_file_limit");
     scene.repository().batch_execute(&format!("alter role {role} reset all")).unwrap();
     scene.wait_for_snapshots(server, 1);
-    assert_eq!(collector.said("gave up"), [""; 0]);
+    assert_eq!(collector.logged("gave up"), [""; 0]);
     wait_until("no error to be left", || scene.errors(server).is_empty());
 }
 
@@ -73,5 +73,5 @@ fn a_reload_opens_sessions_anew(scene: &Scene) {
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
     wait_until("another session", || only().is_some_and(|now| now != before));
     scene.wait_for_status(server, "running");
-    assert_eq!(collector.said("ERROR"), [""; 0]);
+    assert_eq!(collector.logged("ERROR"), [""; 0]);
 }

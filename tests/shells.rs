@@ -21,16 +21,16 @@ const COMPLETIONS: [(&str, &str); 4] = [
     ("powa-collector refresh-catalogs --hel", "--help"),
 ];
 
-fn said(command: &mut Command) -> String {
+fn message(command: &mut Command) -> String {
     let output = output(command);
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && error.is_empty(), "{command:?}: {error}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn completions(shell: &str, folder: &Path) -> PathBuf {
-    let file = folder.join(format!("_powa-collector.{shell}"));
-    std::fs::write(&file, said(program().args(["completions", shell]))).unwrap();
+fn completions(shell: &str, directory: &Path) -> PathBuf {
+    let file = directory.join(format!("_powa-collector.{shell}"));
+    std::fs::write(&file, message(program().args(["completions", shell]))).unwrap();
     file
 }
 
@@ -42,7 +42,7 @@ fn shell(name: &str) -> Command {
 }
 
 fn bash_completes_commands_and_options() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     // As bash itself does when somebody presses the key: whatever function has been said to complete it is called.
     let script = r#"
         source "$1"
@@ -52,31 +52,31 @@ fn bash_completes_commands_and_options() {
         COMP_WORDS=("${words[@]}") COMP_CWORD=$((${#words[@]} - 1))
         "${function%% *}" powa-collector "${words[-1]}" "${words[-2]}"
         printf '%s\n' "${COMPREPLY[@]}""#;
-    let file = completions("bash", folder.path());
+    let file = completions("bash", directory.path());
     for (typed, completed) in COMPLETIONS {
-        let found = said(shell("bash").args(["--norc", "-c", script, "bash"]).arg(&file).arg(typed));
+        let found = message(shell("bash").args(["--norc", "-c", script, "bash"]).arg(&file).arg(typed));
         assert_eq!(found.lines().collect::<Vec<_>>(), [completed], "{typed}");
     }
 }
 
 fn fish_completes_commands_and_options() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = completions("fish", folder.path());
+    let directory = tempfile::tempdir().unwrap();
+    let file = completions("fish", directory.path());
     for (typed, completed) in COMPLETIONS {
         let mut fish = shell("fish");
-        fish.env("HOME", folder.path()).args(["--no-config", "-c", "source $argv[1]; complete -C $argv[2]"]);
-        let found = said(fish.arg(&file).arg(typed));
+        fish.env("HOME", directory.path()).args(["--no-config", "-c", "source $argv[1]; complete -C $argv[2]"]);
+        let found = message(fish.arg(&file).arg(typed));
         let names: Vec<_> = found.lines().filter_map(|line| line.split('\t').next()).collect();
         assert_eq!(names, [completed], "{typed}");
     }
 }
 
 fn zsh_completes_commands_and_options() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = completions("zsh", folder.path());
-    std::fs::rename(file, folder.path().join("_powa-collector")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = completions("zsh", directory.path());
+    std::fs::rename(file, directory.path().join("_powa-collector")).unwrap();
     let mut zsh = shell("zsh");
-    zsh.arg("-f").arg("-i").env("HOME", folder.path()).env("PS1", "> ").env_remove("RPS1");
+    zsh.arg("-f").arg("-i").env("HOME", directory.path()).env("PS1", "> ").env_remove("RPS1");
     let mut terminal = Terminal::run(&zsh, 200);
     terminal.press("PS1='ready> '; unsetopt zle_bracketed_paste; fpath=($HOME $fpath)\n");
     terminal.press("autoload -U compinit; compinit -u; print -r -- set'-'up\n");
@@ -91,14 +91,14 @@ fn zsh_completes_commands_and_options() {
 }
 
 fn man_shows_a_page_for_each_command() {
-    let folder = tempfile::tempdir().unwrap();
-    assert_eq!(said(program().arg("man").arg("--directory").arg(folder.path())), "");
-    let pages: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|page| page.unwrap().path()).collect();
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(message(program().arg("man").arg("--directory").arg(directory.path())), "");
+    let pages: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|page| page.unwrap().path()).collect();
     let shown = |page: &Path| {
         let mut man = shell("man");
         // All warnings there are; they go to standard error.
         man.env("MANROFFOPT", "-ww").env("MANWIDTH", "100").env("LC_ALL", "C.UTF-8").env("PAGER", "cat");
-        said(man.args(["--warnings", "--local-file"]).arg(page))
+        message(man.args(["--warnings", "--local-file"]).arg(page))
     };
     let there: Vec<_> = pages.iter().map(|page| page.file_stem().unwrap().to_str().unwrap()).collect();
     for page in &pages {
@@ -112,7 +112,7 @@ fn man_shows_a_page_for_each_command() {
         let named: Vec<_> = words.filter(|word| word.starts_with("powa-collector")).collect();
         assert!(!named.is_empty() && named.iter().all(|name| there.contains(name)), "{named:?}: {}", page.display());
     }
-    let page = |name: &str| shown(&folder.path().join(name));
+    let page = |name: &str| shown(&directory.path().join(name));
     assert!(page("powa-collector.1").contains("SIGHUP reloads") && page("powa-collector.1").contains("psql(1)"));
     assert!(page("powa-collector-servers-add.1").contains("--password-file"));
     let synopsis = |name: &str| {
@@ -133,9 +133,9 @@ fn man_shows_a_page_for_each_command() {
     assert!(add.ends_with(" --host HOST"), "{add}");
     assert!(page("powa-collector-servers-add.1").contains("powa-collector-servers-set(1)"));
     assert!(page("powa-collector-snapshot.1").contains("with --wait, it was stored completely"));
-    let alone = folder.path().join("alone");
-    std::fs::write(&alone, said(program().arg("man"))).unwrap();
-    assert_eq!(std::fs::read(alone).unwrap(), std::fs::read(folder.path().join("powa-collector.1")).unwrap());
+    let alone = directory.path().join("alone");
+    std::fs::write(&alone, message(program().arg("man"))).unwrap();
+    assert_eq!(std::fs::read(alone).unwrap(), std::fs::read(directory.path().join("powa-collector.1")).unwrap());
     let nowhere = output(program().args(["man", "--directory", "/nonexistent/folder"]));
     assert_eq!(nowhere.status.code(), Some(1));
     assert!(String::from_utf8(nowhere.stderr).unwrap().contains("could not write to \"/nonexistent/folder\""));
@@ -145,5 +145,5 @@ fn a_reader_who_has_enough_is_no_error() {
     let mut bash = shell("bash");
     let collector = program();
     bash.args(["-c", r#"set -o pipefail; "$1" completions bash | read -r line"#, "bash"]).arg(collector.get_program());
-    said(&mut bash);
+    message(&mut bash);
 }

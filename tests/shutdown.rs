@@ -43,7 +43,7 @@ fn sigterm_ends_an_idle_collector_at_once(scene: &Scene) {
     let server = scene.register_as(Registration { frequency: 3600, ..Registration::of(scene.remote_server()) });
     let collector = scene.verbose_collector(json!({}));
     scene.wait_for_snapshots(server, 1);
-    collector.wait_to_say("snapshot taken");
+    collector.wait_for_log("snapshot taken");
     collector.signal(Signal::TERM);
     let (status, took) = collector.wait();
     assert!(status.success(), "{status}");
@@ -55,7 +55,7 @@ fn sigint_does_what_sigterm_does(scene: &Scene) {
     let collector = scene.verbose_collector(json!({}));
     collector.signal(Signal::INT);
     assert!(collector.wait().0.success());
-    assert_eq!(collector.said("powa-collector stopped").len(), 1);
+    assert_eq!(collector.logged("powa-collector stopped").len(), 1);
 }
 
 fn a_server_that_accepts_and_stays_silent_does_not_hold_it_up(scene: &Scene) {
@@ -99,7 +99,7 @@ fn a_load_that_has_begun_is_finished(scene: &Scene) {
         where datname = current_database() and wait_event = 'PgSleep' and state = 'active'";
     wait_until("the load to be under way", || repository.query_one(loading, &[]).unwrap().get::<_, i64>(0) == 1);
     collector.signal(Signal::TERM);
-    collector.wait_to_say("stopping");
+    collector.wait_for_log("stopping");
     scene.repository().batch_execute("delete from public.patience").unwrap();
     let (status, _) = collector.wait();
     assert!(status.success(), "{status}, after:\n{}", collector.log().join("\n"));
@@ -125,7 +125,7 @@ fn a_load_that_cannot_be_finished_in_time_is_cancelled(scene: &Scene) {
     wait_until("the load to be under way", || repository.query_one(sleeping, &[]).unwrap().get::<_, i64>(0) == 1);
     let took = terminate(&collector);
     assert!(took < Duration::from_secs(4), "{took:?}");
-    assert_eq!(collector.said("worker did not end in time").len(), 1);
+    assert_eq!(collector.logged("worker did not end in time").len(), 1);
     scene.wait_until_nobody_is_left();
     assert_eq!(scene.snapshots(server), 0);
     assert_eq!(scene.count("select count(*) from powa_databases where srvid > 0"), 0);
@@ -189,10 +189,10 @@ fn a_repository_that_is_away_does_not_hold_it_up(scene: &Scene) {
     scene.wait_for_snapshots(server, 1);
     proxy.refuse();
     proxy.cut();
-    collector.wait_to_say("waits to be loaded");
+    collector.wait_for_log("waits to be loaded");
     let took = terminate(&collector);
     assert!(took < Duration::from_secs(1), "{took:?}");
-    assert_eq!(collector.said("are lost").len(), 1, "it is said what did not get there");
+    assert_eq!(collector.logged("are lost").len(), 1, "it is said what did not get there");
 }
 
 fn a_stop_at_any_moment_leaves_all_of_a_snapshot_or_nothing(scene: &Scene) {
@@ -206,7 +206,7 @@ fn a_stop_at_any_moment_leaves_all_of_a_snapshot_or_nothing(scene: &Scene) {
     // How long a snapshot takes depends on the machine, and on how busy it is.
     let collector = begin();
     let ready = Instant::now();
-    collector.wait_to_say("snapshot taken");
+    collector.wait_for_log("snapshot taken");
     let whole = ready.elapsed();
     collector.stop();
     scene.wait_until_nobody_is_left();
@@ -216,7 +216,7 @@ fn a_stop_at_any_moment_leaves_all_of_a_snapshot_or_nothing(scene: &Scene) {
         std::thread::sleep(stop_after);
         let took = terminate(&collector);
         assert!(took < Duration::from_secs(10), "{took:?} when stopped after {stop_after:?}");
-        taken += collector.said("snapshot taken").len();
+        taken += collector.logged("snapshot taken").len();
         scene.wait_until_nobody_is_left();
         assert_eq!(usize::try_from(scene.snapshots(server)).unwrap(), taken, "stopped after {stop_after:?}");
         assert_eq!(scene.count(unfinished), 0, "stopped after {stop_after:?}");

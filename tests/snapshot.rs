@@ -150,22 +150,22 @@ fn powa_4_0_which_has_no_place_for_versions_is_collected_too(scene: &Scene) {
     scene.wait_for_snapshots(server, 1);
     assert_eq!(scene.errors(server), [""; 0]);
     assert!(scene.count("select count(*) from powa_statements where srvid > 0") > 0);
-    assert_eq!(collector.said("WARN"), [""; 0]);
+    assert_eq!(collector.logged("WARN"), [""; 0]);
 }
 
 fn rows_beyond_the_bound_of_memory_arrive_by_way_of_a_file(scene: &Scene) {
     let marker = format!("/* {} */", "long ".repeat(100_000));
     scene.remote("shop").batch_execute(&format!("select 1 as spooled {marker}")).unwrap();
     let server = scene.register();
-    let folder = scene.folder();
-    let _collector = scene.collector_with(json!({"spool": {"memory": 1, "directory": folder.to_str().unwrap()}}));
+    let directory = scene.directory();
+    let _collector = scene.collector_with(json!({"spool": {"memory": 1, "directory": directory.to_str().unwrap()}}));
     scene.wait_for_snapshots(server, 1);
     let sql = "select max(length(query)) from powa_statements where query like '%spooled%long%'";
     let length: i32 = scene.repository().query_one(sql, &[]).unwrap().get(0);
     assert!(length > 400_000, "{length}");
     assert_eq!(scene.errors(server), [""; 0]);
     // The file has no name.
-    let names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["powa-collector.conf"]);
 }
 

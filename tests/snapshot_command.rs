@@ -29,13 +29,13 @@ fn a_reload_is_waited_for(scene: &Scene) {
     let server = scene.register();
     let printed = operate(&config, &["reload"]);
     assert_eq!((printed.code, printed.text.as_str()), (0, "reloaded\n"), "{}", printed.errors);
-    assert_eq!(collector.said("reloaded").len(), 1);
-    assert_eq!(collector.said("server added").len(), 1, "{server}");
+    assert_eq!(collector.logged("reloaded").len(), 1);
+    assert_eq!(collector.logged("server added").len(), 1, "{server}");
 }
 
 fn a_reload_that_fails_says_why(scene: &Scene) {
     let _collector = scene.collector();
-    let own = scene.folder().join("own.conf");
+    let own = scene.directory().join("own.conf");
     std::fs::copy(scene.config(json!({})), &own).unwrap();
     // What the collector reads.
     scene.config(json!({"limits": {"loads": "many"}}));
@@ -58,7 +58,7 @@ fn a_snapshot_is_asked_for_or_waited_for(scene: &Scene) {
     scene.without_databases();
     let collector = scene.collector();
     let config = scene.config(json!({}));
-    collector.wait_to_say("snapshot taken");
+    collector.wait_for_log("snapshot taken");
     let again = operate(&config, &["snapshot", "rare"]);
     assert_eq!(again.code, 1);
     let reason =
@@ -70,7 +70,7 @@ fn a_snapshot_is_asked_for_or_waited_for(scene: &Scene) {
     assert!(printed.text.contains("; collected in "), "{}", printed.text);
     assert_eq!(scene.snapshots(server), 2);
     // Of the two that were too soon, the second one has waited by itself.
-    let refused = collector.said("command refused");
+    let refused = collector.logged("command refused");
     assert!(refused.len() == 1 && refused[0].contains(" INFO "), "{refused:?}");
 }
 
@@ -79,7 +79,7 @@ fn one_that_begins_while_its_time_is_waited_for_is_as_good(scene: &Scene) {
     let server = scene.register().to_string();
     scene.without_databases();
     let collector = scene.collector();
-    collector.wait_to_say("snapshot taken");
+    collector.wait_for_log("snapshot taken");
     let mut waiting = program();
     waiting.arg("-c").arg(scene.config(json!({}))).args(["snapshot", &server, "--wait"]);
     let mut terminal = Terminal::run(&waiting, 100);
@@ -112,29 +112,32 @@ fn programs_are_told_what_came_of_a_snapshot(scene: &Scene) {
     });
     scene.without_databases();
     let config = scene.config(json!({}));
-    let told = |arguments: &[&str]| {
+    let output = |arguments: &[&str]| {
         let printed = operate(&config, &[&["snapshot", "rare", "--json"], arguments].concat());
-        let told: Value = serde_json::from_str(&printed.text).unwrap_or_else(|error| panic!("{error}: {printed:?}"));
-        assert_eq!([&told["id"], &told["alias"], &told["address"]], [&json!(server), &json!(alias), &json!(address)]);
-        (printed.code, told)
+        let output: Value = serde_json::from_str(&printed.text).unwrap_or_else(|error| panic!("{error}: {printed:?}"));
+        assert_eq!(
+            [&output["id"], &output["alias"], &output["address"]],
+            [&json!(server), &json!(alias), &json!(address)]
+        );
+        (printed.code, output)
     };
-    let (code, nobody) = told(&[]);
+    let (code, nobody) = output(&[]);
     assert_eq!((code, &nobody["answer"], &nobody["snapshot"]), (1, &Value::Null, &Value::Null));
     assert!(nobody["error"].as_str().unwrap().contains("no collector is connected"), "{nobody}");
 
     let collector = scene.collector();
-    collector.wait_to_say("snapshot taken");
-    let (code, stored) = told(&["--wait"]);
+    collector.wait_for_log("snapshot taken");
+    let (code, stored) = output(&["--wait"]);
     assert_eq!((code, &stored["answer"], &stored["error"]), (0, &Value::Null, &Value::Null));
     assert!(stored["snapshot"]["rows"].as_u64() > Some(0), "{stored}");
     assert_eq!(stored["snapshot"]["errors"], json!([]));
-    let (code, refused) = told(&[]);
+    let (code, refused) = output(&[]);
     assert_eq!((code, &refused["answer"], &refused["snapshot"]), (1, &Value::Null, &Value::Null));
     assert!(refused["error"].as_str().unwrap().contains("less than 10 s ago"), "{refused}");
     let mut asked = Value::Null;
     wait_until("the time when a snapshot may be asked for", || {
-        let (code, told) = told(&[]);
-        asked = told;
+        let (code, output) = output(&[]);
+        asked = output;
         code == 0
     });
     let answers = ["Snapshot in progress", "Snapshot will begin shortly"];
@@ -171,8 +174,8 @@ fn a_snapshot_that_cannot_be_taken_says_why(scene: &Scene) {
         assert!(printed.errors.contains("takes the snapshot once it is connected"), "{}", printed.errors);
     }
     let collector = operate(&config, &["snapshot", &away.to_string(), "--json"]);
-    let told: Value = serde_json::from_str(&collector.text).unwrap();
-    assert!(told["answer"].is_null() && told["error"].as_str().unwrap().contains("has no connection"), "{told}");
+    let output: Value = serde_json::from_str(&collector.text).unwrap();
+    assert!(output["answer"].is_null() && output["error"].as_str().unwrap().contains("has no connection"), "{output}");
     let printed = operate(&config, &["snapshot", "4711"]);
     assert_eq!(printed.code, 1);
     assert!(printed.errors.contains("no server \"4711\" is registered"), "{}", printed.errors);
@@ -182,17 +185,17 @@ fn of_two_collectors_one_is_listened_to(scene: &Scene) {
     let server = scene.register_as(Registration { frequency: 3600, ..Registration::of(scene.remote_server()) });
     scene.without_databases();
     let first = scene.collector();
-    first.wait_to_say("snapshot taken");
+    first.wait_for_log("snapshot taken");
     let config = scene.config(json!({}));
     // To which there was none.
     let second = Collector::start(&config);
-    second.wait_to_say("ready");
+    second.wait_for_log("ready");
     let printed = operate(&config, &["snapshot", &server.to_string(), "--wait"]);
     assert!(printed.text.contains("; collected in "), "{printed:?}");
     assert!(printed.errors.contains("more than one collector is connected to the repository"), "{}", printed.errors);
     let printed = operate(&config, &["reload"]);
     assert_eq!((printed.code, printed.text.as_str()), (0, "reloaded: 2 collectors\n"), "{}", printed.errors);
-    assert_eq!([&first, &second].map(|collector| collector.said("reloaded").len()), [1, 1]);
+    assert_eq!([&first, &second].map(|collector| collector.logged("reloaded").len()), [1, 1]);
     let printed = operate(&config, &["status"]);
     assert!(
         printed

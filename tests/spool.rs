@@ -20,8 +20,8 @@ tests![
 ];
 
 /// A command with the arguments for a collector whose snapshots all go to a folder.
-fn spooling_to(scene: &Scene, folder: &Path, through: &[&str]) -> Command {
-    let config = scene.config(json!({"spool": {"memory": 0, "directory": folder.to_str().unwrap()}}));
+fn spooling_to(scene: &Scene, directory: &Path, through: &[&str]) -> Command {
+    let config = scene.config(json!({"spool": {"memory": 0, "directory": directory.to_str().unwrap()}}));
     let collector = program();
     let mut command = Command::new(through.first().map_or(collector.get_program(), |first| first.as_ref()));
     if let [_, arguments @ ..] = through {
@@ -34,13 +34,13 @@ fn spooling_to(scene: &Scene, folder: &Path, through: &[&str]) -> Command {
     command
 }
 
-fn fails_until_mended(scene: &Scene, collector: &Collector, folder: &Path, reason: &str, mend: impl FnOnce()) {
+fn fails_until_mended(scene: &Scene, collector: &Collector, directory: &Path, reason: &str, mend: impl FnOnce()) {
     scene.wait_until_listening(collector);
     // It makes some ten datasources, or forty with those of its databases.
     let server = scene.register();
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
     let error = scene.wait_for_error(server, "could not spool the collected rows (collector)");
-    for part in [folder.to_str().unwrap(), reason, "spool.directory"] {
+    for part in [directory.to_str().unwrap(), reason, "spool.directory"] {
         assert!(error.contains(part), "{part} is missing in: {error}");
     }
     assert_eq!(scene.errors(server), [error]);
@@ -49,63 +49,63 @@ fn fails_until_mended(scene: &Scene, collector: &Collector, folder: &Path, reaso
     mend();
     scene.wait_for_snapshots(server, 1);
     wait_until("the error to be gone", || scene.errors(server).is_empty());
-    assert_eq!(collector.said("could not spool the collected rows").len(), 1, "once, not at every try");
+    assert_eq!(collector.logged("could not spool the collected rows").len(), 1, "once, not at every try");
     let statements = format!("select count(*) from powa_statements where srvid = {server}");
     assert!(scene.count(&statements) > 0);
     collector.stop();
 }
 
 fn a_missing_folder_is_one_error_that_heals(scene: &Scene) {
-    let folder = scene.folder().join("spool");
-    let collector = Collector::run(spooling_to(scene, &folder, &[]));
-    fails_until_mended(scene, &collector, &folder, "No such file or directory", || {
-        std::fs::create_dir(&folder).unwrap();
+    let directory = scene.directory().join("spool");
+    let collector = Collector::run(spooling_to(scene, &directory, &[]));
+    fails_until_mended(scene, &collector, &directory, "No such file or directory", || {
+        std::fs::create_dir(&directory).unwrap();
     });
 }
 
 fn a_file_in_place_of_the_folder_is_one_error_that_heals(scene: &Scene) {
-    let folder = scene.folder().join("spool");
-    std::fs::write(&folder, "not a folder").unwrap();
-    let collector = Collector::run(spooling_to(scene, &folder, &[]));
-    fails_until_mended(scene, &collector, &folder, "Not a directory", || {
-        std::fs::remove_file(&folder).unwrap();
-        std::fs::create_dir(&folder).unwrap();
+    let directory = scene.directory().join("spool");
+    std::fs::write(&directory, "not a folder").unwrap();
+    let collector = Collector::run(spooling_to(scene, &directory, &[]));
+    fails_until_mended(scene, &collector, &directory, "Not a directory", || {
+        std::fs::remove_file(&directory).unwrap();
+        std::fs::create_dir(&directory).unwrap();
     });
 }
 
 fn a_folder_that_may_not_be_written_to_is_one_error_that_heals(scene: &Scene) {
-    let folder = scene.folder().join("spool");
-    std::fs::create_dir(&folder).unwrap();
-    std::fs::set_permissions(&folder, Permissions::from_mode(0o555)).unwrap();
+    let directory = scene.directory().join("spool");
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::set_permissions(&directory, Permissions::from_mode(0o555)).unwrap();
     // What root may because it is root, this one may not.
     let modest = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
     let through = if rustix::process::geteuid().is_root() { &modest[..] } else { &[] };
-    let collector = Collector::run(spooling_to(scene, &folder, through));
-    fails_until_mended(scene, &collector, &folder, "Permission denied", || {
-        std::fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+    let collector = Collector::run(spooling_to(scene, &directory, through));
+    fails_until_mended(scene, &collector, &directory, "Permission denied", || {
+        std::fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
     });
 }
 
 fn a_full_disk_is_one_error_that_heals(scene: &Scene) {
-    let folder = scene.folder().join("spool");
-    std::fs::create_dir(&folder).unwrap();
+    let directory = scene.directory().join("spool");
+    std::fs::create_dir(&directory).unwrap();
     // A disk of its own, of 16 MB, and nearly full.
     let with_disk = format!(
         "mount -t tmpfs -o size=16m tmpfs '{0}' && head -c 16760832 /dev/zero > '{0}/filler' && exec \"$@\"",
-        folder.display()
+        directory.display()
     );
     let user: &[&str] = if rustix::process::geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
     let through = [&["unshare", "--mount"], user, &["sh", "-c", &with_disk, "sh"]].concat();
-    let collector = Collector::run(spooling_to(scene, &folder, &through));
+    let collector = Collector::run(spooling_to(scene, &directory, &through));
     let pid = collector.pid();
-    fails_until_mended(scene, &collector, &folder, "No space left on device", || {
+    fails_until_mended(scene, &collector, &directory, "No space left on device", || {
         // The next try may have begun.
         wait_until("what was written to be given back", || {
             let files = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
             let mut names = files.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
-            !names.any(|name| name.starts_with(&folder))
+            !names.any(|name| name.starts_with(&directory))
         });
-        std::fs::remove_file(format!("/proc/{pid}/root{}/filler", folder.display())).unwrap();
+        std::fs::remove_file(format!("/proc/{pid}/root{}/filler", directory.display())).unwrap();
     });
 }
 
@@ -125,7 +125,7 @@ fn a_snapshot_beyond_the_limit_is_one_error_that_heals(scene: &Scene) {
     statements.say_nothing();
     scene.wait_for_snapshots(verbose, 1);
     wait_until("the error to be gone", || scene.errors(verbose).is_empty());
-    assert_eq!(collector.said("could not spool the collected rows").len(), 1, "once, not at every try");
+    assert_eq!(collector.logged("could not spool the collected rows").len(), 1, "once, not at every try");
 }
 
 fn a_large_datasource_is_collected_and_loaded_in_little_memory(scene: &Scene) {

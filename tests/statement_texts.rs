@@ -120,10 +120,10 @@ fn bytes_of_a_database_in_sql_ascii_are_cured_by_what_is_said(scene: &Scene) {
     // The others are there.
     let others = "select count(*) from powa_databases where srvid > 0 and datname = 'any bytes'";
     assert_eq!(scene.count(others), 1);
-    let (code, told) = check_json(scene, json!({}), &[]);
-    assert_eq!(code, 1, "{told:#}");
+    let (code, output) = check_json(scene, json!({}), &[]);
+    assert_eq!(code, 1, "{output:#}");
     let cure = format!("{reset};");
-    assert_eq!(cures(server(&told, server_id), "remote server"), [&cure, &cure], "{told:#}");
+    assert_eq!(cures(server(&output, server_id), "remote server"), [&cure, &cure], "{output:#}");
     // The statements of a database that is dropped stay.
     remote.connect("postgres").unwrap().batch_execute("drop database \"any bytes\" with (force)").unwrap();
     let error = scene.wait_for_error(server_id, &format!("a statement of database {dbid} (dropped)"));
@@ -184,9 +184,9 @@ fn a_schema_that_the_role_may_not_use_is_cured_by_what_is_said(scene: &Scene) {
     assert_well(&check_json(scene, json!({}), &[]));
     client.batch_execute("create schema s; alter extension pg_stat_statements set schema s").unwrap();
     let grant = format!("grant usage on schema \"s\" to \"{reader}\"");
-    let (code, told) = check_json(scene, json!({}), &[]);
-    let found = server(&told, id);
-    assert_eq!(code, 1, "{told:#}");
+    let (code, output) = check_json(scene, json!({}), &[]);
+    let found = server(&output, id);
+    assert_eq!(code, 1, "{output:#}");
     let with_grant = format!("{grant};");
     assert!(cures(found, "remote server").iter().all(|cure| *cure == with_grant), "{found:#}");
     assert!(cures(found, "advice").is_empty(), "{found:#}");

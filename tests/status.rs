@@ -247,7 +247,7 @@ fn a_repository_that_is_away_for_a_while_does_not_end_it(scene: &Scene) {
 fn what_only_the_daemon_may_read_is_not_needed(scene: &Scene) {
     scene.register();
     let _collector = scene.collector();
-    let http = json!({"listen": "127.0.0.1:0", "tokens_file": scene.folder().join("of another user's")});
+    let http = json!({"listen": "127.0.0.1:0", "tokens_file": scene.directory().join("of another user's")});
     let printed = operate(&scene.config(json!({"http": http})), &["status"]);
     assert_eq!((printed.code, printed.errors.as_str()), (0, ""));
 }

@@ -170,20 +170,20 @@ fn whatever_is_answered_to_the_request_for_tls_is_an_error_and_no_more(scene: &S
     ];
     let impostors: Vec<_> = answers
         .into_iter()
-        .map(|(told, answer)| {
+        .map(|(output, answer)| {
             let impostor = Impostor::before(&gate.cluster, answer);
             let registration =
                 Registration { username: "secure", port: impostor.port, ..Registration::of(&gate.cluster) };
-            (told, scene.register_as(registration), impostor)
+            (output, scene.register_as(registration), impostor)
         })
         .collect();
     let root = certificates.root.file();
     let remote = json!({"sslmode": "verify-full", "sslrootcert": root, "connect_timeout": 2});
     let collector = scene.collector_with(json!({"remote": remote}));
-    for (told, server, impostor) in &impostors {
-        let error = scene.wait_for_error(*server, told);
+    for (output, server, impostor) in &impostors {
+        let error = scene.wait_for_error(*server, output);
         let whole =
-            format!("could not connect to 127.0.0.1:{}, database \"powa\" (remote server): {told}", impostor.port);
+            format!("could not connect to 127.0.0.1:{}, database \"powa\" (remote server): {output}", impostor.port);
         assert!(error.starts_with(&whole), "{error}\nis not:\n{whole}");
         assert!(impostor.asked.load(Ordering::SeqCst) > 0);
         assert_eq!(scene.snapshots(*server), 0);

@@ -26,7 +26,7 @@ fn what_was_so_already_is_said_to_be(scene: &Scene) {
         assert_eq!((printed.code, printed.errors.as_str()), (0, ""), "{arguments:?}");
         printed.text
     };
-    let said =
+    let message =
         change(&["--deactivate", "pg_wait_sampling,pg_qualstats", "--activate", "pg_stat_statements,pg_stat_kcache"]);
     for part in [
         "db1:5432: pg_stat_kcache activated",
@@ -35,7 +35,7 @@ fn what_was_so_already_is_said_to_be(scene: &Scene) {
         "db1:5432: pg_wait_sampling was not active",
         "no collector is connected",
     ] {
-        assert!(said.contains(part), "{part}: {said}");
+        assert!(message.contains(part), "{part}: {message}");
     }
     // Nobody needs to be told of nothing.
     assert_eq!(change(&["--deactivate", "pg_qualstats"]), "server 1, db1:5432: pg_qualstats was not active\n");
@@ -60,12 +60,12 @@ fn what_powa_does_not_know_is_refused_with_what_it_knows(scene: &Scene) {
             let both = format!("pg_qualstats,{name}");
             let refused = operate(&config, &["servers", "extensions", "1", option, &both]);
             assert_eq!((refused.code, refused.text.as_str()), (1, ""), "{option} {name}");
-            let said = &refused.errors;
-            assert!(said.contains(&format!("PoWA does not know \"{name}\"; it knows ")), "{said}");
+            let message = &refused.errors;
+            assert!(message.contains(&format!("PoWA does not know \"{name}\"; it knows ")), "{message}");
             for known in
                 ["pg_qualstats", "pg_stat_kcache", "pg_stat_statements", "pg_track_settings", "pg_wait_sampling"]
             {
-                assert!(said.contains(known), "{known}: {said}");
+                assert!(message.contains(known), "{known}: {message}");
             }
         }
     }
@@ -84,8 +84,8 @@ fn what_cannot_be_meant_is_refused(scene: &Scene) {
         for option in ["--activate", "--deactivate"] {
             let refused = operate(&config, &["servers", "extensions", "1", option, "powa"]);
             assert_eq!((refused.code, refused.text.as_str()), (1, ""));
-            let said = "\"powa\" stands for all modules; name the modules instead: ";
-            let (_, known) = refused.errors.split_once(said).unwrap_or_else(|| panic!("{}", refused.errors));
+            let message = "\"powa\" stands for all modules; name the modules instead: ";
+            let (_, known) = refused.errors.split_once(message).unwrap_or_else(|| panic!("{}", refused.errors));
             assert!(known.contains("pg_database") && !known.contains(" powa,"), "{known}");
         }
     }
@@ -108,27 +108,27 @@ fn without_statements_little_is_left(scene: &Scene) {
 
 fn programs_are_told_what_is_collected(scene: &Scene) {
     let config = registered(scene);
-    let told = |arguments: &[&str]| -> Value {
+    let output = |arguments: &[&str]| -> Value {
         let printed = operate(&config, &[&["servers", "extensions", "1", "--json"], arguments].concat());
         assert_eq!((printed.code, printed.errors.as_str()), (0, ""), "{arguments:?}");
         serde_json::from_str(&printed.text).unwrap()
     };
-    let is_active = |told: &Value, name: &str| {
-        let all = told["extensions"].as_array().unwrap();
+    let is_active = |output: &Value, name: &str| {
+        let all = output["extensions"].as_array().unwrap();
         let extension = all.iter().find(|extension| extension["name"] == name);
         extension.map(|extension| extension["active"].as_bool().unwrap())
     };
-    let list = told(&[]);
+    let list = output(&[]);
     assert_eq!([&list["id"], &list["address"], &list["alias"]], [&json!(1), &json!("db1:5432"), &Value::Null]);
     assert_eq!([&list["activated"], &list["deactivated"], &list["unanswered"]], [&json!([]), &json!([]), &Value::Null]);
     let statements = list["extensions"].as_array().unwrap().iter().find(|one| one["name"] == "pg_stat_statements");
     let expected = json!({"name": "pg_stat_statements", "kind": "extension", "version": null, "active": true});
     assert_eq!(statements, Some(&expected));
-    let change = told(&["--deactivate", "pg_qualstats", "--activate", "pg_stat_kcache,pg_stat_statements"]);
+    let change = output(&["--deactivate", "pg_qualstats", "--activate", "pg_stat_kcache,pg_stat_statements"]);
     assert_eq!([&change["activated"], &change["deactivated"]], [&json!(["pg_stat_kcache"]), &json!(["pg_qualstats"])]);
     assert!(change["unanswered"].as_str().unwrap().contains("no collector is connected"), "{change}");
     assert_eq!(["pg_qualstats", "pg_stat_kcache"].map(|name| is_active(&change, name)), [Some(false), Some(true)]);
     let _collector = scene.collector();
-    let change = told(&["--activate", "pg_qualstats"]);
+    let change = output(&["--activate", "pg_qualstats"]);
     assert_eq!([&change["activated"], &change["unanswered"]], [&json!(["pg_qualstats"]), &Value::Null]);
 }

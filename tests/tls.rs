@@ -39,8 +39,8 @@ const REVOKED: &str = "(CN=server) has been revoked by CN=root of the laboratory
 
 /// Cases in which a certificate cannot be verified for a reason.
 fn because(words: &'static str, cases: Vec<Case>) -> Vec<Case> {
-    let told = |case: Case| if case.expected == UNVERIFIED { case.because(words) } else { case };
-    cases.into_iter().map(told).collect()
+    let output = |case: Case| if case.expected == UNVERIFIED { case.because(words) } else { case };
+    cases.into_iter().map(output).collect()
 }
 
 /// A case a mode.
@@ -94,7 +94,7 @@ fn each_mode_is_what_it_is_to_psql(scene: &Scene) {
     };
     let gate = certificates.gate(scene);
     // Through a socket nothing is encrypted, whatever is asked for.
-    let socket = text(gate.cluster.folder());
+    let socket = text(gate.cluster.directory());
     let through_a_socket = [
         modes("anyhow", socket, None, ["plain"; 6]),
         modes("only_tls", socket, right, ["plain"; 6]),
@@ -205,10 +205,10 @@ fn lists_of_revoked_certificates_are_looked_at(scene: &Scene) {
     let (good, revoked) = (certificates.server(LOCAL), certificates.server(LOCAL));
     let list = certificates.root.revoke("servers", &[&revoked]).unwrap();
     let of_stranger = certificates.stranger.revoke("strangers", &[]).unwrap();
-    let folder = certificates.folder.join("lists");
-    std::fs::create_dir(&folder).unwrap();
-    std::fs::copy(&list, folder.join("servers.crl")).unwrap();
-    assert!(Command::new("openssl").arg("rehash").arg(&folder).status().unwrap().success());
+    let directory = certificates.directory.join("lists");
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::copy(&list, directory.join("servers.crl")).unwrap();
+    assert!(Command::new("openssl").arg("rehash").arg(&directory).status().unwrap().success());
 
     let root = certificates.root.file();
     let root = ("sslrootcert", text(&root));
@@ -222,7 +222,7 @@ fn lists_of_revoked_certificates_are_looked_at(scene: &Scene) {
             certificate: Some(&good),
             cases: vec![
                 with(&[("sslcrl", text(&list))], "TLS"),
-                with(&[("sslcrldir", text(&folder))], "TLS"),
+                with(&[("sslcrldir", text(&directory))], "TLS"),
                 with(&[("sslcrl", "/nowhere/root.crl")], "TLS").but_ours_is(
                     "the certificate revocation list /nowhere/root.crl cannot be read: No such file",
                     "A list of revoked certificates that is named and cannot be read is an error.",
@@ -238,7 +238,7 @@ fn lists_of_revoked_certificates_are_looked_at(scene: &Scene) {
             cases: because(
                 REVOKED,
                 [
-                    vec![with(&[], "TLS"), with(&[("sslcrldir", text(&folder))], UNVERIFIED)],
+                    vec![with(&[], "TLS"), with(&[("sslcrldir", text(&directory))], UNVERIFIED)],
                     modes_with(
                         "anyhow",
                         &[root, ("sslcrl", text(&list))],
@@ -258,7 +258,7 @@ fn certificates_between_a_server_and_the_root_are_followed(scene: &Scene) {
     let between = certificates.root.intermediate("between").unwrap();
     let sent = between.issue(&Subject { names: LOCAL, ..Subject::default() }).unwrap();
     let (root, middle) = (certificates.root.file(), between.file());
-    let both = certificates.folder.join("both.crt");
+    let both = certificates.directory.join("both.crt");
     let texts = [&root, &middle].map(|file| std::fs::read_to_string(file).unwrap());
     std::fs::write(&both, texts.concat()).unwrap();
     // Of the file with the chain, the first is the server's own.
@@ -360,7 +360,7 @@ fn certificates_are_read_again_at_each_connection(scene: &Scene) {
     let (good, expired) = (certificates.server(LOCAL), certificates.server_valid(Subject::EXPIRED));
     let gate = certificates.gate(scene);
     gate.show(Some(&good));
-    let roots = certificates.folder.join("roots.crt");
+    let roots = certificates.directory.join("roots.crt");
     std::fs::copy(certificates.stranger.file(), &roots).unwrap();
     let server = scene.register_as(Registration::of(&gate.cluster));
     let _collector = scene.collector_with(json!({"remote": {"sslmode": "verify-full", "sslrootcert": roots}}));

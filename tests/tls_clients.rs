@@ -88,13 +88,13 @@ fn certificates_are_shown_with_keys_of_all_kinds(scene: &Scene) {
     ] {
         cases.push(with(&rsa, &rsa.key_with_mode(mode).unwrap(), &[], expected));
     }
-    let link = certificates.folder.join("link.key");
+    let link = certificates.directory.join("link.key");
     symlink(rsa.key(), &link).unwrap();
     cases.push(with(&rsa, &link, &[], "TLS"));
-    cases.push(with(&rsa, &certificates.folder, &[], "is not a regular file"));
+    cases.push(with(&rsa, &certificates.directory, &[], "is not a regular file"));
     let gate = certificates.gate_but_for(scene, &[&revoked]);
     // A server that has a list wants one of every authority.
-    let lists = [certificates.folder.join("clients.crl"), between.revoke("between", &[]).unwrap()];
+    let lists = [certificates.directory.join("clients.crl"), between.revoke("between", &[]).unwrap()];
     let texts = lists.each_ref().map(|list| std::fs::read_to_string(list).unwrap());
     std::fs::write(&lists[0], texts.concat()).unwrap();
     gate.play(&[Round { name: "clients", certificate: Some(&server), cases }]);
@@ -142,7 +142,7 @@ fn passwords_are_bound_to_the_connection_where_that_is_possible(scene: &Scene) {
     let certificates = Certificates::of(scene);
     let of = |algorithm| certificates.root.issue(&Subject { names: LOCAL, algorithm, ..Subject::default() }).unwrap();
     let [rsa, ecdsa, ed25519] = [Algorithm::Rsa, Algorithm::Ecdsa, Algorithm::Ed25519].map(of);
-    let unhashed = Authority::with_key(&certificates.folder, "unhashed", Algorithm::Ed25519).unwrap();
+    let unhashed = Authority::with_key(&certificates.directory, "unhashed", Algorithm::Ed25519).unwrap();
     let unhashed = unhashed.issue(&Subject { names: LOCAL, ..Subject::default() }).unwrap();
     let with = |way, binding, mode, expected| {
         Case::new(way, &[("channel_binding", binding), ("sslmode", mode)], expected).because("channel binding")
@@ -191,8 +191,8 @@ fn files_in_the_home_folder_are_taken_where_none_are_named(scene: &Scene) {
     let foreign = certificates.stranger.issue(&Subject { names: LOCAL, ..Subject::default() }).unwrap();
     let client = certificates.client(Algorithm::Ecdsa);
     let gate = certificates.gate(scene);
-    let folder = gate.home().join(".postgresql");
-    std::fs::create_dir(&folder).unwrap();
+    let directory = gate.home().join(".postgresql");
+    std::fs::create_dir(&directory).unwrap();
     let list = certificates.root.revoke("servers", &[&revoked]).unwrap();
     for (file, name) in [
         (&*certificates.root.file(), "root.crt"),
@@ -200,7 +200,7 @@ fn files_in_the_home_folder_are_taken_where_none_are_named(scene: &Scene) {
         (client.file(), "postgresql.crt"),
         (client.key(), "postgresql.key"),
     ] {
-        std::fs::copy(file, folder.join(name)).unwrap();
+        std::fs::copy(file, directory.join(name)).unwrap();
     }
     let mode = |mode, expected| Case::new("anyhow", &[("sslmode", mode)], expected);
     let stranger = certificates.stranger.file();

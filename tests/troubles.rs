@@ -27,14 +27,14 @@ fn a_server_without_its_row_is_asked_about_rarely(scene: &Scene) {
     let server = scene.register();
     scene.repository().execute("delete from powa_snapshot_metas where srvid = $1", &[&server]).unwrap();
     let collector = scene.verbose_collector(json!({}));
-    collector.wait_to_say("register it with powa_register_server()");
+    collector.wait_for_log("register it with powa_register_server()");
     let transactions =
         || scene.count("select xact_commit + xact_rollback from pg_stat_database where datname = current_database()");
     let before = transactions();
     std::thread::sleep(Duration::from_secs(5));
     let made = transactions() - before;
     assert!(made < 100, "{made} transactions in 5 s");
-    assert_eq!(collector.said("register it with").len(), 1);
+    assert_eq!(collector.logged("register it with").len(), 1);
     scene.repository().execute("insert into powa_snapshot_metas (srvid) values ($1)", &[&server]).unwrap();
     scene.wait_for_snapshots(server, 1);
 }
@@ -69,7 +69,7 @@ fn a_datasource_that_ends_its_own_session_is_not_repeated_before_the_next_snapsh
     std::thread::sleep(Duration::from_secs(5));
     let log = log_of_server(&scene.remote_server().log());
     assert_eq!(log.lines().filter(|line| line.contains(&mark) && line.contains("LOG:")).count(), 1);
-    assert_eq!(collector.said("ERROR").len(), 1);
+    assert_eq!(collector.logged("ERROR").len(), 1);
 }
 
 fn a_load_that_failed_is_tried_again_with_what_was_collected(scene: &Scene) {
@@ -80,7 +80,7 @@ fn a_load_that_failed_is_tried_again_with_what_was_collected(scene: &Scene) {
     let mut lock = locking.transaction().unwrap();
     lock.execute("select from powa_snapshot_metas where srvid = $1 for update", &[&server]).unwrap();
     let collector = scene.verbose_collector(json!({}));
-    collector.wait_to_say("waits to be loaded");
+    collector.wait_for_log("waits to be loaded");
     lock.rollback().unwrap();
     scene.wait_for_snapshots(server, 1);
     assert_eq!(scene.count("select count(*) from powa_databases where srvid > 0 and datname = 'kept'"), 1);
@@ -92,7 +92,7 @@ fn a_worker_that_is_always_late_takes_up_changes(scene: &Scene) {
     remote.connect().batch_execute(&replacing("powa_databases_src", "perform pg_sleep(2);")).unwrap();
     let server = scene.register_as(remote.registration());
     let collector = scene.verbose_collector(json!({}));
-    collector.wait_to_say("snapshots are skipped");
+    collector.wait_for_log("snapshots are skipped");
     scene.wait_for_snapshots(server, 1);
     scene.repository().execute("update powa_servers set frequency = 3600 where id = $1", &[&server]).unwrap();
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");

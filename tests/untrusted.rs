@@ -38,7 +38,7 @@ fn a_value_that_is_missing_on_the_remote_server_is_an_error_that_heals(scene: &S
     assert!(error.contains("remote server") && error.contains("column 1"), "{error}");
     client.batch_execute("update pg_extension set extversion = '1.0' where extname = 'plpgsql'").unwrap();
     scene.wait_for_snapshots(server, 1);
-    assert_eq!(collector.said("panicked"), [""; 0]);
+    assert_eq!(collector.logged("panicked"), [""; 0]);
 }
 
 fn a_value_that_is_missing_in_the_repository_is_an_error_that_heals(scene: &Scene) {
@@ -65,7 +65,7 @@ fn a_value_that_is_missing_in_the_repository_is_an_error_that_heals(scene: &Scen
     scene.wait_for_status(server, "running");
     repository.batch_execute(mend).unwrap();
     scene.wait_for_snapshots(server, 1);
-    assert_eq!(collector.said("panicked"), [""; 0]);
+    assert_eq!(collector.logged("panicked"), [""; 0]);
 }
 
 /// No server may make the collector keep more than this.
@@ -140,7 +140,7 @@ impl Stalling {
 fn pass_on_requests(mut from: TcpStream, mut to: TcpStream, text: &[u8], asked: &AtomicBool) {
     let mut piece = vec![0; 1 << 16];
     while let Some(length) = from.read(&mut piece).ok().filter(|length| *length > 0) {
-        if piece[..length].windows(text.len()).any(|said| said == text) {
+        if piece[..length].windows(text.len()).any(|message| message == text) {
             asked.store(true, Ordering::Relaxed);
         }
         if to.write_all(&piece[..length]).is_err() {

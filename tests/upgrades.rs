@@ -33,7 +33,7 @@ fn load_after(scene: &Scene, registration: Registration, change: &str) -> i32 {
     let mut lock = locking.transaction().unwrap();
     lock.query("select from powa_snapshot_metas where srvid = $1 for update", &[&server]).unwrap();
     let collector = scene.collector();
-    collector.wait_to_say("waits to be loaded");
+    collector.wait_for_log("waits to be loaded");
     scene.repository().batch_execute(change).unwrap();
     lock.rollback().unwrap();
     // Who changes a server wants it now, and no pause has to be waited for.

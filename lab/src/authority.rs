@@ -28,7 +28,7 @@ const DAY: i64 = 24 * 60 * 60;
 
 /// Issues certificates and says which are revoked. Its files are in a folder that somebody else removes.
 pub struct Authority {
-    folder: PathBuf,
+    directory: PathBuf,
     name: String,
     certificate: X509,
     key: PKey<Private>,
@@ -97,18 +97,18 @@ impl Authority {
     ///
     /// # Errors
     /// OpenSSL refuses, or the files can't be written.
-    pub fn new(folder: &Path, name: &str) -> Result<Authority> {
-        Authority::with_key(folder, name, Algorithm::Ecdsa)
+    pub fn new(directory: &Path, name: &str) -> Result<Authority> {
+        Authority::with_key(directory, name, Algorithm::Ecdsa)
     }
 
     /// Makes one whose signatures are of a certain kind.
     ///
     /// # Errors
     /// OpenSSL refuses, or the files can't be written.
-    pub fn with_key(folder: &Path, name: &str, algorithm: Algorithm) -> Result<Authority> {
+    pub fn with_key(directory: &Path, name: &str, algorithm: Algorithm) -> Result<Authority> {
         let key = new_key(algorithm)?;
         let certificate = authority(name, &key, None).with_context(|| format!("making the authority {name:?}"))?;
-        Authority { folder: folder.to_owned(), name: name.to_owned(), certificate, key, chain: vec![] }.written()
+        Authority { directory: directory.to_owned(), name: name.to_owned(), certificate, key, chain: vec![] }.written()
     }
 
     /// Makes one that this one vouches for. What it issues comes with its own certificate in the file.
@@ -120,7 +120,7 @@ impl Authority {
         let certificate =
             authority(name, &key, Some(self)).with_context(|| format!("making the authority {name:?}"))?;
         let chain = std::iter::once(certificate.clone()).chain(self.chain.iter().cloned()).collect();
-        Authority { folder: self.folder.clone(), name: name.to_owned(), certificate, key, chain }.written()
+        Authority { directory: self.directory.clone(), name: name.to_owned(), certificate, key, chain }.written()
     }
 
     fn written(self) -> Result<Authority> {
@@ -130,7 +130,7 @@ impl Authority {
 
     /// Its own certificate: what trusts it needs this file.
     pub fn file(&self) -> PathBuf {
-        self.folder.join(format!("{}.crt", self.name))
+        self.directory.join(format!("{}.crt", self.name))
     }
 
     /// Issues a certificate.
@@ -162,7 +162,7 @@ impl Authority {
         let certificate = builder.build();
 
         let serial = certificate.serial_number().to_bn()?.to_hex_str()?.to_string();
-        let file = self.folder.join(format!("{}-{serial}.crt", self.name));
+        let file = self.directory.join(format!("{}-{serial}.crt", self.name));
         let mut pem = certificate.to_pem()?;
         for authority in &self.chain {
             pem.extend(authority.to_pem()?);
@@ -178,7 +178,7 @@ impl Authority {
     /// # Errors
     /// OpenSSL refuses, or the file can't be written.
     pub fn revoke(&self, name: &str, certificates: &[&Certificate]) -> Result<PathBuf> {
-        let file = self.folder.join(format!("{name}.crl"));
+        let file = self.directory.join(format!("{name}.crl"));
         self.list_of_revoked(certificates)
             .and_then(|list| write(&file, &list, 0o644))
             .with_context(|| format!("making the list of revoked certificates {name:?}"))?;

@@ -25,7 +25,7 @@ const POLL: Duration = Duration::from_millis(15);
 /// of the process, however it ends.
 pub struct Cluster {
     generation: Generation,
-    folder: PathBuf,
+    directory: PathBuf,
     port: u16,
     server: Mutex<Server>,
 }
@@ -93,24 +93,24 @@ impl Cluster {
     ) -> Result<Cluster> {
         let launcher = Launcher::new(generation)?;
         let temporary = launcher.temporary();
-        let folder = tempfile::Builder::new()
+        let directory = tempfile::Builder::new()
             .prefix(&format!("lab-{name}-"))
             .tempdir_in(&temporary)
             .with_context(|| format!("making a folder in {}", temporary.display()))?;
-        launcher.give(folder.path())?;
-        let data = folder.path().join("data");
-        let log = folder.path().join("server.log");
+        launcher.give(directory.path())?;
+        let data = directory.path().join("data");
+        let log = directory.path().join("server.log");
 
         let mut postgres = launcher.command("postgres");
         postgres.arg("-D").arg(launcher.inside(&data));
-        let guard = Guard::over(folder.path(), &log, &postgres)?;
+        let guard = Guard::over(directory.path(), &log, &postgres)?;
         // From here on the folder is the guard's to remove.
-        let folder = folder.keep();
+        let directory = directory.keep();
 
         fill(&launcher, &data)?;
         let mut cluster = Cluster {
             generation: generation.clone(),
-            folder,
+            directory,
             port: 0,
             server: Mutex::new(Server { guard, pid: None }),
         };
@@ -240,17 +240,17 @@ impl Cluster {
     }
 
     /// The folder that goes when the cluster goes, whichever way: a place for what belongs to it.
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     pub(crate) fn data(&self) -> PathBuf {
-        self.folder.join("data")
+        self.directory.join("data")
     }
 
     /// The file that the server logs to.
     pub fn log(&self) -> PathBuf {
-        self.folder.join("server.log")
+        self.directory.join("server.log")
     }
 
     /// A URI with which the superuser connects to `dbname`.

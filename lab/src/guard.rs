@@ -21,11 +21,11 @@ pub(crate) struct Guard {
 
 impl Guard {
     /// Watches over `folder` from now on; `server` is what [`start`](Guard::start) will run.
-    pub(crate) fn over(folder: &Path, log: &Path, server: &Command) -> Result<Guard> {
+    pub(crate) fn over(directory: &Path, log: &Path, server: &Command) -> Result<Guard> {
         let mut command = Command::new("/bin/sh");
         command
             .args(["-c", include_str!("guard.sh"), "guard"])
-            .arg(folder)
+            .arg(directory)
             .arg(log)
             .arg(server.get_program())
             .args(server.get_args())

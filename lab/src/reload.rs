@@ -82,7 +82,7 @@ impl Cluster {
     /// Copies a file to where the server can read it, and gives the name that it has there for the server.
     fn keep(&self, name: &str, original: &Path) -> Result<String> {
         let launcher = Launcher::new(self.generation())?;
-        let file = self.folder().join(name);
+        let file = self.directory().join(name);
         fs::copy(original, &file)
             .and_then(|_| fs::set_permissions(&file, fs::Permissions::from_mode(0o600)))
             .with_context(|| format!("copying {} to {}", original.display(), file.display()))?;
@@ -104,9 +104,12 @@ impl Cluster {
             ensure!(Instant::now() < deadline, "the settings were not read within {} s", LIMIT.as_secs());
             thread::sleep(POLL);
         }
-        let said = self.logged_since(already_logged);
+        let message = self.logged_since(already_logged);
         let refusals = ["not reloaded", "contains errors", "cannot be changed without restarting"];
-        ensure!(!refusals.iter().any(|refusal| said.contains(refusal)), "the server refuses the settings:\n{said}");
+        ensure!(
+            !refusals.iter().any(|refusal| message.contains(refusal)),
+            "the server refuses the settings:\n{message}"
+        );
         Ok(())
     }
 }

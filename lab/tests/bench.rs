@@ -18,8 +18,8 @@ fn python_collector() -> PathBuf {
 }
 
 fn both_are_measured_on(powa: &str) {
-    let folder = tempfile::tempdir().unwrap();
-    let (json, document) = (folder.path().join("figures.json"), folder.path().join("benchmarks.md"));
+    let directory = tempfile::tempdir().unwrap();
+    let (json, document) = (directory.path().join("figures.json"), directory.path().join("benchmarks.md"));
     fs::write(
         &document,
         "# Figures\n\n<!-- the table of the last run -->\n<!-- end of the table -->\n\nThat is all.\n",
@@ -72,8 +72,8 @@ fn both_are_measured_on_powa_5() {
 
 #[test]
 fn a_collector_that_ends_by_itself_is_no_figure_but_an_error_with_its_last_words() {
-    let folder = tempfile::tempdir().unwrap();
-    let program = folder.path().join("collector");
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("collector");
     fs::write(&program, "#!/bin/sh\n[ \"$1\" = --version ] && exit\necho too tired to go on\nexit 3\n").unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_lab"))

@@ -8,8 +8,8 @@ use std::process::{Command, Output};
 
 /// Runs the demonstration for a second with a stand-in for the collector.
 fn demo_with(collector: &str) -> Output {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("collector");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("collector");
     fs::write(&path, format!("#!/bin/sh\n{collector}\n")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     Command::new(env!("CARGO_BIN_EXE_lab")).args(["demo", "--seconds", "1", "--collector"]).arg(&path).output().unwrap()

@@ -23,8 +23,8 @@ fn server_in(line: &str) -> Option<(u16, PathBuf)> {
     let (_, rest) = line.split_once("postgres@127.0.0.1:")?;
     let (port, _) = rest.split_once('/')?;
     let (_, log) = rest.split_once("(log: ")?;
-    let folder = Path::new(log.trim_end_matches(')')).parent()?;
-    Some((port.parse().ok()?, folder.to_owned()))
+    let directory = Path::new(log.trim_end_matches(')')).parent()?;
+    Some((port.parse().ok()?, directory.to_owned()))
 }
 
 fn nothing_stays_after(signal: &str, generation: &Generation) {
@@ -36,15 +36,15 @@ fn nothing_stays_after(signal: &str, generation: &Generation) {
     let output = BufReader::new(lab.stdout.take().unwrap());
     let servers: Vec<_> = output.lines().filter_map(|line| server_in(&line.unwrap())).take(3).collect();
     assert_eq!(servers.len(), 3);
-    for (port, folder) in &servers {
+    for (port, directory) in &servers {
         TcpStream::connect(("127.0.0.1", *port)).unwrap();
-        assert!(folder.join("data/PG_VERSION").exists());
+        assert!(directory.join("data/PG_VERSION").exists());
     }
     let killed = Command::new("kill").args(["-s", signal, &lab.id().to_string()]).status().unwrap();
     assert!(killed.success());
     lab.wait().unwrap();
-    for (port, folder) in &servers {
-        wait_until("the folder is removed", || !folder.exists());
+    for (port, directory) in &servers {
+        wait_until("the folder is removed", || !directory.exists());
         assert!(TcpStream::connect(("127.0.0.1", *port)).is_err(), "a server outlived its folder");
     }
 }

@@ -13,23 +13,23 @@ fn psql(cluster: &Cluster, conninfo: &str) -> Result<String, String> {
         "select ssl, coalesce(version, '-'), coalesce(client_dn, '-') from pg_stat_ssl where pid = pg_backend_pid()";
     let output =
         cluster.generation().psql().args(["-XAtwc", sql, "-d", conninfo]).env("HOME", "/nowhere").output().unwrap();
-    let [said, error] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
-    if output.status.success() { Ok(said.trim_end().to_owned()) } else { Err(error) }
+    let [message, error] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    if output.status.success() { Ok(message.trim_end().to_owned()) } else { Err(error) }
 }
 
 fn openssl(arguments: &[&str], file: &Path) -> (bool, String) {
     let output = Command::new("openssl").args(arguments).arg(file).output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(said).unwrap())
+    let message = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(message).unwrap())
 }
 
 #[test]
 fn a_running_server_changes_its_certificate_and_whom_it_lets_in() {
     for generation in Generation::available().unwrap() {
         println!("on {}", generation.label());
-        let folder = tempfile::tempdir().unwrap();
-        let authority = Authority::new(folder.path(), "root").unwrap();
-        let stranger = Authority::new(folder.path(), "stranger").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let authority = Authority::new(directory.path(), "root").unwrap();
+        let stranger = Authority::new(directory.path(), "stranger").unwrap();
         let below = authority.intermediate("below").unwrap();
         let names = ["localhost", "127.0.0.1", "::1"];
         let good = below.issue(&Subject { names: &names, ..Subject::default() }).unwrap();
@@ -58,7 +58,7 @@ fn a_running_server_changes_its_certificate_and_whom_it_lets_in() {
         for host in ["127.0.0.1", "::1", "localhost"] {
             assert_eq!(to(host, &trusting(&authority)).unwrap(), "t|TLSv1.3|-", "{host}");
         }
-        assert_eq!(to(cluster.folder().to_str().unwrap(), "").unwrap(), "f|-|-");
+        assert_eq!(to(cluster.directory().to_str().unwrap(), "").unwrap(), "f|-|-");
         let error = to("127.0.0.1", &trusting(&stranger)).unwrap_err();
         assert!(error.contains("certificate verify failed"), "{error}");
 
@@ -88,13 +88,13 @@ fn a_running_server_changes_its_certificate_and_whom_it_lets_in() {
 
 #[test]
 fn keys_are_of_all_kinds_and_protected_in_either_way() {
-    let folder = tempfile::tempdir().unwrap();
-    let authority = Authority::new(folder.path(), "root").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::new(directory.path(), "root").unwrap();
     for algorithm in [Algorithm::Rsa, Algorithm::Ecdsa, Algorithm::Ed25519] {
         let certificate = authority.issue(&Subject { algorithm, ..Subject::default() }).unwrap();
         let root = authority.file();
-        let (ok, said) = openssl(&["verify", "-CAfile", root.to_str().unwrap()], certificate.file());
-        assert!(ok, "{said}");
+        let (ok, message) = openssl(&["verify", "-CAfile", root.to_str().unwrap()], certificate.file());
+        assert!(ok, "{message}");
         for (encryption, mark) in
             [(Encryption::Pkcs8, "BEGIN ENCRYPTED PRIVATE KEY"), (Encryption::Traditional, "Proc-Type: 4,ENCRYPTED")]
         {

@@ -273,16 +273,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_disk_that_hangs_keeps_a_few_threads_however_often_it_is_asked() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("c.conf");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("c.conf");
         mkfifoat(CWD, &file, Mode::RUSR | Mode::WUSR).unwrap();
         let origin = Origin::at(Location::Given(file.clone()));
         for _ in 0..6 {
             assert!(matches!(origin.clone().read(MOMENT).await, Err(Error::ReadTimeout(_))));
         }
-        let begun = Instant::now();
+        let started = Instant::now();
         // A thread gets its name shortly after its start.
-        while reading() < 4 && begun.elapsed() < LONG {
+        while reading() < 4 && started.elapsed() < LONG {
             sleep(MOMENT).await;
         }
         sleep(MOMENT).await;
@@ -290,7 +290,7 @@ mod tests {
 
         // Opening the pipe for writing unblocks the readers, like a disk that responds again.
         let both_ends = OpenOptions::new().read(true).write(true).open(&file).unwrap();
-        let mended = folder.path().join("mended.conf");
+        let mended = directory.path().join("mended.conf");
         std::fs::write(&mended, r#"{"repository": {"dsn": "host=127.0.0.1 port=1 user=nobody"}}"#).unwrap();
         std::fs::rename(&mended, &file).unwrap();
         drop(both_ends);

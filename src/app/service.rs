@@ -225,12 +225,12 @@ mod tests {
     }
 
     fn manager(watchdog: Option<Duration>) -> (Service, FakeManager) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("notify");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_nonblocking(true).unwrap();
         let address = address(path.to_str().unwrap()).unwrap();
-        (Service(Some(Manager::at(address, watchdog))), FakeManager { socket, _folder: folder })
+        (Service(Some(Manager::at(address, watchdog))), FakeManager { socket, _folder: directory })
     }
 
     #[test]

@@ -85,11 +85,11 @@ impl Checker {
     }
 
     async fn check_server(&self, row: &Server, target: CheckTarget<'_>, findings: &mut Findings) -> ServerFacts {
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut facts = ServerFacts::default();
         // The findings contain the reason for an early end.
         let _ = self.check_connection(row, target, findings, &mut facts).await;
-        facts.took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        facts.took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         facts
     }
 
@@ -186,12 +186,12 @@ impl Checker {
                 self.repository.sources_if_registered(row, extensions, session.version_num()).await
             }
         };
-        let begun = match wanted {
+        let started = match wanted {
             Ok(sources) => Snapshot::begin_for(sources, sessions).await,
             Err(error) => Err(error.into()),
         };
-        let begun = match begun {
-            Ok(begun) => begun,
+        let started = match started {
+            Ok(started) => started,
             Err(error) => {
                 let mut finding = unusable(&error);
                 if let snapshot::Error::Incompatible { repository, remote } = &error {
@@ -207,21 +207,21 @@ impl Checker {
                 return Err(Stop);
             }
         };
-        facts.powa = begun.extensions().version("powa").map(Into::into);
+        facts.powa = started.extensions().version("powa").map(Into::into);
         let mut powa = facts.powa.clone().unwrap_or_default();
-        if begun.is_standby() && !selection.standby {
+        if started.is_standby() && !selection.standby {
             powa += "; the server is a standby, and is excluded while it is one (collect.standby)";
         }
         findings.well(CheckItem::Powa, powa);
-        let missing = extensions::missing_extensions(begun.sources(), begun.extensions());
-        let (sources, extensions) = (begun.sources().clone(), begun.extensions().clone());
+        let missing = extensions::missing_extensions(started.sources(), started.extensions());
+        let (sources, extensions) = (started.sources().clone(), started.extensions().clone());
         findings.push(extensions::libraries(&sources, &inspection));
 
-        let needed = begun.needed();
-        let most = max_sessions(begun.other_databases(), self.config.limits.databases);
+        let needed = started.needed();
+        let most = max_sessions(started.other_databases(), self.config.limits.databases);
         let role_limit = RoleLimit { inspection: &inspection, needed: most };
-        let begun = if role_limit.leaves_one_session() { begun.without_other_databases() } else { begun };
-        let dry_run_result = self.dry_run(&snapshot, begun, sessions, findings).await;
+        let started = if role_limit.leaves_one_session() { started.without_other_databases() } else { started };
+        let dry_run_result = self.dry_run(&snapshot, started, sessions, findings).await;
         // Outside of the transaction of the dry run, which an error would abort.
         let session = match sessions.main().await {
             Ok(session) => session,
@@ -276,12 +276,12 @@ impl Checker {
     async fn dry_run(
         &self,
         snapshot: &Snapshot<'_>,
-        begun: StartedSnapshot,
+        started: StartedSnapshot,
         sessions: &mut Sessions,
         findings: &mut Findings,
     ) -> Option<DryRun> {
         let limit = self.config.timeouts.snapshot;
-        let failure = match timeout(limit, snapshot.dry_run(begun, sessions)).await {
+        let failure = match timeout(limit, snapshot.dry_run(started, sessions)).await {
             Ok(Ok(dry_run)) => return Some(dry_run),
             Ok(Err(error)) => Finding::new(CheckItem::Datasources, Verdict::Wrong, error.to_string()),
             Err(_) => {

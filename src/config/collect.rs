@@ -250,8 +250,8 @@ mod tests {
             (r#"{"servers": {"a": {"standbys": 1}}}"#, "did you mean \"collect.servers.a.standby\"?"),
         ];
         for (collect, expected) in cases {
-            let said = refusal_among(&[], &file(collect));
-            assert!(said.contains(expected) && said.contains("has one error"), "{collect}: {said}");
+            let message = refusal_among(&[], &file(collect));
+            assert!(message.contains(expected) && message.contains("has one error"), "{collect}: {message}");
         }
     }
 

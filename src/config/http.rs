@@ -124,8 +124,8 @@ mod tests {
     fn what_others_get_to_takes_tokens_or_the_word_that_it_is_open() {
         for beyond in ["0.0.0.0:9187", "[::]:9187", "192.0.2.1:9187", "[::ffff:192.0.2.1]:9187"] {
             let listen = format!(r#""listen": "{beyond}""#);
-            let said = refusal_among(&[], &section(&listen));
-            assert!(said.contains("which other machines can reach; set \"http.tokens_file\""), "{said}");
+            let message = refusal_among(&[], &section(&listen));
+            assert!(message.contains("which other machines can reach; set \"http.tokens_file\""), "{message}");
             for rest in [r#", "tokens_file": "/t""#, r#", "open_to_all": true"#] {
                 assert!(read(&section(&format!("{listen}{rest}"))).is_ok(), "{beyond}{rest}");
             }
@@ -165,8 +165,8 @@ mod tests {
             (r#""lisen": "127.0.0.1:1""#, "did you mean \"http.listen\"?"),
         ];
         for (http, expected) in cases {
-            let said = refusal_among(&[], &section(http));
-            assert!(said.contains(expected) && said.contains("has one error:"), "{http}: {said}");
+            let message = refusal_among(&[], &section(http));
+            assert!(message.contains(expected) && message.contains("has one error:"), "{http}: {message}");
         }
     }
 

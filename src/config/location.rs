@@ -85,8 +85,8 @@ mod tests {
 
     #[test]
     fn the_example_is_valid() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("example.conf");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("example.conf");
         std::fs::write(&file, EXAMPLE).unwrap();
         assert!(crate::config::Config::read(&file).is_ok());
     }

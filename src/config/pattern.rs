@@ -59,12 +59,12 @@ impl Pattern {
         // Where to resume after a mismatch: the parts after the last `*`, one character further on.
         let mut again = None;
         loop {
-            let begun = left.clone();
+            let started = left.clone();
             let matched = match (parts.split_first(), left.next()) {
                 (None, None) => return true,
                 (Some((Part::Any, after)), _) => {
-                    (parts, left) = (after, begun.clone());
-                    again = Some((after, begun));
+                    (parts, left) = (after, started.clone());
+                    again = Some((after, started));
                     continue;
                 }
                 (Some((part, after)), Some(c)) if part.is(c) => Some(after),

@@ -246,9 +246,9 @@ mod tests {
     #[test]
     fn what_is_not_for_here_is_refused() {
         let column = |keyword: &str, column: &str| {
-            let said =
+            let message =
                 format!("\"remote.{keyword}\" is not allowed here: it is the column \"{column}\" of powa_servers");
-            (format!(r#"{{"{keyword}": "s3cret"}}"#), said)
+            (format!(r#"{{"{keyword}": "s3cret"}}"#), message)
         };
         let columns = ["host", "port", "user", "password", "dbname"];
         assert_eq!(COLUMNS.iter().map(|(keyword, _)| *keyword).collect::<Vec<_>>(), columns);
@@ -283,10 +283,10 @@ mod tests {
             (r#"{"servers": ["s3cret"]}"#, "\"remote.servers\" must be an object, got a list"),
             (r#""s3cret""#, "\"remote\" must be an object, got a value of another type"),
         ];
-        cases.extend(other.map(|(remote, said)| (remote.into(), said.into())));
+        cases.extend(other.map(|(remote, message)| (remote.into(), message.into())));
         for (remote, expected) in cases {
-            let said = refusal_among(&[], &file(&remote));
-            assert!(said.contains(&expected) && said.contains("has one error:"), "{remote}: {said}");
+            let message = refusal_among(&[], &file(&remote));
+            assert!(message.contains(&expected) && message.contains("has one error:"), "{remote}: {message}");
         }
         assert!(!format!("{:?}", read(&[], r#"{"sslpassword": "s3cret"}"#)).contains("s3cret"));
     }
@@ -315,9 +315,9 @@ mod tests {
         for (id, keyword, expected) in cases {
             assert_eq!(of(id).get(keyword), Some(expected), "{id}: {keyword}");
         }
-        let said = refusal_among(&[("POWA_COLLECTOR__REMOTE__PASSWORD", "s3cret")], &file(written));
-        assert!(said.contains("\"remote.password\" is not allowed here"), "{said}");
-        let said = refusal_among(&[("POWA_COLLECTOR__REMOTE__SERVERS", "s3cret")], &file(written));
-        assert!(said.contains("\"remote.servers\" must be an object"), "{said}");
+        let message = refusal_among(&[("POWA_COLLECTOR__REMOTE__PASSWORD", "s3cret")], &file(written));
+        assert!(message.contains("\"remote.password\" is not allowed here"), "{message}");
+        let message = refusal_among(&[("POWA_COLLECTOR__REMOTE__SERVERS", "s3cret")], &file(written));
+        assert!(message.contains("\"remote.servers\" must be an object"), "{message}");
     }
 }

@@ -102,11 +102,11 @@ mod tests {
             ("host=h password=s3cret gssencmode=require", "gssencmode"),
         ];
         for (dsn, expected) in cases {
-            let said = refusal_among(VARIABLES, &file(dsn));
-            assert!(said.contains("\"repository.dsn\" ") && said.contains(expected), "{dsn}: {said}");
+            let message = refusal_among(VARIABLES, &file(dsn));
+            assert!(message.contains("\"repository.dsn\" ") && message.contains(expected), "{dsn}: {message}");
         }
-        let said = refusal_among(&[], r#"{"repository": {"dsn": "host=h password"}, "debug": 1, "limit": {}}"#);
-        assert!(said.contains("has 3 errors:") && said.contains("not a valid connection string"), "{said}");
+        let message = refusal_among(&[], r#"{"repository": {"dsn": "host=h password"}, "debug": 1, "limit": {}}"#);
+        assert!(message.contains("has 3 errors:") && message.contains("not a valid connection string"), "{message}");
     }
 
     #[test]
@@ -118,14 +118,17 @@ mod tests {
             let text = format!(r#"{{"repository": {{"dsn": "host=h password=p", "password_file": {none}}}}}"#);
             assert_eq!(read(&text), None, "{text}");
         }
-        let said = refusal_among(&[], credential);
-        assert!(said.contains("\"repository.password_file\" needs the environment variable \"CREDENTIALS_D"), "{said}");
+        let message = refusal_among(&[], credential);
+        assert!(
+            message.contains("\"repository.password_file\" needs the environment variable \"CREDENTIALS_D"),
+            "{message}"
+        );
         for password in ["s3cret", "${PW}"] {
             let text = credential.replace("host=h", &format!("host=h password={password}"));
-            let said = refusal_among(VARIABLES, &text);
+            let message = refusal_among(VARIABLES, &text);
             assert!(
-                said.contains("\"repository.password_file\" is set, and \"repository.dsn\" contains a password"),
-                "{said}"
+                message.contains("\"repository.password_file\" is set, and \"repository.dsn\" contains a password"),
+                "{message}"
             );
         }
     }

@@ -2,8 +2,8 @@ use super::*;
 
 /// Reads a file with this text, where there are only these variables.
 pub(super) fn read_among(variables: &[(&str, &str)], text: &str) -> Result<Config, Error> {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("powa-collector.conf");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("powa-collector.conf");
     std::fs::write(&file, text).unwrap();
     let variables = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
     Config::read_in(&variables, Arc::default(), &file, Reader::Service)
@@ -75,9 +75,9 @@ fn everything_that_is_wrong_is_said_at_once() {
 #[test]
 fn of_thousands_of_errors_the_first_are_said_and_the_rest_is_counted() {
     let keys: String = (0..5000).map(|n| format!(", \"x{n:04}\": 1")).collect();
-    let said = refusal_among(&[], &format!(r#"{{"repository": {{"dsn": "host=h"}}{keys}}}"#));
-    assert!(said.contains("has 5000 errors:") && said.ends_with("\n  - and 4980 more"), "{said}");
-    assert_eq!(said.lines().count(), 22, "{said}");
+    let message = refusal_among(&[], &format!(r#"{{"repository": {{"dsn": "host=h"}}{keys}}}"#));
+    assert!(message.contains("has 5000 errors:") && message.ends_with("\n  - and 4980 more"), "{message}");
+    assert_eq!(message.lines().count(), 22, "{message}");
 }
 
 #[test]
@@ -85,13 +85,16 @@ fn a_variable_that_is_not_set_is_one_error_however_many_keys_need_it() {
     let text = r#"{"repository": {"dsn": "host=h", "password_file": "${CREDENTIALS_DIRECTORY}/password"},
         "http": {"listen": "127.0.0.1:1", "tokens_file": "${CREDENTIALS_DIRECTORY}/tokens",
                  "certificate": "${CREDENTIALS_DIRECTORY}/cert", "key": "${OTHER}/key"}}"#;
-    let said = refusal_among(&[], text);
+    let message = refusal_among(&[], text);
     let expected = "line 1: \"repository.password_file\", \"http.tokens_file\" and \"http.certificate\" need the environment \
                     variable \"CREDENTIALS_DIRECTORY\", which is not set; systemd sets it for a service whose unit has \
                     LoadCredential=";
-    assert!(said.contains("has 2 errors:") && said.contains(expected), "{said}");
-    assert!(said.contains("line 3: \"http.key\" needs the environment variable \"OTHER\", which is not set"), "{said}");
-    assert_eq!(said.matches("CREDENTIALS_DIRECTORY").count(), 1, "{said}");
+    assert!(message.contains("has 2 errors:") && message.contains(expected), "{message}");
+    assert!(
+        message.contains("line 3: \"http.key\" needs the environment variable \"OTHER\", which is not set"),
+        "{message}"
+    );
+    assert_eq!(message.matches("CREDENTIALS_DIRECTORY").count(), 1, "{message}");
 }
 
 #[test]

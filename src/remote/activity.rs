@@ -94,9 +94,9 @@ mod tests {
             assert!(timeout(LIMIT * 9 / 10, activity.wait_for_silence(LIMIT)).await.is_err());
             activity.record();
         }
-        let begun = Instant::now();
+        let started = Instant::now();
         activity.wait_for_silence(LIMIT).await;
-        assert!(begun.elapsed() < LIMIT * 2);
+        assert!(started.elapsed() < LIMIT * 2);
     }
 
     #[tokio::test(start_paused = true)]
@@ -121,10 +121,10 @@ mod tests {
             () = slow_disk => {}
             () = activity.wait_for_silence(LIMIT) => panic!("nobody listened"),
         }
-        let begun = Instant::now();
-        assert!(activity.last() + Duration::from_millis(1) >= begun);
+        let started = Instant::now();
+        assert!(activity.last() + Duration::from_millis(1) >= started);
         activity.wait_for_silence(LIMIT).await;
-        assert!(begun.elapsed() < LIMIT * 2, "from then on it is");
+        assert!(started.elapsed() < LIMIT * 2, "from then on it is");
         // Given up half-way.
         assert!(timeout(LIMIT, activity.pause_during(sleep(LIMIT * 10))).await.is_err());
         activity.wait_for_silence(LIMIT).await;

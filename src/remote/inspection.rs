@@ -131,10 +131,10 @@ impl RemoteSession {
     /// # Errors
     /// The extension is not installed, or the server's answer is invalid.
     pub(crate) async fn other_encodings(&self, extensions: &Extensions) -> Result<Vec<EncodedDatabase>, Error> {
-        let doing = "read the encodings of the databases";
+        let action = "read the encodings of the databases";
         let sql = extensions
             .expand(include_str!("../../sql/remote/other_encodings.sql"))
-            .map_err(|unknown| Error::unexpected(Side::Remote, doing, unknown.to_string()))?;
+            .map_err(|unknown| Error::unexpected(Side::Remote, action, unknown.to_string()))?;
         let request = async {
             let rows = self.client.query_typed(&sql, &[]).await?;
             let database = |row: &Row| {
@@ -144,7 +144,7 @@ impl RemoteSession {
             };
             rows.iter().map(database).collect()
         };
-        self.with_statement_timeout(doing, request).await
+        self.with_statement_timeout(action, request).await
     }
 
     /// Those of some extensions that could be created.

@@ -118,12 +118,12 @@ impl RemoteSession {
             Ok((version.try_get(0)?, any_bytes, shortened(version.try_get(3)?)))
         };
         let dbname = endpoint.dbname().to_owned();
-        let doing = "set up a session";
+        let action = "set up a session";
         let timeouts = endpoint.timeouts();
         let (version_num, any_bytes, oid) = match timeout(timeouts.connect, setting_up).await {
-            Ok(set_up) => set_up.map_err(|error| failed(&driver, &dbname, doing, error))?,
+            Ok(set_up) => set_up.map_err(|error| failed(&driver, &dbname, action, error))?,
             Err(_) => {
-                return Err(Error::elapsed(Side::Remote, in_database(&dbname, doing), timeouts.connect));
+                return Err(Error::elapsed(Side::Remote, in_database(&dbname, action), timeouts.connect));
             }
         };
         Ok(Self {
@@ -233,13 +233,13 @@ impl RemoteSession {
     ///
     /// # Errors
     /// The server was silent for too long.
-    pub(crate) async fn with_silence_limit<T>(&self, doing: &str, work: impl Future<Output = T>) -> Result<T, Error> {
+    pub(crate) async fn with_silence_limit<T>(&self, action: &str, work: impl Future<Output = T>) -> Result<T, Error> {
         let limit = self.timeouts.statement + self.timeouts.connect;
         self.activity.record();
         tokio::select! {
             done = work => Ok(done),
             () = self.activity.wait_for_silence(limit) => {
-                Err(Error::elapsed(Side::Remote, in_database(&self.dbname, doing), limit))
+                Err(Error::elapsed(Side::Remote, in_database(&self.dbname, action), limit))
             }
         }
     }
@@ -294,30 +294,30 @@ impl RemoteSession {
     /// Runs a request with the timeout of a statement.
     async fn with_statement_timeout<T>(
         &self,
-        doing: &str,
+        action: &str,
         request: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Error> {
         match timeout(self.timeouts.statement, request).await {
-            Ok(answer) => answer.map_err(|error| self.failed(doing, error)),
-            Err(_) => Err(Error::elapsed(Side::Remote, doing, self.timeouts.statement)),
+            Ok(answer) => answer.map_err(|error| self.failed(action, error)),
+            Err(_) => Err(Error::elapsed(Side::Remote, action, self.timeouts.statement)),
         }
     }
 
-    fn failed(&self, doing: &str, error: tokio_postgres::Error) -> Error {
-        failed(&self.driver, &self.dbname, doing, error)
+    fn failed(&self, action: &str, error: tokio_postgres::Error) -> Error {
+        failed(&self.driver, &self.dbname, action, error)
     }
 }
 
-fn failed(driver: &Driver, dbname: &str, doing: &str, error: tokio_postgres::Error) -> Error {
-    let doing = in_database(dbname, doing);
+fn failed(driver: &Driver, dbname: &str, action: &str, error: tokio_postgres::Error) -> Error {
+    let action = in_database(dbname, action);
     match driver.lost.get().filter(|_| error.is_closed()) {
-        Some(reason) => Error::no_session(Side::Remote, doing, reason),
-        None => Error::new(Side::Remote, doing, error),
+        Some(reason) => Error::no_session(Side::Remote, action, reason),
+        None => Error::new(Side::Remote, action, error),
     }
 }
 
-fn in_database(dbname: &str, doing: &str) -> String {
-    format!("{doing} in database \"{dbname}\"")
+fn in_database(dbname: &str, action: &str) -> String {
+    format!("{action} in database \"{dbname}\"")
 }
 
 /// When to close the connection of a dropped session. An idle session ends at once; otherwise the driver would wait for

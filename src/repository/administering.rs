@@ -79,9 +79,9 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, or the retention is too short to keep any history.
     pub(crate) async fn check_retention(&self, retention: &str, frequency: i32) -> Result<(), Error> {
-        let doing = "use that retention";
+        let action = "use that retention";
         let sql = include_str!("../../sql/repository/is_retention.sql");
-        let rows = self.query(doing, sql, &[&retention, &frequency]).await?;
+        let rows = self.query(action, sql, &[&retention, &frequency]).await?;
         match rows.first().map(|row| row.try_get::<_, bool>(0)) {
             Some(Ok(true)) => Ok(()),
             _ => {
@@ -89,7 +89,7 @@ impl Repository {
                     "a retention of {retention} is too short; it must be at least one hour, and at least the time between \
                     two snapshots, which is {frequency} s"
                 );
-                Err(Error::unexpected(Side::Repository, doing, found))
+                Err(Error::unexpected(Side::Repository, action, found))
             }
         }
     }
@@ -178,9 +178,9 @@ impl Repository {
     }
 
     /// A session whose extensions have been read: a statement that changes something must not be repeated.
-    async fn to_administer(&self, doing: &'static str) -> Result<CheckedOutSession, Error> {
-        let mut session = self.session(doing).await?;
-        let extensions = self.first_round_trip(doing, session.read_extensions()).await?;
+    async fn to_administer(&self, action: &'static str) -> Result<CheckedOutSession, Error> {
+        let mut session = self.session(action).await?;
+        let extensions = self.first_round_trip(action, session.read_extensions()).await?;
         session.set_extensions(extensions);
         session.powa()?;
         Ok(session)
@@ -189,52 +189,52 @@ impl Repository {
     /// Runs the work in one transaction.
     pub(super) async fn change<T>(
         &self,
-        doing: &'static str,
+        action: &'static str,
         limit: Duration,
         work: impl AsyncFnOnce(&CheckedOutSession) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let unknown = "confirm the change; \"powa-collector servers list\" shows whether it was made";
-        self.transact(doing, limit, ("commit", unknown), work).await
+        self.transact(action, limit, ("commit", unknown), work).await
     }
 
     /// Runs the work in a transaction that is rolled back.
     pub(super) async fn dry_run<T>(
         &self,
-        doing: &'static str,
+        action: &'static str,
         work: impl AsyncFnOnce(&CheckedOutSession) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        self.transact(doing, self.timeouts.query, ("rollback", doing), work).await
+        self.transact(action, self.timeouts.query, ("rollback", action), work).await
     }
 
     /// `end` is the statement that ends the transaction after success, and the action named in the error if it is not
     /// answered.
     async fn transact<T>(
         &self,
-        doing: &'static str,
+        action: &'static str,
         limit: Duration,
         end: (&str, &str),
         work: impl AsyncFnOnce(&CheckedOutSession) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let session = self.to_administer(doing).await?;
-        let failed = |error| Error::new(Side::Repository, doing, error);
+        let session = self.to_administer(action).await?;
+        let failed = |error| Error::new(Side::Repository, action, error);
         let changing = async {
             let client = session.begin_work();
             client.batch_execute("begin isolation level read committed").await.map_err(failed)?;
             session.query(include_str!("../../sql/repository/log_no_values.sql"), &[]).await?;
             let done = work(&session).await;
-            let (end, unknown) = if done.is_ok() { end } else { ("rollback", doing) };
+            let (end, unknown) = if done.is_ok() { end } else { ("rollback", action) };
             let ended = client.batch_execute(end).await.map_err(|error| Error::new(Side::Repository, unknown, error));
             if ended.is_ok() {
                 session.end_work();
             }
             done.and_then(|done| ended.map(|()| done))
         };
-        with_timeout(limit, doing, changing).await
+        with_timeout(limit, action, changing).await
     }
 }
 
 pub(super) fn unexpected(session: &CheckedOutSession, what: impl Into<String>) -> Error {
-    Error::unexpected(Side::Repository, session.doing, what)
+    Error::unexpected(Side::Repository, session.action, what)
 }
 
 /// Calls a function of PoWA that returns whether it found the server.

@@ -25,7 +25,7 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, or has no supported PoWA.
     pub(crate) async fn missing_grants_for(&self, task: AdminTask) -> Result<Vec<String>, Error> {
-        let doing = "read what the role may do";
+        let action = "read what the role may do";
         let with_check =
             matches!(task, AdminTask::Register { with_check: true, .. } | AdminTask::Change { with_check: true });
         let task = match task {
@@ -38,8 +38,8 @@ impl Repository {
             AdminTask::Remove { is_enabled: true } => "disable and remove",
         };
         let sql = include_str!("../../sql/repository/missing_to_administer.sql");
-        let rows = self.query(doing, sql, &[&task, &with_check]).await?;
-        let unreadable = |error| Error::new(Side::Repository, doing, error);
+        let rows = self.query(action, sql, &[&task, &with_check]).await?;
+        let unreadable = |error| Error::new(Side::Repository, action, error);
         rows.iter().map(|row| row.try_get(0).map_err(unreadable)).collect()
     }
 }

@@ -37,29 +37,29 @@ impl Repository {
     /// the table takes too long.
     pub(crate) async fn empty(&self, table: &StagingTable) -> Result<bool, Error> {
         let half = self.timeouts.snapshot / 2;
-        let doing = format!("empty {}", table.name);
+        let action = format!("empty {}", table.name);
         let Ok(_all_permits) = timeout(half, self.all_load_permits()).await else {
             let reason = format!("snapshots were being loaded for {} s", half.as_secs());
-            return Err(Error::unexpected(Side::Repository, doing, reason));
+            return Err(Error::unexpected(Side::Repository, action, reason));
         };
         let session = self.session("empty a table that has bloated").await?;
         // The server's own limit for each statement is shorter, and its error more specific.
         let limit = self.timeouts.snapshot + self.timeouts.connect;
         let emptying = async {
             let client = session.begin_work();
-            let emptied = self.empty_in_transaction(client, table, (&doing, half)).await;
+            let emptied = self.empty_in_transaction(client, table, (&action, half)).await;
             let end = if matches!(emptied, Ok(true)) { "commit" } else { "rollback" };
             match client.batch_execute(end).await {
                 Ok(()) => {
                     session.end_work();
                     emptied
                 }
-                Err(error) => emptied.and(Err(Error::new(Side::Repository, &doing, error))),
+                Err(error) => emptied.and(Err(Error::new(Side::Repository, &action, error))),
             }
         };
         match timeout(limit, emptying).await {
             Ok(emptied) => emptied,
-            Err(_) => Err(Error::elapsed(Side::Repository, doing, limit)),
+            Err(_) => Err(Error::elapsed(Side::Repository, action, limit)),
         }
     }
 
@@ -67,13 +67,13 @@ impl Repository {
         &self,
         client: &ClientWrapper,
         table: &StagingTable,
-        (doing, reading): (&str, Duration),
+        (action, reading): (&str, Duration),
     ) -> Result<bool, Error> {
         let name = &table.name;
-        let failed = |error| Error::new(Side::Repository, doing, error);
+        let failed = |error| Error::new(Side::Repository, action, error);
         // The query must see rows committed before the lock was granted.
         let beginning = async { client.batch_execute("begin isolation level read committed").await.map_err(failed) };
-        self.first_round_trip(doing, beginning).await?;
+        self.first_round_trip(action, beginning).await?;
         let statement = reading.as_millis().to_string();
         // If our connection breaks, the lock is released soon.
         let idle = self.timeouts.connect.as_millis().to_string();

@@ -24,17 +24,17 @@ pub(super) struct CheckedOutSession {
     is_retired: AtomicBool,
     /// The tasks that send cancel requests.
     cancelling: TaskTracker,
-    pub(super) doing: &'static str,
+    pub(super) action: &'static str,
 }
 
 impl CheckedOutSession {
-    pub(super) fn new(session: Object<Opener>, cancelling: TaskTracker, doing: &'static str) -> Self {
+    pub(super) fn new(session: Object<Opener>, cancelling: TaskTracker, action: &'static str) -> Self {
         Self {
             session: Some(session),
             in_flight: AtomicUsize::new(0),
             is_retired: AtomicBool::new(false),
             cancelling,
-            doing,
+            action,
         }
     }
 
@@ -53,8 +53,8 @@ impl CheckedOutSession {
     /// There is no supported PoWA.
     pub(super) fn powa(&self) -> Result<PowaVersion, Error> {
         let unusable = |unusable: UnusablePowa| match unusable {
-            UnusablePowa::Missing => Error::missing_powa(Side::Repository, self.doing),
-            UnusablePowa::TooOld(_) => Error::unexpected(Side::Repository, self.doing, unusable.to_string()),
+            UnusablePowa::Missing => Error::missing_powa(Side::Repository, self.action),
+            UnusablePowa::TooOld(_) => Error::unexpected(Side::Repository, self.action, unusable.to_string()),
         };
         self.extensions().usable_powa().map_err(unusable)
     }
@@ -62,7 +62,7 @@ impl CheckedOutSession {
     /// Reads the extensions.
     pub(super) async fn read_extensions(&self) -> Result<Extensions, Error> {
         let rows = self.query(include_str!("../../sql/extensions.sql"), &[]).await?;
-        extensions_of(&rows).map_err(|error| Error::new(Side::Repository, self.doing, error))
+        extensions_of(&rows).map_err(|error| Error::new(Side::Repository, self.action, error))
     }
 
     /// Sets the extensions that were read.
@@ -72,8 +72,8 @@ impl CheckedOutSession {
 
     pub(super) async fn query(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
         let client = &self.session().client;
-        let failed = |error| Error::new(Side::Repository, self.doing, error);
-        let sql = expand(self.extensions(), (self.doing, sql))?;
+        let failed = |error| Error::new(Side::Repository, self.action, error);
+        let sql = expand(self.extensions(), (self.action, sql))?;
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let result = async { client.query(&client.prepare_cached(&sql).await?, values).await }.await;
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
@@ -117,6 +117,6 @@ async fn cancel(session: PooledSession) {
 }
 
 /// Replaces `{powa}` by the schema of PoWA.
-pub(super) fn expand(extensions: &Extensions, (doing, sql): (&str, &str)) -> Result<String, Error> {
-    extensions.expand(sql).map_err(|unknown| Error::unexpected(Side::Repository, doing, unknown.to_string()))
+pub(super) fn expand(extensions: &Extensions, (action, sql): (&str, &str)) -> Result<String, Error> {
+    extensions.expand(sql).map_err(|unknown| Error::unexpected(Side::Repository, action, unknown.to_string()))
 }

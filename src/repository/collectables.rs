@@ -58,7 +58,7 @@ async fn read(session: &CheckedOutSession) -> Result<BTreeMap<ServerId, Vec<Coll
         powa if powa.is_4_0() => include_str!("../../sql/repository/tracked_powa4_0.sql"),
         _ => include_str!("../../sql/repository/tracked_powa4.sql"),
     };
-    let unreadable = |error| Error::new(Side::Repository, session.doing, error);
+    let unreadable = |error| Error::new(Side::Repository, session.action, error);
     let mut collectables = BTreeMap::<_, Vec<_>>::new();
     for row in session.query(sql, &[]).await? {
         let id = row.try_get("srvid").map_err(unreadable)?;

@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(hidden.to_string(), "PoWA\\ncollector");
         let seen =
             Collector { address: Some("10.0.0.7".into()), connected_for: Some(Duration::from_secs(60)), ..hidden };
-        let said = seen.to_string();
-        assert!(said.starts_with("PoWA\\ncollector from 10.0.0.7 since 20") && said.ends_with('Z'), "{said}");
+        let message = seen.to_string();
+        assert!(message.starts_with("PoWA\\ncollector from 10.0.0.7 since 20") && message.ends_with('Z'), "{message}");
     }
 }

@@ -89,20 +89,20 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, or its answer is invalid.
     pub(crate) async fn update_targets(&self, extension: &str) -> Result<Vec<UpdateTarget>, Error> {
-        let doing = "read to which versions an extension can be updated";
-        let rows = self.query(doing, UpdateTarget::QUERY, &[&extension]).await?;
+        let action = "read to which versions an extension can be updated";
+        let rows = self.query(action, UpdateTarget::QUERY, &[&extension]).await?;
         rows.iter()
-            .map(|row| UpdateTarget::of_row(row).map_err(|error| Error::new(Side::Repository, doing, error)))
+            .map(|row| UpdateTarget::of_row(row).map_err(|error| Error::new(Side::Repository, action, error)))
             .collect()
     }
 }
 
 async fn inspect(session: &CheckedOutSession) -> Result<RepositoryState, Error> {
-    let unreadable = |error| Error::new(Side::Repository, session.doing, error);
-    let unanswered = || Error::unexpected(Side::Repository, session.doing, "the query returned no row");
+    let unreadable = |error| Error::new(Side::Repository, session.action, error);
+    let unanswered = || Error::unexpected(Side::Repository, session.action, "the query returned no row");
     let powa = session.powa()?;
     let schema = session.extensions().schema("powa");
-    let schema = schema.map_err(|unknown| Error::unexpected(Side::Repository, session.doing, unknown.to_string()))?;
+    let schema = schema.map_err(|unknown| Error::unexpected(Side::Repository, session.action, unknown.to_string()))?;
     let state = session.query(include_str!("../../sql/repository/state.sql"), &[]).await?;
     let state = state.first().ok_or_else(unanswered)?;
     let clock = ClockReading::taken(|| async {
@@ -132,18 +132,18 @@ async fn inspect(session: &CheckedOutSession) -> Result<RepositoryState, Error> 
 async fn snapshot_role(session: &CheckedOutSession) -> Result<Option<String>, Error> {
     let rows = session.query(include_str!("../../sql/repository/snapshot_role.sql"), &[]).await?;
     let name = rows.first().map(|row| row.try_get(0)).transpose();
-    name.map_err(|error| Error::new(Side::Repository, session.doing, error))
+    name.map_err(|error| Error::new(Side::Repository, session.action, error))
 }
 
 async fn roles_to_set_up(session: &CheckedOutSession) -> Result<Option<Vec<String>>, Error> {
     let rows = session.query(include_str!("../../sql/repository/roles_to_set_up.sql"), &[]).await?;
     let names = rows.first().map(|row| row.try_get(0)).transpose();
-    names.map_err(|error| Error::new(Side::Repository, session.doing, error))
+    names.map_err(|error| Error::new(Side::Repository, session.action, error))
 }
 
 /// Uses the query of the command channel. If the role may not run it, membership in `pg_signal_backend` decides.
 async fn may_command(session: &CheckedOutSession, powa: &PowaVersion) -> Result<bool, Error> {
-    let unreadable = |error| Error::new(Side::Repository, session.doing, error);
+    let unreadable = |error| Error::new(Side::Repository, session.action, error);
     let of_oneself = |sql: &str| sql.replace("$1", "pg_catalog.pg_backend_pid()");
     let by_role = of_oneself(include_str!("../../sql/repository/sender_may_powa4.sql"));
     let by_roles = of_oneself(include_str!("../../sql/repository/sender_may_powa5.sql"));
@@ -173,7 +173,7 @@ async fn faults(session: &CheckedOutSession) -> Result<Vec<FoundFault>, Error> {
 }
 
 async fn collectors_there(session: &CheckedOutSession) -> Result<Option<Vec<Collector>>, Error> {
-    let unreadable = |error| Error::new(Side::Repository, session.doing, error);
+    let unreadable = |error| Error::new(Side::Repository, session.action, error);
     match session.query(collectors::QUERY, &[&MAIN_TASK]).await {
         Ok(rows) => rows.iter().map(Collector::of_row).collect::<Result<_, _>>().map(Some).map_err(unreadable),
         Err(error) if error.sqlstate() == Some("42501") => Ok(None),
@@ -186,7 +186,7 @@ async fn missing_privileges(
     powa: &PowaVersion,
     (snapshot_role, are_roles_to_set_up): (Option<&str>, bool),
 ) -> Result<Vec<MissingPrivileges>, Error> {
-    let unreadable = |error| Error::new(Side::Repository, session.doing, error);
+    let unreadable = |error| Error::new(Side::Repository, session.action, error);
     let modules = if powa.has_modules() {
         include_str!("../../sql/repository/enabled_modules_powa5.sql")
     } else {

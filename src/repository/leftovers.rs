@@ -122,11 +122,11 @@ impl Repository {
         sql: &str,
         values: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, Error> {
-        let doing = session.doing;
+        let action = session.action;
         let client = session.begin_work();
         // The server's own limit is shorter, and its error more specific.
         let limit = self.timeouts.query + self.timeouts.connect;
-        let answer = with_timeout(limit, doing, self.transaction(client, (doing, sql), values)).await;
+        let answer = with_timeout(limit, action, self.transaction(client, (action, sql), values)).await;
         // A running statement is cancelled with its session.
         if !answer.as_ref().is_err_and(|error| error.is_connection()) {
             session.end_work();
@@ -137,10 +137,10 @@ impl Repository {
     async fn transaction(
         &self,
         client: &ClientWrapper,
-        (doing, sql): (&str, &str),
+        (action, sql): (&str, &str),
         values: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, Error> {
-        let failed = |error| Error::new(Side::Repository, doing, error);
+        let failed = |error| Error::new(Side::Repository, action, error);
         let bound = include_str!("../../sql/repository/bound_cleaning.sql");
         let limit = self.timeouts.query.as_millis().to_string();
         let bounds: [(&(dyn ToSql + Sync), Type); 1] = [(&limit, Type::TEXT)];
@@ -154,7 +154,7 @@ impl Repository {
                 client.batch_execute("commit"),
             ))
         };
-        let ((), (bounded, answer, ended)) = tokio::try_join!(biased; self.first_round_trip(doing, begin), rest)?;
+        let ((), (bounded, answer, ended)) = tokio::try_join!(biased; self.first_round_trip(action, begin), rest)?;
         bounded.map_err(failed)?;
         let rows = answer.map_err(failed)?;
         ended.map_err(failed)?;
@@ -164,7 +164,7 @@ impl Repository {
 
 async fn tables_and_query(session: &CheckedOutSession) -> Result<(Vec<StagingTable>, String), Error> {
     let query = include_str!("../../sql/repository/leftover_rows.sql");
-    let query = expand(session.extensions(), (session.doing, query))?;
+    let query = expand(session.extensions(), (session.action, query))?;
     Ok((staging_tables(session).await?, query))
 }
 

@@ -174,22 +174,22 @@ impl Repository {
     }
 
     /// Checks a session out of the pool.
-    async fn session(&self, doing: &'static str) -> Result<CheckedOutSession, Error> {
+    async fn session(&self, action: &'static str) -> Result<CheckedOutSession, Error> {
         let session = self.pool.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => error.while_doing(doing),
+            PoolError::Backend(error) => error.while_doing(action),
             PoolError::Timeout(_) => {
-                Error::no_session(Side::Repository, doing, "timed out waiting for a free connection")
+                Error::no_session(Side::Repository, action, "timed out waiting for a free connection")
             }
-            other => Error::no_session(Side::Repository, doing, other.to_string()),
+            other => Error::no_session(Side::Repository, action, other.to_string()),
         })?;
-        Ok(CheckedOutSession::new(session, self.cancelling.clone(), doing))
+        Ok(CheckedOutSession::new(session, self.cancelling.clone(), action))
     }
 
     /// Runs the first round trip of a session, which shows whether the connection still works, with the connection
     /// timeout instead of the query timeout.
     async fn first_round_trip<T>(
         &self,
-        doing: &str,
+        action: &str,
         first: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         match timeout(self.timeouts.connect, first).await {
@@ -197,7 +197,7 @@ impl Repository {
             Err(_) => {
                 // Other idle sessions are probably dead too.
                 self.close_idle_sessions();
-                Err(Error::elapsed(Side::Repository, doing, self.timeouts.connect))
+                Err(Error::elapsed(Side::Repository, action, self.timeouts.connect))
             }
         }
     }
@@ -211,14 +211,14 @@ impl Repository {
     /// hosts.
     async fn run<With, T>(
         &self,
-        doing: &'static str,
+        action: &'static str,
         with: With,
         statements: impl for<'a> Fn(&'a CheckedOutSession, &'a With) -> BoxFuture<'a, Result<T, Error>>,
     ) -> Result<T, Error> {
-        let mut session = self.session(doing).await?;
+        let mut session = self.session(action).await?;
         loop {
-            let reading = self.first_round_trip(doing, session.read_extensions());
-            let running = async { Ok(with_timeout(self.timeouts.query, doing, statements(&session, &with)).await) };
+            let reading = self.first_round_trip(action, session.read_extensions());
+            let running = async { Ok(with_timeout(self.timeouts.query, action, statements(&session, &with)).await) };
             let (found, result) = tokio::try_join!(biased; reading, running)?;
             if found == *session.extensions() {
                 session.powa()?;
@@ -231,11 +231,11 @@ impl Repository {
     /// Runs one short statement.
     async fn query(
         &self,
-        doing: &'static str,
+        action: &'static str,
         sql: &'static str,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
-        self.run(doing, (sql, values), |session, (sql, values)| session.query(sql, values).boxed()).await
+        self.run(action, (sql, values), |session, (sql, values)| session.query(sql, values).boxed()).await
     }
 
     /// The servers to collect: all with a frequency above zero.
@@ -303,12 +303,12 @@ impl Registration {
 
 async fn with_timeout<T>(
     limit: Duration,
-    doing: &str,
+    action: &str,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     match timeout(limit, work).await {
         Ok(result) => result,
-        Err(_) => Err(Error::elapsed(Side::Repository, doing, limit)),
+        Err(_) => Err(Error::elapsed(Side::Repository, action, limit)),
     }
 }
 
@@ -349,16 +349,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_the_pool_before_has_left_behind_is_waited_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("c.conf");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("c.conf");
         std::fs::write(&file, r#"{"repository": {"dsn": "host=127.0.0.1 port=1 user=nobody"}}"#).unwrap();
         let config = config::Config::read(&file).unwrap();
         let repository = || Repository::new(&endpoints::repository(&config).unwrap(), &config).unwrap();
         let first = repository();
         let second = repository().after(&first);
-        let begun = tokio::time::Instant::now();
+        let started = tokio::time::Instant::now();
         first.cancelling.spawn(tokio::time::sleep(Duration::from_secs(1)));
         second.close().await;
-        assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert!(started.elapsed() >= Duration::from_secs(1), "{:?}", started.elapsed());
     }
 }

@@ -90,9 +90,9 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, has no supported PoWA, or the table has unexpected columns.
     pub(crate) async fn registered_servers(&self) -> Result<Vec<RegisteredServer>, Error> {
-        let doing = "read powa_servers";
-        let rows = self.query(doing, include_str!("../../sql/repository/registered_servers.sql"), &[]).await?;
-        rows.iter().map(|row| read(row).map_err(|error| Error::new(Side::Repository, doing, error))).collect()
+        let action = "read powa_servers";
+        let rows = self.query(action, include_str!("../../sql/repository/registered_servers.sql"), &[]).await?;
+        rows.iter().map(|row| read(row).map_err(|error| Error::new(Side::Repository, action, error))).collect()
     }
 
     /// The databases of a server in its last snapshot; empty before the first one. For PoWA 5.
@@ -100,10 +100,10 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, has no supported PoWA, or the role may not read them.
     pub(crate) async fn known_databases(&self, server: ServerId) -> Result<Vec<String>, Error> {
-        let doing = "read the databases of the server";
+        let action = "read the databases of the server";
         let sql = include_str!("../../sql/repository/known_databases.sql");
-        let rows = self.query(doing, sql, &[&server.get()]).await?;
-        rows.iter().map(|row| row.try_get(0).map_err(|error| Error::new(Side::Repository, doing, error))).collect()
+        let rows = self.query(action, sql, &[&server.get()]).await?;
+        rows.iter().map(|row| row.try_get(0).map_err(|error| Error::new(Side::Repository, action, error))).collect()
     }
 
     /// The last snapshot of each server, by id.
@@ -111,9 +111,9 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, has no supported PoWA, or the table has unexpected columns.
     pub(crate) async fn last_snapshots(&self) -> Result<BTreeMap<ServerId, LastSnapshot>, Error> {
-        let doing = "read powa_snapshot_metas";
-        let rows = self.query(doing, include_str!("../../sql/repository/last_snapshots.sql"), &[]).await?;
-        rows.iter().map(|row| last_snapshot(row).map_err(|error| Error::new(Side::Repository, doing, error))).collect()
+        let action = "read powa_snapshot_metas";
+        let rows = self.query(action, include_str!("../../sql/repository/last_snapshots.sql"), &[]).await?;
+        rows.iter().map(|row| last_snapshot(row).map_err(|error| Error::new(Side::Repository, action, error))).collect()
     }
 }
 

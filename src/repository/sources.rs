@@ -111,7 +111,7 @@ pub(super) async fn read(
     server: ServerId,
     version_num: i32,
 ) -> Result<Sources, Error> {
-    let unreadable = |error| Error::new(Side::Repository, session.doing, error);
+    let unreadable = |error| Error::new(Side::Repository, session.action, error);
     let id = server.get();
     let powa = session.powa()?;
     let of_server: &[&(dyn ToSql + Sync)] = &[&id];
@@ -134,7 +134,7 @@ pub(super) async fn read(
         (registered, targets, (modules, vec![], vec![]))
     };
     if registered.is_empty() {
-        return Err(Error::not_registered(session.doing));
+        return Err(Error::not_registered(session.action));
     }
     Sources::of(session.extensions(), powa, targets, &known.texts, &rows).map_err(unreadable)
 }
@@ -156,7 +156,7 @@ async fn targets(session: &CheckedOutSession, cache: &TargetCache) -> Result<Arc
 /// The repository cannot be reached, or its answer is invalid.
 pub(super) async fn read_targets(session: &CheckedOutSession) -> Result<Arc<Targets>, Error> {
     let rows = session.query(include_str!("../../sql/repository/target_columns.sql"), &[]).await?;
-    let targets = Targets::of(&rows).map_err(|error| Error::new(Side::Repository, session.doing, error))?;
+    let targets = Targets::of(&rows).map_err(|error| Error::new(Side::Repository, session.action, error))?;
     Ok(Arc::new(targets))
 }
 

@@ -31,7 +31,7 @@ pub(super) async fn staging_tables(session: &CheckedOutSession) -> Result<Vec<St
     };
     let rows = session.query(sql, &[]).await?;
     let tables: Result<Vec<_>, _> = rows.iter().map(StagingTable::of).collect();
-    tables.map_err(|error| Error::new(Side::Repository, session.doing, error))
+    tables.map_err(|error| Error::new(Side::Repository, session.action, error))
 }
 
 impl StagingTable {

@@ -112,7 +112,7 @@ async fn all_are_known(session: &CheckedOutSession, names: impl Iterator<Item = 
     if names.peek().is_none() {
         return Ok(());
     }
-    let unreadable = |error| Error::new(Side::Repository, session.doing, error);
+    let unreadable = |error| Error::new(Side::Repository, session.action, error);
     let rows = session.query(sql, &[]).await?;
     let known: Vec<String> = rows.iter().map(|row| row.try_get(0).map_err(unreadable)).collect::<Result<_, _>>()?;
     match names.find(|name| !known.contains(name)) {
@@ -122,6 +122,6 @@ async fn all_are_known(session: &CheckedOutSession, names: impl Iterator<Item = 
             let known = known.join(", ");
             Err(unexpected(session, format!("\"{name}\" stands for all modules; name the modules instead: {known}")))
         }
-        Some(name) => Err(Error::no_such_name(session.doing, name, known)),
+        Some(name) => Err(Error::no_such_name(session.action, name, known)),
     }
 }

@@ -95,8 +95,8 @@ impl<'a> Tables<'a> {
                         tables.len() - 1
                     }
                     Err(mismatch) => {
-                        let doing = format!("load it into {target}");
-                        let error = Error::unexpected(Side::Repository, doing, mismatch.to_string());
+                        let action = format!("load it into {target}");
+                        let error = Error::unexpected(Side::Repository, action, mismatch.to_string());
                         refused.push(Refused::of(piece, error.to_string()));
                         continue;
                     }
@@ -176,10 +176,10 @@ impl<'a> Tables<'a> {
     ) -> Result<(Vec<Refused>, T), Failed> {
         let mut last: Option<Copying<'_>> = None;
         for table in self.waiting {
-            let (ended, begun) = tokio::join!(biased; finish(last.take()), begin(client, &table));
+            let (ended, started) = tokio::join!(biased; finish(last.take()), begin(client, &table));
             // The next COPY was started in a failed transaction, which leaves the driver unusable.
             ended.map_err(|error| Failed { can_be_rolled_back: false, ..Failed::refused_by_table(error) })?;
-            last = Some(table.send(begun?).await);
+            last = Some(table.send(started?).await);
         }
         let (ended, done) = tokio::join!(biased; finish(last), then);
         ended.map_err(Failed::refused_by_table)?;
@@ -196,14 +196,14 @@ impl<'a> Tables<'a> {
                 self.handle_result(ended)?;
                 continue;
             };
-            let (ended, _, begun) = tokio::join!(
+            let (ended, _, started) = tokio::join!(
                 biased;
                 keep_or_undo(client, last.take()),
                 client.batch_execute(SAVEPOINT),
                 begin(client, &table),
             );
             self.handle_result(ended)?;
-            last = Some(table.send(begun?).await);
+            last = Some(table.send(started?).await);
         }
     }
 
@@ -316,9 +316,9 @@ fn with_suffix(part: &[u8], suffix: &str) -> Bytes {
 
 async fn begin(client: &ClientWrapper, table: &Table<'_>) -> Result<Sink, Failed> {
     let statement = table.statement.as_ref().expect("it was prepared, or refused");
-    let begun = client.copy_in::<_, Bytes>(statement).await;
+    let started = client.copy_in::<_, Bytes>(statement).await;
     // The driver is unusable.
-    begun
+    started
         .map(Box::pin)
         .map_err(|error| Failed { can_be_rolled_back: false, ..Failed::refused_by_table(table.failed(error)) })
 }

@@ -14,14 +14,14 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, or refuses.
     pub(crate) async fn save_versions(&self, server: ServerId, versions: &RemoteVersions) -> Result<(), Error> {
-        let doing = "save the versions of PostgreSQL and of its extensions";
-        self.run(doing, (server, versions), |session, (server, versions)| save(session, *server, versions).boxed())
+        let action = "save the versions of PostgreSQL and of its extensions";
+        self.run(action, (server, versions), |session, (server, versions)| save(session, *server, versions).boxed())
             .await
     }
 }
 
 async fn save(session: &CheckedOutSession, server: ServerId, versions: &RemoteVersions) -> Result<(), Error> {
-    let unreadable = |error| Error::new(Side::Repository, session.doing, error);
+    let unreadable = |error| Error::new(Side::Repository, session.action, error);
     let powa = session.powa()?;
     if powa.is_4_0() {
         return Ok(());

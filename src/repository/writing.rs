@@ -46,8 +46,8 @@ pub(super) struct Try<'a> {
     pub(super) before: Option<&'a Attempt>,
 }
 
-fn failed(doing: &'static str) -> impl Fn(tokio_postgres::Error) -> Error {
-    move |error| Error::new(Side::Repository, doing, error)
+fn failed(action: &'static str) -> impl Fn(tokio_postgres::Error) -> Error {
+    move |error| Error::new(Side::Repository, action, error)
 }
 
 impl Repository {
@@ -228,10 +228,10 @@ async fn after_failures(
     server: ServerId,
     (sources, care): (&Sources, Care),
 ) -> Result<Sorted, Error> {
-    let doing = "read powa_snapshot_metas";
+    let action = "read powa_snapshot_metas";
     let id = server.get();
-    let reasons = expand(extensions, (doing, include_str!("../../sql/repository/snapshot_errors.sql")))?;
-    let rows = client.query_typed(&reasons, &[(&id, Type::INT4)]).await.map_err(failed(doing))?;
+    let reasons = expand(extensions, (action, include_str!("../../sql/repository/snapshot_errors.sql")))?;
+    let rows = client.query_typed(&reasons, &[(&id, Type::INT4)]).await.map_err(failed(action))?;
     let errors: Vec<_> = rows.iter().flat_map(|row| row.try_get::<_, Vec<String>>(0).unwrap_or_default()).collect();
     clear(client, server, sources, (Clear::Own, care)).await?;
     if errors.iter().any(|error| error.contains("powa_catalog_generic_snapshot")) {
@@ -239,10 +239,10 @@ async fn after_failures(
     }
     let sorted = Sorted::of(&errors, sources);
     if sorted.stored != errors {
-        let doing = "explain errors in powa_snapshot_metas";
-        let replace = expand(extensions, (doing, include_str!("../../sql/repository/replace_errors.sql")))?;
+        let action = "explain errors in powa_snapshot_metas";
+        let replace = expand(extensions, (action, include_str!("../../sql/repository/replace_errors.sql")))?;
         let values: [(&(dyn ToSql + Sync), Type); 2] = [(&id, Type::INT4), (&sorted.stored, Type::TEXT_ARRAY)];
-        client.query_typed(&replace, &values).await.map_err(failed(doing))?;
+        client.query_typed(&replace, &values).await.map_err(failed(action))?;
     }
     Ok(sorted)
 }

@@ -25,10 +25,10 @@ impl ClockReading {
     {
         let mut best: Option<Self> = None;
         for _ in 0..SAMPLES {
-            let (begun, asked) = (SystemTime::now(), Instant::now());
+            let (started, asked) = (SystemTime::now(), Instant::now());
             let there = ask().await?;
             let round_trip = asked.elapsed();
-            let here = (begun + round_trip / 2).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let here = (started + round_trip / 2).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             if best.is_none_or(|best| round_trip < best.round_trip) {
                 best = Some(Self { ahead: there - here.as_secs_f64(), round_trip });
             }

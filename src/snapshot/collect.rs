@@ -83,8 +83,8 @@ impl Collector<'_> {
             tokio::join!(biased; in_order(collecting.collect()), session.end())
         };
         let collecting = async { tokio::join!(biased; begin, collecting) };
-        let (begun, (mut outcomes, ended)) = session.with_silence_limit("collect", collecting).await?;
-        begun?;
+        let (started, (mut outcomes, ended)) = session.with_silence_limit("collect", collecting).await?;
+        started?;
         match ended {
             Ok(()) => Ok(outcomes),
             // The first failure has the cause; the error at the end of the transaction only says that the session is lost.

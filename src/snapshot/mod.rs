@@ -168,12 +168,12 @@ impl Snapshot<'_> {
     /// # Errors
     /// The connection failed, the server has no PoWA version that is compatible with the repository's, or it is excluded.
     pub(crate) async fn begin(&self, sources: Sources, sessions: &mut Sessions) -> Result<StartedSnapshot, Error> {
-        let begun = Self::begin_for(sources, sessions).await?;
-        if begun.server.is_standby && !self.selection.standby {
-            begun.session.end_and_wait().await?;
+        let started = Self::begin_for(sources, sessions).await?;
+        if started.server.is_standby && !self.selection.standby {
+            started.session.end_and_wait().await?;
             return Err(Error::ExcludedStandby);
         }
-        Ok(begun)
+        Ok(started)
     }
 
     /// The same, but excludes no server.
@@ -196,17 +196,17 @@ impl Snapshot<'_> {
     /// The connection to the remote server was lost, it stopped responding, or there is no room for the rows.
     pub(crate) async fn collect(
         &self,
-        mut begun: StartedSnapshot,
+        mut snapshot: StartedSnapshot,
         sessions: &Sessions,
         catalogs: Catalogs<'_>,
         spools: &Spools,
     ) -> Result<CollectedSnapshot, Error> {
         let Catalogs { refresh, retries, first_pause } = catalogs;
         let started = Instant::now();
-        let databases = begun.server.databases.iter().map(|database| database.name.as_str());
-        retries.apply(&mut begun.sources, databases, first_pause, started.into());
-        let plan = Plan::new(&begun.sources, &begun.server, refresh, self.selection);
-        let outcomes = self.read(&begun, sessions, &plan, &Spool::new(spools, &self.config.spool)).await?;
+        let databases = snapshot.server.databases.iter().map(|database| database.name.as_str());
+        retries.apply(&mut snapshot.sources, databases, first_pause, started.into());
+        let plan = Plan::new(&snapshot.sources, &snapshot.server, refresh, self.selection);
+        let outcomes = self.read(&snapshot, sessions, &plan, &Spool::new(spools, &self.config.spool)).await?;
         let mut failures = plan.failures;
         let mut pieces = Vec::new();
         let mut incomplete_catalogs = Vec::new();
@@ -223,12 +223,12 @@ impl Snapshot<'_> {
             ..Report::default()
         };
         Ok(CollectedSnapshot {
-            sources: begun.sources,
+            sources: snapshot.sources,
             pieces,
             report,
             failures: failures.iter().collect(),
             attempt: None,
-            taken_at: begun.server.database.now,
+            taken_at: snapshot.server.database.now,
             incomplete_catalogs,
         })
     }
@@ -236,13 +236,13 @@ impl Snapshot<'_> {
     /// Reads the datasources of a plan into the spool, several databases concurrently.
     async fn read(
         &self,
-        begun: &StartedSnapshot,
+        started: &StartedSnapshot,
         sessions: &Sessions,
         plan: &Plan<'_>,
         spool: &Spool,
     ) -> Result<Vec<Outcome>, Error> {
-        let (session, database) = (&begun.session, &begun.server.database);
-        let (query_text, extensions) = (self.config.limits.query_text, &begun.server.extensions);
+        let (session, database) = (&started.session, &started.server.database);
+        let (query_text, extensions) = (self.config.limits.query_text, &started.server.extensions);
         let collector = Collector { server: self.server, query_text, extensions, spool };
         let collecting = async {
             tokio::join!(
@@ -252,7 +252,7 @@ impl Snapshot<'_> {
         };
         let (main, others) = spool.unless_broken(collecting).await.map_err(Error::Spool)?;
         let mut main = main?;
-        cures::add(begun, &plan.main, &mut main).await;
+        cures::add(started, &plan.main, &mut main).await;
         let outcomes: Vec<Outcome> = main.into_iter().chain(others).collect();
         sessions.snapshot_ended(outcomes.iter().any(Outcome::has_session_error));
         Ok(outcomes)

@@ -86,7 +86,7 @@ impl Running {
     }
 
     fn all_hang(&self) -> bool {
-        self.lock().iter().all(|begun| begun.is_some_and(|begun| begun.elapsed() >= TIMEOUT))
+        self.lock().iter().all(|started| started.is_some_and(|started| started.elapsed() >= TIMEOUT))
     }
 }
 

@@ -285,8 +285,8 @@ mod tests {
     }
 
     /// Adds the names of all spans that the source files in a directory and its subdirectories create.
-    fn spans(folder: &Path, found: &mut BTreeSet<String>) {
-        for entry in std::fs::read_dir(folder).unwrap() {
+    fn spans(directory: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 spans(&path, found);

@@ -30,7 +30,7 @@ pub(super) struct Shared {
     /// Notified when there is something in the mailbox.
     mail: Notify,
     /// The number of snapshots begun so far.
-    begun: watch::Sender<u64>,
+    started: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -160,11 +160,11 @@ impl Handle {
         if mailbox.forced {
             return Err(ForceRefused::Scheduled);
         }
-        if mailbox.state.last_started.is_some_and(|begun| begun.elapsed() < self.pace.forced_snapshot_interval) {
+        if mailbox.state.last_started.is_some_and(|started| started.elapsed() < self.pace.forced_snapshot_interval) {
             return Err(ForceRefused::TooSoon);
         }
         (mailbox.forced, mailbox.retry_now) = (true, true);
-        let forced = ForcedSnapshot(self.shared.begun.subscribe());
+        let forced = ForcedSnapshot(self.shared.started.subscribe());
         self.shared.mail.notify_one();
         Ok(forced)
     }
@@ -225,7 +225,7 @@ impl Shared {
             mailbox.progress.phase = Phase::Collecting;
             std::mem::take(&mut mailbox.refresh)
         };
-        self.begun.send_modify(|begun| *begun += 1);
+        self.started.send_modify(|started| *started += 1);
         refresh
     }
 

@@ -205,8 +205,8 @@ impl Worker {
             self.schedule = Schedule::new(server.id, context.config.pace.frequency(server.frequency));
             // A snapshot older than the new frequency is overdue.
             let now = SystemTime::now();
-            if let Some(begun) = self.last.and_then(LastSnapshot::begun) {
-                self.last = Some(self.schedule.resume(now.duration_since(begun).ok(), now));
+            if let Some(started) = self.last.and_then(LastSnapshot::started) {
+                self.last = Some(self.schedule.resume(now.duration_since(started).ok(), now));
             }
         }
         tracing::debug!(frequency = server.frequency.as_secs(), "settings changed");
@@ -238,7 +238,7 @@ impl Worker {
         let (session, registration) = tokio::join!(self.sessions.main(), registration);
         if let Some(Ok(Registration::Present(age))) = registration {
             let last = self.schedule.resume(age, SystemTime::now());
-            self.shared.update(|progress| progress.last = last.begun());
+            self.shared.update(|progress| progress.last = last.started());
             self.last = Some(last);
         }
         let session = session.map_err(snapshot::Error::NoSession)?;

@@ -14,7 +14,7 @@ pub(super) struct PendingLoad {
     /// The requested catalogs that it contains.
     pub(super) refresh: CatalogRefresh,
     pub(super) due: SystemTime,
-    pub(super) begun: SystemTime,
+    pub(super) started: SystemTime,
     pub(super) attempts: LoadAttempts,
 }
 

@@ -22,9 +22,9 @@ pub struct Schedule {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LastSnapshot {
     /// There is none, or it is older than the frequency.
-    Overdue { begun: Option<SystemTime> },
+    Overdue { started: Option<SystemTime> },
     At {
-        begun: SystemTime,
+        started: SystemTime,
         /// The next snapshot is due at the first point of the grid after this time.
         quiet_until: SystemTime,
     },
@@ -32,10 +32,10 @@ pub enum LastSnapshot {
 
 impl LastSnapshot {
     /// When it was begun, if known.
-    pub fn begun(self) -> Option<SystemTime> {
+    pub fn started(self) -> Option<SystemTime> {
         match self {
-            Self::Overdue { begun } => begun,
-            Self::At { begun, .. } => Some(begun),
+            Self::Overdue { started } => started,
+            Self::At { started, .. } => Some(started),
         }
     }
 }
@@ -52,9 +52,9 @@ impl Schedule {
     pub fn resume(&self, age: Option<Duration>, now: SystemTime) -> LastSnapshot {
         match age {
             Some(age) if age < self.frequency => {
-                LastSnapshot::At { begun: now - age, quiet_until: now - age + self.frequency / 2 }
+                LastSnapshot::At { started: now - age, quiet_until: now - age + self.frequency / 2 }
             }
-            age => LastSnapshot::Overdue { begun: age.and_then(|age| now.checked_sub(age)) },
+            age => LastSnapshot::Overdue { started: age.and_then(|age| now.checked_sub(age)) },
         }
     }
 
@@ -63,11 +63,11 @@ impl Schedule {
     ///
     /// A forced snapshot, or one that is late by half a frequency or more, is followed by a pause of at least half a
     /// frequency. A snapshot that is a little late does not shift the grid.
-    pub fn after_snapshot(&self, due: SystemTime, begun: SystemTime, ended: SystemTime) -> (LastSnapshot, u64) {
+    pub fn after_snapshot(&self, due: SystemTime, started: SystemTime, ended: SystemTime) -> (LastSnapshot, u64) {
         let half = self.frequency / 2;
-        let late = begun.duration_since(due).unwrap_or_default();
-        let from = if late < half { due } else { begun } + half;
-        let last = LastSnapshot::At { begun, quiet_until: from.max(ended) };
+        let late = started.duration_since(due).unwrap_or_default();
+        let from = if late < half { due } else { started } + half;
+        let last = LastSnapshot::At { started, quiet_until: from.max(ended) };
         let first_missed = self.point_after(from);
         let skipped = match ended.duration_since(first_missed) {
             Ok(beyond) => 1 + beyond.as_nanos() / self.frequency.as_nanos().max(1),
@@ -80,7 +80,7 @@ impl Schedule {
     pub fn due(&self, last: LastSnapshot, now: SystemTime) -> SystemTime {
         match last {
             // A snapshot in the future means that the clock was set back: take the next one now.
-            LastSnapshot::At { begun, quiet_until } if begun <= now => self.point_after(quiet_until),
+            LastSnapshot::At { started, quiet_until } if started <= now => self.point_after(quiet_until),
             _ => now,
         }
     }
@@ -136,10 +136,10 @@ mod tests {
             (0.0, 500.0, 501.0, 540.0, 0),
             (0.0, 530.0, 531.0, 600.0, 0),
         ];
-        for (due, begun, ended, next, skipped) in cases {
-            let (last, missed) = on_the_minute().after_snapshot(at(due), at(begun), at(ended));
+        for (due, started, ended, next, skipped) in cases {
+            let (last, missed) = on_the_minute().after_snapshot(at(due), at(started), at(ended));
             let found = (on_the_minute().due(last, at(ended)), missed);
-            assert_eq!(found, (at(next), skipped), "due {due}, begun {begun}, ended {ended}");
+            assert_eq!(found, (at(next), skipped), "due {due}, begun {started}, ended {ended}");
         }
     }
 
@@ -149,7 +149,7 @@ mod tests {
         for age in [None, Some(60), Some(61), Some(1_000_000)] {
             let last = grid.resume(age.map(Duration::from_secs), at(7.0));
             assert_eq!(grid.due(last, at(7.0)), at(7.0), "{age:?}");
-            assert_eq!(last.begun(), age.map(|age| at(7.0) - Duration::from_secs(age)));
+            assert_eq!(last.started(), age.map(|age| at(7.0) - Duration::from_secs(age)));
         }
         for (age, next) in [(2, 60.0), (20, 60.0), (50, 60.0)] {
             let last = grid.resume(Some(Duration::from_secs(age)), at(27.0));
@@ -173,10 +173,10 @@ mod tests {
         let grid = schedule(42, 300);
         let mut due = grid.due(grid.resume(Some(Duration::from_secs(1)), at(3.0)), at(3.0));
         for _ in 0..1000 {
-            let begun = due + Duration::from_millis(130);
-            let (last, skipped) = grid.after_snapshot(due, begun, begun + Duration::from_millis(200));
+            let started = due + Duration::from_millis(130);
+            let (last, skipped) = grid.after_snapshot(due, started, started + Duration::from_millis(200));
             assert_eq!(skipped, 0);
-            let next = grid.due(last, begun);
+            let next = grid.due(last, started);
             assert_eq!(next.duration_since(due).unwrap(), Duration::from_secs(300));
             due = next;
         }

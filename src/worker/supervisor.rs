@@ -301,8 +301,8 @@ mod tests {
 
     /// No server listens at any of its addresses.
     fn context() -> Context {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("powa-collector.conf");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("powa-collector.conf");
         std::fs::write(&file, r#"{"repository": {"dsn": "host=127.0.0.1 port=1 user=nobody"}}"#).unwrap();
         let config = Config::read(&file).unwrap();
         let repository = Repository::new(&endpoints::repository(&config).unwrap(), &config).unwrap();

@@ -36,7 +36,7 @@ impl Worker {
             () = cancel.cancelled() => return,
             permit = permits.acquire() => permit,
         };
-        let begun = SystemTime::now();
+        let started = SystemTime::now();
         let refresh = self.shared.begin_snapshot();
         let collected = tokio::select! {
             () = cancel.cancelled() => None,
@@ -48,7 +48,8 @@ impl Worker {
         };
         match collected {
             Ok(collected) => {
-                self.pending = Some(PendingLoad { collected, refresh, due, begun, attempts: LoadAttempts::default() });
+                self.pending =
+                    Some(PendingLoad { collected, refresh, due, started, attempts: LoadAttempts::default() });
                 // Held until the load begins, so that no more is collected while loading cannot keep up.
                 permit.reclaim();
                 self.load(Some(permit)).await;
@@ -61,7 +62,7 @@ impl Worker {
             Err((_, snapshot::Error::ExcludedStandby)) => {
                 drop(permit);
                 self.shared.end_snapshot(refresh);
-                self.record_attempt(due, begun);
+                self.record_attempt(due, started);
                 tokio::select! {
                     () = cancel.cancelled() => {}
                     () = self.on_excluded() => {}
@@ -72,7 +73,7 @@ impl Worker {
                 self.context.metrics.snapshot_failed();
                 self.shared.end_snapshot(refresh);
                 if operation == Operation::Collect {
-                    self.record_attempt(due, begun);
+                    self.record_attempt(due, started);
                 }
                 tokio::select! {
                     () = cancel.cancelled() => {}
@@ -84,8 +85,8 @@ impl Worker {
     }
 
     /// Schedules the next snapshot after one that was due and begun at these times, whether or not it succeeded.
-    fn record_attempt(&mut self, due: SystemTime, begun: SystemTime) {
-        let (last, skipped) = self.schedule.after_snapshot(due, begun, SystemTime::now());
+    fn record_attempt(&mut self, due: SystemTime, started: SystemTime) {
+        let (last, skipped) = self.schedule.after_snapshot(due, started, SystemTime::now());
         self.last = Some(last);
         if skipped > 0 {
             self.context.metrics.snapshots_skipped(skipped);
@@ -115,14 +116,14 @@ impl Worker {
         // The repository may have been slow, and any number of workers may have waited for it without a permit.
         permit.reacquire().await;
         let beginning = snapshot.begin(sources, &mut self.sessions);
-        let begun = begin_with_permit(permit, beginning).await.map_err(|error| (Operation::Prepare, error))?;
+        let started = begin_with_permit(permit, beginning).await.map_err(|error| (Operation::Prepare, error))?;
         if self.shared.is_excluded() {
             tracing::info!("collected again: no longer a standby, or collect.standby is true");
             self.shared.update(|progress| progress.excluded = None);
         }
         let first_pause = context.config.pace.frequency(self.server.frequency);
         let catalogs = Catalogs { refresh, retries: &mut self.catalog_retries, first_pause };
-        let collecting = timeout(limit, snapshot.collect(begun, &self.sessions, catalogs, &context.spools));
+        let collecting = timeout(limit, snapshot.collect(started, &self.sessions, catalogs, &context.spools));
         let lending = async {
             let slow = async {
                 sleep(MAX_COLLECT_TIME).await;
@@ -218,15 +219,15 @@ impl Worker {
         self.last_count = report.count;
         self.context.metrics.snapshot_stored(&report);
         self.log_success(&report);
-        self.record_attempt(pending.due, pending.begun);
+        self.record_attempt(pending.due, pending.started);
         self.shared.update(|progress| {
             progress.taken += 1;
-            progress.last = Some(pending.begun);
+            progress.last = Some(pending.started);
             progress.report = Some(Arc::new(report));
         });
         if !pending.attempts.is_first() && self.schedule.has_passed(pending.due, SystemTime::now()) {
             // Snapshots that were due while this one was pending have not been taken: take one now.
-            self.last = Some(LastSnapshot::Overdue { begun: Some(pending.begun) });
+            self.last = Some(LastSnapshot::Overdue { started: Some(pending.started) });
         }
     }
 
@@ -257,7 +258,7 @@ impl Worker {
         self.context.metrics.snapshot_failed();
         let reason = format!("{error}; gave up after {}: {} are lost", pending.attempts, pending.collected);
         self.shared.end_snapshot(pending.refresh);
-        self.record_attempt(pending.due, pending.begun);
+        self.record_attempt(pending.due, pending.started);
         self.record_failure(Operation::Collect, reason, error.unreachable_side()).await;
     }
 
@@ -315,17 +316,17 @@ async fn begin_with_permit<T>(permit: &mut CollectPermit, beginning: impl Future
         sleep(MAX_SILENCE).await;
         permit.record_frozen();
     };
-    let begun = tokio::select! {
+    let started = tokio::select! {
         biased;
-        begun = &mut beginning => Some(begun),
+        started = &mut beginning => Some(started),
         () = lending => None,
     };
-    let begun = match begun {
-        Some(begun) => begun,
+    let started = match started {
+        Some(started) => started,
         None => beginning.await,
     };
     permit.reclaim();
-    begun
+    started
 }
 
 /// Lends the permit whenever the server is silent, and reclaims it when the server responds. Never returns.

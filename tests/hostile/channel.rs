@@ -25,7 +25,7 @@ fn no_payload_is_run_as_sql_or_disturbs_the_log(scene: &Scene) {
     let role = scene.create_role("attacker", "");
     let mut attacker = Listening::on(Client::connect(&scene.dsn(&role), NoTls).unwrap(), "denied");
     let mut superuser = Listening::on(scene.repository(), "answers");
-    let begun = Instant::now();
+    let started = Instant::now();
     let payloads = payloads(0x00C0_FFEE, server);
     let mut sent = 0;
     for payload in &payloads {
@@ -51,10 +51,10 @@ fn no_payload_is_run_as_sql_or_disturbs_the_log(scene: &Scene) {
     let errors: Vec<_> = collector.log().into_iter().filter(|line| level(line) == Some("ERROR")).collect();
     assert_eq!(errors, [""; 0]);
     // One complaint in a second, at most.
-    let complaints = collector.said("command refused").len() + collector.said("answer not sent").len();
-    assert!(complaints > 0 && complaints as u64 <= begun.elapsed().as_secs() + 1, "{complaints}");
-    assert!(collector.said("commands: ").iter().all(|line| line.len() < 4_000));
-    assert_eq!(collector.said("dropping some"), [""; 0]);
+    let complaints = collector.logged("command refused").len() + collector.logged("answer not sent").len();
+    assert!(complaints > 0 && complaints as u64 <= started.elapsed().as_secs() + 1, "{complaints}");
+    assert!(collector.logged("commands: ").iter().all(|line| line.len() < 4_000));
+    assert_eq!(collector.logged("dropping some"), [""; 0]);
 }
 
 /// Of every kind that `pg_notify()` lets through, and some that it does not.
@@ -150,8 +150,8 @@ fn assert_nothing_was_said(scene: &Scene) {
     assert_eq!(scene.repository().query_one(sql, &[&MARKER]).unwrap().get::<_, i64>(0), 0);
     let log = log_of_server(&scene.repository_server().log());
     let here = format!("@{} STATEMENT", scene.database);
-    let said: Vec<_> = log.lines().filter(|line| line.contains(&here) && line.contains(MARKER)).collect();
-    assert_eq!(said, [""; 0]);
+    let message: Vec<_> = log.lines().filter(|line| line.contains(&here) && line.contains(MARKER)).collect();
+    assert_eq!(message, [""; 0]);
 }
 
 fn a_flood_delays_neither_snapshots_nor_other_people(scene: &Scene) {
@@ -205,9 +205,9 @@ fn a_flood_delays_neither_snapshots_nor_other_people(scene: &Scene) {
     assert!(snapshots.len() >= 3, "{snapshots:?}");
     let deviation = 2.0 + whole.stood_still().as_secs_f64();
     assert!(snapshots.windows(2).all(|pair| (pair[1] - pair[0] - 5.0).abs() < deviation), "{snapshots:?}");
-    assert_eq!(collector.said("are skipped"), [""; 0]);
-    assert_eq!(collector.said("reloading"), [""; 0]);
-    let dropped = collector.said("dropping some").len();
+    assert_eq!(collector.logged("are skipped"), [""; 0]);
+    assert_eq!(collector.logged("reloading"), [""; 0]);
+    let dropped = collector.logged("dropping some").len();
     assert!((1..=100).contains(&dropped), "{dropped} lines for less than 10,000 messages");
     assert_log_is_in_order(&collector);
 }
@@ -224,6 +224,6 @@ fn an_answer_is_never_taken_for_a_command(scene: &Scene) {
     let mut superuser = Listening::on(scene.repository(), "answers");
     superuser.send("RELOAD powa_collector");
     assert_eq!(superuser.ask("WORKERS_STATUS", ""), "WORKERS_STATUS OK {}");
-    assert_eq!(collector.said("reloading"), [""; 0]);
-    assert!(collector.wait_to_say("command ignored").contains("its response channel is the command channel"));
+    assert_eq!(collector.logged("reloading"), [""; 0]);
+    assert!(collector.wait_for_log("command ignored").contains("its response channel is the command channel"));
 }

@@ -105,7 +105,7 @@ fn a_line_break_in_an_address_does_not_break_the_log(scene: &Scene) {
         scene.wait_for_error(server, "could not connect to");
         // A name server that is slow at first is another reason to be told.
         let own = format!("server{{id={server} ");
-        wait_until("it to be said", || collector.said(&own).iter().any(|line| line.contains("could not connect to")));
+        wait_until("it to be said", || collector.logged(&own).iter().any(|line| line.contains("could not connect to")));
     }
     assert_nothing_ran(&mut scene.repository());
     assert_log_is_in_order(&collector);

@@ -27,7 +27,7 @@ tests![
 const TOKEN: &str = "s3cret-0123456789abcdef";
 
 fn tokens(scene: &Scene, lines: &str) -> PathBuf {
-    let file = scene.folder().join("tokens");
+    let file = scene.directory().join("tokens");
     std::fs::write(&file, lines).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     file
@@ -86,36 +86,42 @@ fn a_token_that_was_taken_back_is_good_for_nothing_after_a_reload(scene: &Scene)
 fn refusal(scene: &Scene, config: serde_json::Value) -> String {
     let mut command = program();
     let refused = output(command.arg("-c").arg(scene.config(json!({"http": config}))));
-    let said = String::from_utf8(refused.stderr).unwrap();
-    assert_eq!(refused.status.code(), Some(1), "{said}");
-    said
+    let message = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{message}");
+    message
 }
 
 fn what_others_get_to_is_not_served_without_tokens_unless_it_is_said_so(scene: &Scene) {
-    let said = refusal(scene, json!({"listen": "0.0.0.0:0"}));
+    let message = refusal(scene, json!({"listen": "0.0.0.0:0"}));
     assert!(
-        said.contains("\"http.listen\" is 0.0.0.0:0, which other machines can reach; set \"http.tokens_file\""),
-        "{said}"
+        message.contains("\"http.listen\" is 0.0.0.0:0, which other machines can reach; set \"http.tokens_file\""),
+        "{message}"
     );
     let (collector, watcher) = scene.watched_with(json!({"listen": "0.0.0.0:0", "open_to_all": true}));
     assert_eq!(watcher.get("/metrics").status, 200);
-    assert!(collector.said("plain text").is_empty());
+    assert!(collector.logged("plain text").is_empty());
     let file = tokens(scene, &format!("ada:{TOKEN}\n"));
     scene.config(json!({"http": {"listen": "0.0.0.0:0", "tokens_file": file}}));
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
-    assert!(collector.wait_to_say("tokens cross the network in plain text").contains("WARN"));
+    assert!(collector.wait_for_log("tokens cross the network in plain text").contains("WARN"));
     assert_eq!(watcher.get("/metrics").status, 401);
 }
 
 fn a_tokens_file_that_is_none_is_a_reason_not_to_start_and_not_to_reload(scene: &Scene) {
     let file = tokens(scene, &format!("ada:{TOKEN}\n"));
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let said = refusal(scene, http(json!({"tokens_file": file})));
-    assert!(said.contains(&format!("\"http.tokens_file\" is {}, which can be read by others", text(&file))), "{said}");
-    let said = refusal(scene, http(json!({"tokens_file": "/nowhere/at/all"})));
-    assert!(said.contains("\"http.tokens_file\" is /nowhere/at/all, which cannot be read: No such file"), "{said}");
-    let said = refusal(scene, http(json!({"tokens_file": tokens(scene, "ada:s3cret\n")})));
-    assert!(said.contains("too short"), "{said}");
+    let message = refusal(scene, http(json!({"tokens_file": file})));
+    assert!(
+        message.contains(&format!("\"http.tokens_file\" is {}, which can be read by others", text(&file))),
+        "{message}"
+    );
+    let message = refusal(scene, http(json!({"tokens_file": "/nowhere/at/all"})));
+    assert!(
+        message.contains("\"http.tokens_file\" is /nowhere/at/all, which cannot be read: No such file"),
+        "{message}"
+    );
+    let message = refusal(scene, http(json!({"tokens_file": tokens(scene, "ada:s3cret\n")})));
+    assert!(message.contains("too short"), "{message}");
 }
 
 fn what_has_a_certificate_is_encrypted_and_a_reload_takes_up_a_new_one(scene: &Scene) {
@@ -124,7 +130,7 @@ fn what_has_a_certificate_is_encrypted_and_a_reload_takes_up_a_new_one(scene: &S
         let subject = lab::Subject { common_name: "collector", names: &["127.0.0.1"], ..lab::Subject::default() };
         authority.issue(&subject).unwrap()
     });
-    let [certificate, key] = ["http.crt", "http.key"].map(|name| scene.folder().join(name));
+    let [certificate, key] = ["http.crt", "http.key"].map(|name| scene.directory().join(name));
     let show = |issued: &lab::Certificate| {
         std::fs::copy(issued.file(), &certificate).unwrap();
         std::fs::copy(issued.key(), &key).unwrap();
@@ -134,7 +140,7 @@ fn what_has_a_certificate_is_encrypted_and_a_reload_takes_up_a_new_one(scene: &S
     let metrics = |authority: &lab::Authority| plain.get_encrypted("/metrics", &authority.file());
     assert!(metrics(&certificates.root).unwrap().starts_with("HTTP/1.1 200 OK"));
     assert_eq!(metrics(&certificates.stranger), None);
-    assert!(plain.say(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").is_none_or(|said| !said.contains("ok")));
+    assert!(plain.say(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").is_none_or(|message| !message.contains("ok")));
     assert!(!speaks(&plain, openssl::ssl::SslVersion::TLS1_1));
     assert!(speaks(&plain, openssl::ssl::SslVersion::TLS1_2));
     show(&second);
@@ -158,18 +164,18 @@ fn speaks(watcher: &Watcher, version: openssl::ssl::SslVersion) -> bool {
 fn a_certificate_without_its_key_is_refused(scene: &Scene) {
     let certificates = Certificates::of(scene);
     let [one, other] = [(), ()].map(|()| certificates.server(&["127.0.0.1"]));
-    let said = refusal(scene, http(json!({"certificate": one.file()})));
-    assert!(said.contains("\"http.certificate\" needs its private key"), "{said}");
-    let said = refusal(scene, http(json!({"certificate": one.file(), "key": other.key()})));
-    assert!(said.contains("which is not the key of \"http.certificate\""), "{said}");
+    let message = refusal(scene, http(json!({"certificate": one.file()})));
+    assert!(message.contains("\"http.certificate\" needs its private key"), "{message}");
+    let message = refusal(scene, http(json!({"certificate": one.file(), "key": other.key()})));
+    assert!(message.contains("which is not the key of \"http.certificate\""), "{message}");
     let open = one.key_with_mode(0o644).unwrap();
-    let said = refusal(scene, http(json!({"certificate": one.file(), "key": open})));
-    assert!(said.contains("which can be read by others"), "{said}");
+    let message = refusal(scene, http(json!({"certificate": one.file(), "key": open})));
+    assert!(message.contains("which can be read by others"), "{message}");
     let encrypted = one.encrypted_key(lab::Encryption::Pkcs8, "s3cret").unwrap();
-    let said = refusal(scene, http(json!({"certificate": one.file(), "key": encrypted})));
-    assert!(said.contains("\"http.key\" is") && said.contains("cannot be used"), "{said}");
-    let said = refusal(scene, http(json!({"certificate": one.key(), "key": one.key()})));
-    assert!(said.contains("\"http.certificate\" is") && said.contains("contains no certificate"), "{said}");
+    let message = refusal(scene, http(json!({"certificate": one.file(), "key": encrypted})));
+    assert!(message.contains("\"http.key\" is") && message.contains("cannot be used"), "{message}");
+    let message = refusal(scene, http(json!({"certificate": one.key(), "key": one.key()})));
+    assert!(message.contains("\"http.certificate\" is") && message.contains("contains no certificate"), "{message}");
 }
 
 fn every_answer_tells_a_browser_what_it_may_not_do(scene: &Scene) {
@@ -242,12 +248,12 @@ fn no_password_is_shown_to_those_who_watch(scene: &Scene) {
     scene.register_as(registration);
     let (collector, watcher) = scene.watched_with(json!({"tokens_file": tokens(scene, &format!("ada:{TOKEN}\n"))}));
     let authorization = format!("Bearer {TOKEN}");
-    collector.wait_to_say("password authentication failed");
+    collector.wait_for_log("password authentication failed");
     let mut page = watcher.open_events_with(&format!("authorization: {authorization}\r\n"));
     // All that is told is looked at for one; this is what might have it.
-    let mut told = page.next("everything");
-    while !told.to_string().contains("password authentication failed") {
-        told = page.next("update");
+    let mut output = page.next("everything");
+    while !output.to_string().contains("password authentication failed") {
+        output = page.next("update");
     }
     for path in ["/metrics", "/", "/livez", "/readyz", "/nowhere"] {
         watcher.ask("GET", path, &[("authorization", &authorization)]);

@@ -30,7 +30,7 @@ fn the_figures_of_a_snapshot_are_those_of_the_log(scene: &Scene) {
     let server = scene.register_as(Registration { frequency: 3600, ..Registration::of(scene.remote_server()) });
     let (collector, watcher) = scene.watched();
     scene.wait_for_snapshots(server, 1);
-    let line = collector.wait_to_say("snapshot taken");
+    let line = collector.wait_for_log("snapshot taken");
     let figure = |name: &str| -> f64 {
         let (_, rest) = line.split_once(&format!(" {name}=")).unwrap();
         rest.split_whitespace().next().unwrap().parse().unwrap()
@@ -64,8 +64,8 @@ fn the_figures_of_a_snapshot_are_those_of_the_log(scene: &Scene) {
     assert!(metric("process_resident_memory_bytes") > 1e6);
     let version = format!("powa_collector_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
     assert_eq!(metric(&version), 1.0);
-    let said = promtool(&["check", "metrics"], &watcher.get("/metrics").text);
-    assert_eq!(said, "");
+    let message = promtool(&["check", "metrics"], &watcher.get("/metrics").text);
+    assert_eq!(message, "");
 }
 
 fn what_lacks_something_and_what_fails_is_counted_as_such(scene: &Scene) {
@@ -176,10 +176,10 @@ fn what_dashboard_alerts_and_documents_name_is_there(scene: &Scene) {
 
 fn the_alert_rules_are_valid_and_say_what_they_should(_: &Scene) {
     let file = |name: &str| format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));
-    let said = promtool(&["check", "rules", &file("dist/prometheus-alerts.yml")], "");
-    assert!(said.contains("SUCCESS: 8 rules found"), "{said}");
-    let said = promtool(&["test", "rules", &file("tests/http/alerts.yml")], "");
-    assert!(said.contains("SUCCESS"), "{said}");
+    let message = promtool(&["check", "rules", &file("dist/prometheus-alerts.yml")], "");
+    assert!(message.contains("SUCCESS: 8 rules found"), "{message}");
+    let message = promtool(&["test", "rules", &file("tests/http/alerts.yml")], "");
+    assert!(message.contains("SUCCESS"), "{message}");
     // Each of them is seen firing, and not firing.
     let (rules, cases) = (include_str!("../../dist/prometheus-alerts.yml"), include_str!("alerts.yml"));
     let names: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();

@@ -76,8 +76,8 @@ fn a_server_that_goes_away_turns_red_on_the_open_page_and_green_again_when_it_is
     // A point comes every half a minute; what it is about is told to those who do not see it, too.
     for (chart, what) in [("took", "Took: "), ("last", "Age of the last snapshot: ")] {
         browser.wait_until(&format!("{}.querySelector('.{chart} .line').getAttribute('d')", row("there")));
-        let told = browser.run(&format!("return {}.querySelector('.{chart} title').textContent", row("there")));
-        assert!(told.as_str().is_some_and(|told| told.starts_with(what) && told.contains(" to ")), "{told}");
+        let output = browser.run(&format!("return {}.querySelector('.{chart} title').textContent", row("there")));
+        assert!(output.as_str().is_some_and(|output| output.starts_with(what) && output.contains(" to ")), "{output}");
     }
     assert_eq!(browser.run("return window.as_it_was"), true, "the page was not loaded again");
     assert_eq!(browser.complaints(), [""; 0]);
@@ -228,7 +228,7 @@ fn a_page_that_is_one_too_many_says_so_and_comes_in_later(scene: &Scene) {
 }
 
 fn a_page_whose_token_was_taken_back_says_so(scene: &Scene) {
-    let tokens = scene.folder().join("tokens");
+    let tokens = scene.directory().join("tokens");
     let write = |line: &str| {
         std::fs::write(&tokens, line).unwrap();
         std::fs::set_permissions(&tokens, std::fs::Permissions::from_mode(0o600)).unwrap();

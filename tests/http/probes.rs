@@ -39,7 +39,7 @@ fn it_is_ready_while_the_repository_is_there_and_alive_all_the_time(scene: &Scen
 
 fn nobody_is_served_unless_it_is_wanted(scene: &Scene) {
     let collector = scene.collector();
-    assert!(collector.said("serving HTTP").is_empty());
+    assert!(collector.logged("serving HTTP").is_empty());
     let sockets = std::process::Command::new("ls").args(["-l", &format!("/proc/{}/fd", collector.pid())]).output();
     let sockets = String::from_utf8(sockets.unwrap().stdout).unwrap();
     let own: Vec<_> =
@@ -59,7 +59,7 @@ fn one_that_waits_for_its_repository_is_alive_and_not_ready(scene: &Scene) {
     scene.repository_server().stop().unwrap();
     let collector = Collector::start(&scene.config(json!({"http": http(json!({}))})));
     let watcher = Watcher::of(&collector);
-    collector.wait_to_say("waiting for it");
+    collector.wait_for_log("waiting for it");
     assert_eq!((watcher.get("/livez").status, watcher.get("/readyz").status), (200, 503));
     // Anybody may ask for it: it says why, and names nobody.
     let reason = "waiting for the repository: it cannot be reached\n";
@@ -69,9 +69,9 @@ fn one_that_waits_for_its_repository_is_alive_and_not_ready(scene: &Scene) {
     assert_eq!(watcher.metric("powa_collector_waiting_for_repository{stage=\"connection\"}"), Some(1.0));
     // How many servers there are is not known, which is another thing than that there are none.
     assert_eq!(watcher.metric("powa_collector_state_servers{state=\"failing\"}"), None);
-    let told = watcher.open_events().next("everything");
-    assert_eq!(told["known"], false, "{told}");
-    let trouble = told["trouble"].as_str().unwrap();
+    let output = watcher.open_events().next("everything");
+    assert_eq!(output["known"], false, "{output}");
+    let trouble = output["trouble"].as_str().unwrap();
     let expected =
         format!("could not connect to {}:{}", scene.repository_server().host(), scene.repository_server().port());
     assert!(trouble.contains(&expected) && trouble.contains("Connection refused"), "{trouble}");
@@ -89,10 +89,10 @@ fn a_port_that_is_taken_is_a_reason_not_to_start_and_not_to_reload(scene: &Scene
     let config = json!({"http": {"listen": address}});
     let mut command = program();
     let refused = output(command.arg("-c").arg(scene.config(config.clone())));
-    let said = String::from_utf8(refused.stderr).unwrap();
+    let message = String::from_utf8(refused.stderr).unwrap();
     let expected = format!("cannot listen on {address} (\"http.listen\"): Address already in use");
-    assert_eq!(refused.status.code(), Some(1), "{said}");
-    assert!(said.contains(&expected), "{said}");
+    assert_eq!(refused.status.code(), Some(1), "{message}");
+    assert!(message.contains(&expected), "{message}");
 
     let (_collector, watcher) = scene.watched();
     scene.config(config);
@@ -114,7 +114,7 @@ fn a_reload_begins_moves_and_ends_it(scene: &Scene) {
     let mut page = first.open_events();
     reload(json!({"debug": true, "http": http(json!({}))}));
     page.next("update");
-    assert_eq!(collector.said("serving HTTP").len(), 1);
+    assert_eq!(collector.logged("serving HTTP").len(), 1);
 
     reload(json!({"http": {"listen": "[::1]:0"}}));
     let second = Watcher::of_time(2, &collector);

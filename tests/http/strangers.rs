@@ -75,15 +75,15 @@ fn whatever_is_said_is_answered_or_not_and_harms_nobody(scene: &Scene) {
         (body.as_bytes(), "200"),
     ];
     for (bytes, expected) in cases {
-        let said = watcher.say(bytes).unwrap_or_default();
+        let message = watcher.say(bytes).unwrap_or_default();
         let beginning = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]);
-        let status = said.split_whitespace().nth(1).unwrap_or_default();
+        let status = message.split_whitespace().nth(1).unwrap_or_default();
         // Who is cut off while still talking may not hear the answer.
-        let is_told = status == expected || (bytes.len() > 16 * 1024 && expected != "200" && said.is_empty());
-        assert!(is_told, "{beginning:?}: {said:?}");
+        let is_told = status == expected || (bytes.len() > 16 * 1024 && expected != "200" && message.is_empty());
+        assert!(is_told, "{beginning:?}: {message:?}");
         assert_eq!(watcher.get("/livez").status, 200, "{beginning:?}");
     }
-    assert!(collector.said("bug").is_empty(), "{:?}", collector.log());
+    assert!(collector.logged("bug").is_empty(), "{:?}", collector.log());
 }
 
 fn pages_are_bounded_and_told_so(scene: &Scene) {

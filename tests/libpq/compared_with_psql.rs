@@ -11,23 +11,23 @@ use libpq::{Conninfo, Environment, Host, Parameters};
 fn sockets_tried_by_psql(
     generation: &Generation,
     given: &str,
-    folder: &Path,
+    directory: &Path,
     variables: &[(&str, &str)],
 ) -> Option<Vec<String>> {
     let mut psql = generation.psql();
-    psql.args(["-w", "-d", given]).env("LC_ALL", "C").env("HOME", folder).envs(variables.iter().copied());
+    psql.args(["-w", "-d", given]).env("LC_ALL", "C").env("HOME", directory).envs(variables.iter().copied());
     let output = psql.output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{given}: there is no server");
-    let said = String::from_utf8(output.stderr).unwrap();
-    let tried = said.split("on socket \"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
+    let message = String::from_utf8(output.stderr).unwrap();
+    let tried = message.split("on socket \"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
     Some(tried.collect::<Vec<_>>()).filter(|tried| !tried.is_empty())
 }
 
 pub(super) fn psql_tries_the_same_sockets_and_refuses_the_same() {
     let generations = Generation::available().unwrap();
     assert!(!generations.is_empty(), "PostgreSQL is not on this machine: scripts/install-dependencies test");
-    let folder = tempfile::tempdir().unwrap();
-    let services = folder.path().join("services");
+    let directory = tempfile::tempdir().unwrap();
+    let services = directory.path().join("services");
     fs::write(
         &services,
         "# services\n[a]\n host=/gone/s\nport=2  \nport=9\n[ab]\nnonsense\n[c]\nhost = /gone/c\n[d]\nservice=a\n\
@@ -84,7 +84,7 @@ pub(super) fn psql_tries_the_same_sockets_and_refuses_the_same() {
     ];
     for (given, variables) in cases {
         let variable = |name: &str| match name {
-            "HOME" => Some(folder.path().into()),
+            "HOME" => Some(directory.path().into()),
             _ => variables.iter().find(|(it, _)| *it == name).map(|(_, value)| value.into()),
         };
         let around = Environment::of(variable, Some(("me".into(), "/".into())), |_| true);
@@ -92,7 +92,7 @@ pub(super) fn psql_tries_the_same_sockets_and_refuses_the_same() {
         let socket = |host: Host| format!("{}/.s.PGSQL.{}", host.name, host.port);
         let sockets = resolved.map(|parameters| parameters.hosts.into_iter().map(socket).collect::<Vec<_>>());
         for generation in &generations {
-            let tried = sockets_tried_by_psql(generation, given, folder.path(), variables);
+            let tried = sockets_tried_by_psql(generation, given, directory.path(), variables);
             let psql = generation.label();
             assert_eq!(sockets.as_ref().ok(), tried.as_ref(), "{psql}: {given} {variables:?}: {sockets:?}");
         }

@@ -26,22 +26,22 @@ pub(crate) struct Browser {
 impl Browser {
     /// One that shows a page.
     pub(crate) fn at(url: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let mut driver = Command::new("setpriv")
             // Also when this process is killed, and cannot end it.
             .args(["--pdeathsig", "KILL", "chromedriver", "--port=0"])
-            .env("TMPDIR", folder.path())
+            .env("TMPDIR", directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect(CURE);
-        let mut said = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut message = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
         let port =
-            said.find_map(|line| Some(line.split_once("successfully on port ")?.1.trim_end_matches('.').to_owned()));
+            message.find_map(|line| Some(line.split_once("successfully on port ")?.1.trim_end_matches('.').to_owned()));
         let port: u16 = port.expect(CURE).parse().unwrap();
         // It is not to wait for someone who reads.
-        std::thread::spawn(move || said.for_each(drop));
+        std::thread::spawn(move || message.for_each(drop));
 
         let agent = Agent::config_builder()
             .http_status_as_error(false)
@@ -49,7 +49,7 @@ impl Browser {
             .timeout_global(Some(Duration::from_secs(120)))
             .build()
             .new_agent();
-        let mut browser = Self { driver, _folder: folder, agent, address: format!("http://127.0.0.1:{port}") };
+        let mut browser = Self { driver, _folder: directory, agent, address: format!("http://127.0.0.1:{port}") };
         // Tests may run as root, and in containers with little shared memory.
         let arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"];
         let wanted = json!({"goog:loggingPrefs": {"browser": "ALL"}, "goog:chromeOptions": {"args": arguments}});

@@ -12,16 +12,16 @@ pub(crate) const CLIENT: &str = "alice";
 
 /// Authorities, and what both sides know of them.
 pub(crate) struct Certificates {
-    pub folder: PathBuf,
+    pub directory: PathBuf,
     pub root: Authority,
     pub stranger: Authority,
 }
 
 impl Certificates {
     pub(crate) fn of(scene: &Scene) -> Self {
-        let folder = scene.folder();
-        let [root, stranger] = ["root", "stranger"].map(|name| Authority::new(&folder, name).unwrap());
-        Self { folder, root, stranger }
+        let directory = scene.directory();
+        let [root, stranger] = ["root", "stranger"].map(|name| Authority::new(&directory, name).unwrap());
+        Self { directory, root, stranger }
     }
 
     pub(crate) fn gate<'a>(&self, scene: &'a Scene<'a>) -> Gate<'a> {

@@ -21,14 +21,20 @@ pub(crate) fn check(scene: &Scene, config: Value, arguments: &[&str]) -> Told {
 }
 
 pub(crate) fn check_json(scene: &Scene, config: Value, arguments: &[&str]) -> (i32, Value) {
-    let told = check(scene, config, &[arguments, &["--json"]].concat());
-    let object = serde_json::from_str(&told.out).unwrap_or_else(|error| panic!("{error}: {}{}", told.out, told.err));
-    (told.code, object)
+    let output = check(scene, config, &[arguments, &["--json"]].concat());
+    let object =
+        serde_json::from_str(&output.out).unwrap_or_else(|error| panic!("{error}: {}{}", output.out, output.err));
+    (output.code, object)
 }
 
 /// The server with that id.
-pub(crate) fn server(told: &Value, id: i32) -> &Value {
-    told["servers"].as_array().unwrap().iter().find(|server| server["id"] == id).unwrap_or_else(|| panic!("{told:#}"))
+pub(crate) fn server(output: &Value, id: i32) -> &Value {
+    output["servers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|server| server["id"] == id)
+        .unwrap_or_else(|| panic!("{output:#}"))
 }
 
 /// Those that are not well, and not left out because of one that is not. Faults that PoWA has in this version are not among
@@ -45,8 +51,8 @@ pub(crate) fn faults(subject: &Value) -> Vec<&Value> {
 /// Mends the faults that PoWA has in this version by what is printed, for a test of all that is printed.
 pub(crate) fn mend_powa(scene: &Scene) {
     // No server has to be looked at for that.
-    let (_, told) = check_json(scene, json!({}), &["nobody at all"]);
-    for fault in faults(&told["repository"]) {
+    let (_, output) = check_json(scene, json!({}), &["nobody at all"]);
+    for fault in faults(&output["repository"]) {
         scene.repository().batch_execute(fault["cures"][0]["text"].as_str().unwrap()).unwrap();
     }
 }
@@ -57,7 +63,7 @@ fn not_well(subject: &Value) -> Vec<&Value> {
 }
 
 fn is_fault(finding: &Value) -> bool {
-    finding["what"] == "powa" && finding["said"].as_str().is_some_and(|said| said.contains(" has a fault: "))
+    finding["what"] == "powa" && finding["said"].as_str().is_some_and(|message| message.contains(" has a fault: "))
 }
 
 /// What is to be done at a place.
@@ -67,10 +73,10 @@ pub(crate) fn cures<'a>(subject: &'a Value, place: &str) -> Vec<&'a str> {
 }
 
 /// All is well, PoWA's own faults aside.
-pub(crate) fn assert_well((code, told): &(i32, Value)) {
-    let expected = if faults(&told["repository"]).is_empty() { "well" } else { "warning" };
-    assert_eq!((*code, &told["result"]), (0, &json!(expected)), "{told:#}");
-    let servers = told["servers"].as_array().unwrap().iter();
-    let all = servers.chain([&told["configuration"], &told["repository"]]);
-    assert_eq!(all.flat_map(complaints).collect::<Vec<_>>(), [&json!(null); 0], "{told:#}");
+pub(crate) fn assert_well((code, output): &(i32, Value)) {
+    let expected = if faults(&output["repository"]).is_empty() { "well" } else { "warning" };
+    assert_eq!((*code, &output["result"]), (0, &json!(expected)), "{output:#}");
+    let servers = output["servers"].as_array().unwrap().iter();
+    let all = servers.chain([&output["configuration"], &output["repository"]]);
+    assert_eq!(all.flat_map(complaints).collect::<Vec<_>>(), [&json!(null); 0], "{output:#}");
 }

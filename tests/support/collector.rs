@@ -48,8 +48,8 @@ pub(super) fn bounded(program: &Command, starter: &str, arguments: &[&str]) -> C
             None => command.env_remove(name),
         };
     }
-    if let Some(folder) = program.get_current_dir() {
-        command.current_dir(folder);
+    if let Some(directory) = program.get_current_dir() {
+        command.current_dir(directory);
     }
     command
 }
@@ -151,18 +151,18 @@ impl Collector {
     }
 
     /// The lines so far that hold a text.
-    pub(crate) fn said(&self, text: &str) -> Vec<String> {
+    pub(crate) fn logged(&self, text: &str) -> Vec<String> {
         self.log.lock().unwrap().lines().iter().filter(|line| line.contains(text)).cloned().collect()
     }
 
-    pub(crate) fn wait_to_say(&self, text: &str) -> String {
+    pub(crate) fn wait_for_log(&self, text: &str) -> String {
         // Lines that have been searched need not be searched again.
         let mut searched = 0;
         wait_for(&format!("the collector to say {text:?}"), || {
             let has_ended = !self.is_running();
-            let said = self.log.lock().unwrap().find(text, &mut searched);
-            assert!(said.is_some() || !has_ended, "the collector ended:\n{}", self.log().join("\n"));
-            said
+            let message = self.log.lock().unwrap().find(text, &mut searched);
+            assert!(message.is_some() || !has_ended, "the collector ended:\n{}", self.log().join("\n"));
+            message
         })
     }
 

@@ -59,9 +59,9 @@ fn pass_on(mut client: TcpStream, mut server: TcpStream, lie: &Lie, lies: &Atomi
         drop(io::copy(&mut asking, &mut asked));
         drop(asked.shutdown(Shutdown::Both));
     });
-    let told = tell(&mut client, &mut server, lie, lies);
+    let output = tell(&mut client, &mut server, lie, lies);
     drop(client.shutdown(Shutdown::Both));
-    told
+    output
 }
 
 fn tell(client: &mut TcpStream, server: &mut TcpStream, lie: &Lie, lies: &AtomicUsize) -> io::Result<()> {

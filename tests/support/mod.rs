@@ -146,8 +146,8 @@ pub(crate) const SECRET: &str = "s3cret";
 /// Makes sure of it. In a test that has failed already, there is enough to read.
 pub(crate) fn assert_no_secret<'a>(where_it_is: &str, texts: impl IntoIterator<Item = &'a str>) {
     if !std::thread::panicking() {
-        let told: Vec<_> = texts.into_iter().filter(|text| text.contains(SECRET)).collect();
-        assert_eq!(told, [""; 0], "a password in {where_it_is}");
+        let output: Vec<_> = texts.into_iter().filter(|text| text.contains(SECRET)).collect();
+        assert_eq!(output, [""; 0], "a password in {where_it_is}");
     }
 }
 

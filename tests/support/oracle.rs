@@ -71,8 +71,8 @@ impl Case {
 
     /// The collector does something else, and says so in its documentation, with the sentence `told`.
     #[must_use]
-    pub(crate) fn but_ours_is(self, ours: &'static str, told: &'static str) -> Self {
-        assert!(DIFFERENCES.contains(told), "{told:?} is not documented");
+    pub(crate) fn but_ours_is(self, ours: &'static str, output: &'static str) -> Self {
+        assert!(DIFFERENCES.contains(output), "{output:?} is not documented");
         Self { difference: Some(ours), ..self }
     }
 
@@ -103,9 +103,9 @@ impl Case {
             && matches!((psql, collector), (Some(psql @ Outcome::Tls(_)), Outcome::Tls(_)) if psql != collector);
         match collector {
             _ if is_other_version => Some("it is not what psql has".into()),
-            Outcome::Refused(said) if !is_outcome(expected) => {
+            Outcome::Refused(message) if !is_outcome(expected) => {
                 let words = if self.difference.is_some() { expected } else { refusals::words_for(self) };
-                refusals::told(said, self, server, words).err()
+                refusals::output(message, self, server, words).err()
             }
             _ => (!collector.is(expected)).then(|| format!("it is not {expected}")),
         }
@@ -169,7 +169,7 @@ impl<'a> Gate<'a> {
         let rejections: Vec<_> = WAYS.iter().map(|(way, _)| format!("host all +{way} all reject")).collect();
         let lines = WAYS.iter().map(|(_, line)| *line).chain(rejections.iter().map(String::as_str));
         cluster.admit(&lines.chain(["local all all trust"]).collect::<Vec<_>>()).unwrap();
-        let home = scene.folder().join("home");
+        let home = scene.directory().join("home");
         std::fs::create_dir(&home).unwrap();
         Self { scene, cluster, home, environment: vec![], clients, revoked_clients, players: Cell::default() }
     }

@@ -137,12 +137,12 @@ impl Process {
         let row = scene.repository().query_one("select host(inet_server_addr()), inet_server_port()", &[]).unwrap();
         let (host, database_port): (String, i32) = (row.get(0), row.get(1));
         let servers = json!({"main": {"host": host, "port": database_port, "database": scene.database}});
-        let folder = scene.folder();
+        let directory = scene.directory();
         // Python, in which what JSON has here is the same.
         let config = format!("servers = {servers}\ncookie_secret = 'secret'\naddress = '127.0.0.1'\nport = {port}\n");
-        std::fs::write(folder.join("powa-web.conf"), config).unwrap();
+        std::fs::write(directory.join("powa-web.conf"), config).unwrap();
 
-        let log = folder.join("powa-web.log");
+        let log = directory.join("powa-web.log");
         let output = File::create(&log).unwrap();
         let child = Command::new("setpriv")
             // Also when this process is killed, and cannot end it.
@@ -150,10 +150,10 @@ impl Process {
             .arg(python())
             .arg(script)
             .env_clear()
-            .env("HOME", &folder)
+            .env("HOME", &directory)
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("PYTHONPATH", series)
-            .current_dir(folder)
+            .current_dir(directory)
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
             .stderr(output)

@@ -61,12 +61,12 @@ impl<'a> Psql<'a> {
             .stdin(std::process::Stdio::null());
         let output = command.output().unwrap();
         assert_ne!(output.status.code(), Some(124), "psql does not end: {conninfo}");
-        let [said, error] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        let [message, error] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
         if !output.status.success() {
             return Err(error);
         }
-        let fields: Vec<_> = said.trim_end_matches('\n').split('\u{1f}').collect();
-        let [tls, certificate, address, port, user, database] = fields[..] else { panic!("psql says {said:?}") };
+        let fields: Vec<_> = message.trim_end_matches('\n').split('\u{1f}').collect();
+        let [tls, certificate, address, port, user, database] = fields[..] else { panic!("psql says {message:?}") };
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         Ok(PsqlSession {
             tls: some(tls),

@@ -38,20 +38,20 @@ pub(super) fn words_for(case: &Case) -> &'static str {
 
 /// Whether a refusal tells all that it has to: the server, the address that was tried, whether it was over TLS, and these
 /// words. If not, what is missing.
-pub(super) fn told(said: &str, case: &Case, server: &Cluster, words: &str) -> Result<(), String> {
+pub(super) fn output(message: &str, case: &Case, server: &Cluster, words: &str) -> Result<(), String> {
     let whole = format!("could not connect to {}:{}, database \"powa\" (remote server): ", case.host, server.port());
-    let Some(said) = said.strip_prefix(&whole) else { return Err(format!("it does not begin with {whole:?}")) };
+    let Some(message) = message.strip_prefix(&whole) else { return Err(format!("it does not begin with {whole:?}")) };
     let is_socket = case.host.starts_with('/');
     let addresses = match case.host.parse::<IpAddr>() {
         Ok(_) => vec![],
         Err(_) if is_socket => vec![format!("{}/.s.PGSQL.{}", case.host, server.port())],
         Err(_) => vec!["127.0.0.1".to_owned(), "::1".to_owned()],
     };
-    if !addresses.is_empty() && !addresses.iter().any(|address| said.starts_with(address)) {
+    if !addresses.is_empty() && !addresses.iter().any(|address| message.starts_with(address)) {
         return Err(format!("it does not tell which of {addresses:?} was tried"));
     }
     let mode = case.given.iter().find(|(keyword, _)| *keyword == "sslmode").map(|(_, mode)| mode.as_str());
-    let [over, without] = ["over TLS", "without TLS"].map(|text| said.contains(text));
+    let [over, without] = ["over TLS", "without TLS"].map(|text| message.contains(text));
     let is_told = match mode {
         _ if words == "the server does not offer TLS" => !over && !without,
         _ if is_socket => without && !over,
@@ -62,5 +62,5 @@ pub(super) fn told(said: &str, case: &Case, server: &Cluster, words: &str) -> Re
     if !is_told {
         return Err(format!("it tells over TLS: {over}, without TLS: {without}"));
     }
-    if said.contains(words) { Ok(()) } else { Err(format!("it does not say {words:?}")) }
+    if message.contains(words) { Ok(()) } else { Err(format!("it does not say {words:?}")) }
 }

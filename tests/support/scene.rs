@@ -24,7 +24,7 @@ pub(crate) struct Scene<'a> {
     repository: RepositoryServer<'a>,
     /// The repository's database.
     pub database: String,
-    folder: TempDir,
+    directory: TempDir,
     /// Its collectors do by themselves what they do more often than otherwise.
     is_hurried: Cell<bool>,
     /// What looks into the repository again and again does so in one session.
@@ -63,7 +63,7 @@ impl<'a> Scene<'a> {
             lease,
             repository,
             database,
-            folder: tempfile::tempdir().unwrap(),
+            directory: tempfile::tempdir().unwrap(),
             is_hurried: Cell::new(false),
             session: Mutex::default(),
         };
@@ -104,8 +104,8 @@ impl<'a> Scene<'a> {
         &self.lease.pair.remote
     }
 
-    pub(crate) fn folder(&self) -> PathBuf {
-        self.folder.path().to_owned()
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.directory.path().to_owned()
     }
 
     /// The superuser in the repository, with PoWA in the search path.
@@ -216,7 +216,7 @@ impl<'a> Scene<'a> {
     }
 
     pub(crate) fn config_file(&self, text: &str) -> PathBuf {
-        let file = self.folder.path().join("powa-collector.conf");
+        let file = self.directory.path().join("powa-collector.conf");
         std::fs::write(&file, text).unwrap();
         file
     }
@@ -253,7 +253,7 @@ impl<'a> Scene<'a> {
 
     /// The name of its session appears before it listens.
     pub(crate) fn wait_until_listening(&self, collector: &Collector) {
-        collector.wait_to_say("ready");
+        collector.wait_for_log("ready");
         assert_eq!(
             self.count(
                 "select count(*) from pg_stat_activity where datname = current_database()

@@ -13,18 +13,18 @@ use super::PATIENCE;
 /// Hears what one collector says.
 pub(crate) struct ServiceManager {
     socket: UnixDatagram,
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl ServiceManager {
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
-        Self { socket, folder }
+        let directory = tempfile::tempdir().unwrap();
+        let socket = UnixDatagram::bind(directory.path().join("notify")).unwrap();
+        Self { socket, directory }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
-        self.folder.path().join("notify")
+        self.directory.path().join("notify")
     }
 
     /// The program as this manager would start it. It expects a sign of life in each such time.
@@ -47,9 +47,9 @@ impl ServiceManager {
     pub(crate) fn hear(&self) -> String {
         let since = Instant::now();
         loop {
-            let said = self.hear_within(PATIENCE).expect("something is said");
-            if said != "WATCHDOG=1\n" {
-                return said;
+            let message = self.hear_within(PATIENCE).expect("something is said");
+            if message != "WATCHDOG=1\n" {
+                return message;
             }
             assert!(since.elapsed() < PATIENCE, "nothing is said but signs of life");
         }
@@ -60,18 +60,18 @@ impl ServiceManager {
         let since = Instant::now();
         let mut all = vec![];
         while since.elapsed() < PATIENCE {
-            let said = self.hear_within(PATIENCE).unwrap_or_else(|| panic!("no {beginning:?} after {all:?}"));
-            if said.starts_with(beginning) {
-                return said;
+            let message = self.hear_within(PATIENCE).unwrap_or_else(|| panic!("no {beginning:?} after {all:?}"));
+            if message.starts_with(beginning) {
+                return message;
             }
-            all.push(said);
+            all.push(message);
         }
         panic!("no {beginning:?} among {all:?}");
     }
 
     /// Takes what has been said so far, and how many signs of life were among it.
     pub(crate) fn signs_of_life_so_far(&self) -> usize {
-        let said = std::iter::from_fn(|| self.hear_within(Duration::from_millis(1)));
-        said.filter(|said| said == "WATCHDOG=1\n").count()
+        let message = std::iter::from_fn(|| self.hear_within(Duration::from_millis(1)));
+        message.filter(|message| message == "WATCHDOG=1\n").count()
     }
 }

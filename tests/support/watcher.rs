@@ -35,7 +35,7 @@ impl Watcher {
 
     /// One who watches where it said so for this time.
     pub(crate) fn of_time(time: usize, collector: &Collector) -> Self {
-        let line = wait_for("HTTP to be served", || collector.said("serving HTTP").into_iter().nth(time - 1));
+        let line = wait_for("HTTP to be served", || collector.logged("serving HTTP").into_iter().nth(time - 1));
         let (_, url) = line.split_once("url=").unwrap();
         let (_, address) = url.split_whitespace().next().unwrap().split_once("://").unwrap();
         let address = address.trim_end_matches('/');
@@ -133,8 +133,8 @@ pub(crate) fn promtool(arguments: &[&str], input: &str) -> String {
         .expect("promtool is here: scripts/install-dependencies test");
     promtool.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    if output.status.success() { said } else { format!("{}: {said}", output.status) }
+    let message = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.success() { message } else { format!("{}: {message}", output.status) }
 }
 
 /// A page that is open, as far as the collector can tell.

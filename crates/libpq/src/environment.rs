@@ -59,7 +59,7 @@ impl Environment {
     ) -> Self {
         let (user, home) = entry.unzip();
         let default_folder =
-            [SYSTEM_FOLDER, SYSTEM_FOLDER_OF_RPMS].into_iter().find(|folder| is_folder(Path::new(folder)));
+            [SYSTEM_FOLDER, SYSTEM_FOLDER_OF_RPMS].into_iter().find(|directory| is_folder(Path::new(directory)));
         let mut environment = Self {
             service_file: variable("PGSERVICEFILE").map(PathBuf::from),
             system_folder: variable("PGSYSCONFDIR")
@@ -67,7 +67,7 @@ impl Environment {
                 .into(),
             home: variable("HOME").filter(|home| !home.is_empty()).map(PathBuf::from).or(home),
             user,
-            socket_folder: Some(PathBuf::from(SOCKET_FOLDER)).filter(|folder| is_folder(folder)),
+            socket_folder: Some(PathBuf::from(SOCKET_FOLDER)).filter(|directory| is_folder(directory)),
             ..Self::default()
         };
         for keyword in KEYWORDS {
@@ -197,7 +197,8 @@ mod tests {
             &[(&[], DEBIANS), (&[DEBIANS], DEBIANS), (&[RPMS], RPMS), (&[RPMS, DEBIANS], DEBIANS)];
         for (there, expected) in cases {
             let of = |variable: fn(&str) -> Option<OsString>| {
-                Environment::of(variable, None, |folder| there.iter().any(|it| folder == Path::new(it))).system_folder
+                Environment::of(variable, None, |directory| there.iter().any(|it| directory == Path::new(it)))
+                    .system_folder
             };
             assert_eq!(of(|_| None), Path::new(expected), "{there:?}");
             assert_eq!(of(|name| (name == "PGSYSCONFDIR").then(|| "/elsewhere".into())), Path::new("/elsewhere"));

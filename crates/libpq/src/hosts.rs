@@ -36,7 +36,7 @@ pub(super) fn read(
             let (name, address) = (item(&names, at), item(&addresses, at));
             let (name, location) = match (name.as_str(), address.as_str()) {
                 ("", "") => match sockets {
-                    Some(folder) => (folder.display().to_string(), Location::Folder(folder.into())),
+                    Some(directory) => (directory.display().to_string(), Location::Folder(directory.into())),
                     None => ("localhost".into(), Location::Name),
                 },
                 ("", written) => (address.clone(), Location::Address(parse_address(written)?)),

@@ -214,10 +214,10 @@ mod tests {
     #[test]
     fn what_is_not_given_has_a_default() {
         let parameters = resolve("").unwrap();
-        let folder = "/var/run/postgresql";
+        let directory = "/var/run/postgresql";
         assert_eq!(
             parameters.hosts,
-            [Host { name: folder.into(), location: Location::Folder(folder.into()), port: 5432 }]
+            [Host { name: directory.into(), location: Location::Folder(directory.into()), port: 5432 }]
         );
         assert_eq!((parameters.user.as_str(), parameters.dbname.as_str()), ("me", "me"));
         assert_eq!((parameters.password, parameters.options, parameters.requirepeer), (None, None, None));
@@ -314,8 +314,8 @@ mod tests {
 
     #[test]
     fn what_is_given_comes_before_the_service_and_that_before_variables_and_these_before_defaults() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("services");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("services");
         fs::write(&file, "[a]\nhost=of-service\nport=2\noptions=\n[b]\nhost=of-b\nservice=a\n").unwrap();
         let variables = "host=of-variable port=3 dbname=of-variable options=of-variable password=p service=b";
         let around =
@@ -337,8 +337,8 @@ mod tests {
 
     #[test]
     fn the_environment_redirects_no_remote_server_and_a_service_that_is_named_for_it_does() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("services");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("services");
         fs::write(&file, "[all]\nhostaddr=10.0.0.1\noptions=of-all\n[one]\nhostaddr=10.0.0.2\n").unwrap();
         let around = |variables: &str| {
             let variables = Conninfo::parse(variables).unwrap();

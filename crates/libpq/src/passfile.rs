@@ -190,8 +190,8 @@ mod tests {
 
     #[test]
     fn a_file_that_others_have_access_to_is_left_alone_with_a_warning() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("pass");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("pass");
         fs::write(&file, "*:*:*:*:s3cret\n").unwrap();
         for (mode, is_taken) in
             [(0o600, true), (0o400, true), (0o700, true), (0o640, false), (0o604, false), (0o610, false)]
@@ -204,7 +204,7 @@ mod tests {
                 assert!(warning.starts_with(&start), "{warning}");
             }
         }
-        let link = folder.path().join("link");
+        let link = directory.path().join("link");
         fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
         assert_eq!(find(&link).password, Some(Secret::new("s3cret".into())));
@@ -212,18 +212,18 @@ mod tests {
 
     #[test]
     fn what_is_no_file_is_left_alone_and_a_file_that_is_missing_is_no_matter() {
-        let folder = tempfile::tempdir().unwrap();
-        let warning = find(folder.path()).warning.unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let warning = find(directory.path()).warning.unwrap();
         assert!(warning.ends_with("it is not a regular file"), "{warning}");
         assert!(find(Path::new("/dev/null")).warning.is_some());
-        assert_eq!(find(&folder.path().join("gone")), Password::default());
+        assert_eq!(find(&directory.path().join("gone")), Password::default());
         assert_eq!(find(Path::new("/dev/null/gone")), Password::default());
     }
 
     #[test]
     fn a_password_that_cannot_be_sent_is_told_without_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("pass");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("pass");
         fs::write(&file, b"*:*:*:*:s3cret\xff\n").unwrap();
         fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
         let found = find(&file);
@@ -234,8 +234,8 @@ mod tests {
 
     #[test]
     fn a_password_that_changes_is_seen() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("pass");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("pass");
         for password in ["old", "new"] {
             fs::write(&file, format!("*:*:*:*:{password}")).unwrap();
             fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();

@@ -64,8 +64,8 @@ mod tests {
 
     #[test]
     fn what_is_not_as_it_should_be_is_not_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("secret");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("secret");
         std::fs::write(&file, "12345").unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
         assert_eq!(read(&file, 5, Privacy::Private).unwrap(), b"12345");
@@ -73,7 +73,7 @@ mod tests {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert!(matches!(read(&file, 5, Privacy::Private), Err(Unreadable::OpenToOthers)));
         assert!(read(&file, 5, Privacy::Public).is_ok());
-        assert!(matches!(read(folder.path(), 5, Privacy::Public), Err(Unreadable::NotRegular)));
+        assert!(matches!(read(directory.path(), 5, Privacy::Public), Err(Unreadable::NotRegular)));
         // It never ends.
         assert!(matches!(read(Path::new("/dev/zero"), 5, Privacy::Public), Err(Unreadable::NotRegular)));
     }

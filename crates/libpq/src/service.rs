@@ -144,8 +144,8 @@ mod tests {
 
     #[test]
     fn the_users_file_comes_before_the_systems() {
-        let folder = tempfile::tempdir().unwrap();
-        let (home, system) = (folder.path().join("home"), folder.path().join("system"));
+        let directory = tempfile::tempdir().unwrap();
+        let (home, system) = (directory.path().join("home"), directory.path().join("system"));
         let environment =
             Environment { home: Some(home.clone()), system_folder: system.clone(), ..Environment::default() };
         let host = |service: &str, environment: &Environment| {
@@ -163,7 +163,7 @@ mod tests {
         let error = host("c", &environment).unwrap_err();
         assert!(error.contains("home/.pg_service.conf\" or ") && error.contains("system/pg_service.conf\""), "{error}");
 
-        let named = folder.path().join("named");
+        let named = directory.path().join("named");
         let environment = Environment { service_file: Some(named.clone()), ..environment };
         let error = host("b", &environment).unwrap_err();
         assert!(error.contains("named\": No such file"), "{error}");

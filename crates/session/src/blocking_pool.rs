@@ -118,10 +118,10 @@ mod tests {
             };
             hanging.push((end, tokio::spawn(async move { aside.run("hangs", hang).await })));
         }
-        let begun = Instant::now();
+        let started = Instant::now();
         let done = timeout(Duration::from_secs(60), BlockingPool::sharing(&few).run("works", || 7)).await;
         assert_eq!(done.unwrap().unwrap(), 7);
-        assert!(begun.elapsed() < HANG_THRESHOLD * 30, "{:?}", begun.elapsed());
+        assert!(started.elapsed() < HANG_THRESHOLD * 30, "{:?}", started.elapsed());
         for (end, task) in hanging {
             drop(end);
             task.await.unwrap().unwrap();

@@ -34,7 +34,7 @@ impl fmt::Display for Side {
 #[derive(Debug)]
 pub struct Error {
     side: Side,
-    doing: String,
+    action: String,
     cause: Cause,
 }
 
@@ -75,54 +75,54 @@ enum Cause {
 }
 
 impl Error {
-    /// `doing` completes "could not ...".
-    pub fn new(side: Side, doing: impl Into<String>, source: tokio_postgres::Error) -> Self {
-        Self { side, doing: doing.into(), cause: Cause::Postgres(source) }
+    /// `action` completes "could not ...".
+    pub fn new(side: Side, action: impl Into<String>, source: tokio_postgres::Error) -> Self {
+        Self { side, action: action.into(), cause: Cause::Postgres(source) }
     }
 
     /// There is no session.
-    pub fn no_session(side: Side, doing: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { side, doing: doing.into(), cause: Cause::NoSession(reason.into()) }
+    pub fn no_session(side: Side, action: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { side, action: action.into(), cause: Cause::NoSession(reason.into()) }
     }
 
     /// The server refuses sessions until somebody changes its configuration or ours.
-    pub fn refused(side: Side, doing: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { side, doing: doing.into(), cause: Cause::Refused(reason.into()) }
+    pub fn refused(side: Side, action: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { side, action: action.into(), cause: Cause::Refused(reason.into()) }
     }
 
     /// The connection parameters cannot be used.
-    pub fn bad_parameters(side: Side, doing: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { side, doing: doing.into(), cause: Cause::BadParameters(reason.into()) }
+    pub fn bad_parameters(side: Side, action: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { side, action: action.into(), cause: Cause::BadParameters(reason.into()) }
     }
 
     /// The connection parameters were not read in time.
-    pub fn parameters_timeout(side: Side, doing: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { side, doing: doing.into(), cause: Cause::ParametersTimeout(reason.into()) }
+    pub fn parameters_timeout(side: Side, action: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { side, action: action.into(), cause: Cause::ParametersTimeout(reason.into()) }
     }
 
     /// The name of the host was not resolved in time.
-    pub fn name_timeout(side: Side, doing: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { side, doing: doing.into(), cause: Cause::NameTimeout(reason.into()) }
+    pub fn name_timeout(side: Side, action: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { side, action: action.into(), cause: Cause::NameTimeout(reason.into()) }
     }
 
     /// The server could not be reached.
-    pub fn network(side: Side, doing: impl Into<String>, source: std::io::Error) -> Self {
-        Self { side, doing: doing.into(), cause: Cause::Network(source) }
+    pub fn network(side: Side, action: impl Into<String>, source: std::io::Error) -> Self {
+        Self { side, action: action.into(), cause: Cause::Network(source) }
     }
 
     /// The server could not be reached by a Unix socket.
-    pub fn socket(side: Side, doing: impl Into<String>, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
-        Self { side, doing: doing.into(), cause: Cause::Socket(path.into(), source) }
+    pub fn socket(side: Side, action: impl Into<String>, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self { side, action: action.into(), cause: Cause::Socket(path.into(), source) }
     }
 
     /// Adds the purpose of the failed action.
-    pub fn while_doing(self, doing: &str) -> Self {
-        Self { doing: format!("{doing}: could not {}", self.doing), ..self }
+    pub fn while_doing(self, action: &str) -> Self {
+        Self { action: format!("{action}: could not {}", self.action), ..self }
     }
 
     /// The TLS handshake failed.
-    pub fn tls(side: Side, doing: impl Into<String>, source: TlsError) -> Self {
-        Self { side, doing: doing.into(), cause: Cause::Tls(source) }
+    pub fn tls(side: Side, action: impl Into<String>, source: TlsError) -> Self {
+        Self { side, action: action.into(), cause: Cause::Tls(source) }
     }
 
     /// Adds the host or address.
@@ -144,40 +144,40 @@ impl Error {
     }
 
     /// The failures of all attempts.
-    pub fn all_of(side: Side, doing: impl Into<String>, tried: Vec<Self>) -> Self {
+    pub fn all_of(side: Side, action: impl Into<String>, tried: Vec<Self>) -> Self {
         let mut causes: Vec<_> = tried.into_iter().map(|error| error.cause).collect();
         let cause = if causes.len() == 1 { causes.remove(0) } else { Cause::All(causes) };
-        Self { side, doing: doing.into(), cause }
+        Self { side, action: action.into(), cause }
     }
 
     /// A local file, which rows were read from or written to, failed.
-    pub fn local(side: Side, doing: impl Into<String>, source: std::io::Error) -> Self {
-        Self { side, doing: doing.into(), cause: Cause::LocalFile(source) }
+    pub fn local(side: Side, action: impl Into<String>, source: std::io::Error) -> Self {
+        Self { side, action: action.into(), cause: Cause::LocalFile(source) }
     }
 
     /// No answer within `limit`.
-    pub fn elapsed(side: Side, doing: impl Into<String>, limit: Duration) -> Self {
-        Self { side, doing: doing.into(), cause: Cause::Timeout(limit) }
+    pub fn elapsed(side: Side, action: impl Into<String>, limit: Duration) -> Self {
+        Self { side, action: action.into(), cause: Cause::Timeout(limit) }
     }
 
     /// PostgreSQL's answer cannot be used.
-    pub fn unexpected(side: Side, doing: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { side, doing: doing.into(), cause: Cause::Unexpected(what.into()) }
+    pub fn unexpected(side: Side, action: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { side, action: action.into(), cause: Cause::Unexpected(what.into()) }
     }
 
     /// The database has no PoWA.
-    pub fn missing_powa(side: Side, doing: impl Into<String>) -> Self {
-        Self { side, doing: doing.into(), cause: Cause::MissingPowa }
+    pub fn missing_powa(side: Side, action: impl Into<String>) -> Self {
+        Self { side, action: action.into(), cause: Cause::MissingPowa }
     }
 
     /// The server is not, or no longer, in the repository.
-    pub fn not_registered(doing: impl Into<String>) -> Self {
-        Self { side: Side::Repository, doing: doing.into(), cause: Cause::NotRegistered }
+    pub fn not_registered(action: impl Into<String>) -> Self {
+        Self { side: Side::Repository, action: action.into(), cause: Cause::NotRegistered }
     }
 
     /// PoWA has no extension or module of this name, and has those that are `known`.
-    pub fn no_such_name(doing: impl Into<String>, name: impl Into<String>, known: Vec<String>) -> Self {
-        Self { side: Side::Repository, doing: doing.into(), cause: Cause::UnknownName { name: name.into(), known } }
+    pub fn no_such_name(action: impl Into<String>, name: impl Into<String>, known: Vec<String>) -> Self {
+        Self { side: Side::Repository, action: action.into(), cause: Cause::UnknownName { name: name.into(), known } }
     }
 
     pub fn side(&self) -> Side {

@@ -23,8 +23,8 @@ pub(crate) enum Peer {
 
 impl Peer {
     /// The socket in a directory, or with `@` in the abstract namespace.
-    pub(crate) fn in_folder(folder: &Path, port: u16) -> Self {
-        Self::Unix(folder.join(format!(".s.PGSQL.{port}")))
+    pub(crate) fn in_folder(directory: &Path, port: u16) -> Self {
+        Self::Unix(directory.join(format!(".s.PGSQL.{port}")))
     }
 
     /// Connects, with keepalives so that a dead peer is detected.

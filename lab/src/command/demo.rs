@@ -37,7 +37,7 @@ pub(crate) fn demo(generation: &Generation, collector: &Path, seconds: Option<Du
     }
     fleet.register()?;
 
-    let configuration = fleet.repository.folder().join("powa-collector.conf");
+    let configuration = fleet.repository.directory().join("powa-collector.conf");
     let content = serde_json::json!({
         "repository": { "dsn": fleet.repository_dsn() },
         "use_server_alias": true,
@@ -83,18 +83,18 @@ fn run_in_foreground(collector: &Path, configuration: &Path, seconds: Option<Dur
         .spawn()
         .context("running the collector by setpriv (of util-linux)")?;
     let started = Instant::now();
-    let mut told = None;
+    let mut output = None;
     loop {
         if let Some(status) = child.try_wait().context("waiting for the collector")? {
             return Ok(status);
         }
         let interrupted = signals.pending().next().is_some();
-        let time_is_up = told.is_none() && seconds.is_some_and(|seconds| started.elapsed() >= seconds);
+        let time_is_up = output.is_none() && seconds.is_some_and(|seconds| started.elapsed() >= seconds);
         if interrupted || time_is_up {
             interrupt(&child)?;
-            told.get_or_insert_with(Instant::now);
+            output.get_or_insert_with(Instant::now);
         }
-        if told.is_some_and(|told| told.elapsed() > LONGEST_STOP) {
+        if output.is_some_and(|output| output.elapsed() > LONGEST_STOP) {
             child.kill().context("killing the collector")?;
             child.wait().context("waiting for the collector")?;
             ensure!(false, "the collector did not stop within {} s and was killed", LONGEST_STOP.as_secs());

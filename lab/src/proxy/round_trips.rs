@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Of all connections of a proxy together.
 #[derive(Default)]
 pub(super) struct RoundTrips {
-    said: AtomicU64,
+    message: AtomicU64,
     heard: AtomicU64,
 }
 
@@ -16,7 +16,7 @@ impl RoundTrips {
     /// A client says something, which is of this round trip.
     pub(super) fn say(&self) -> u64 {
         let round_trip = self.heard.load(Ordering::SeqCst) + 1;
-        self.said.fetch_max(round_trip, Ordering::SeqCst);
+        self.message.fetch_max(round_trip, Ordering::SeqCst);
         round_trip
     }
 
@@ -26,6 +26,6 @@ impl RoundTrips {
     }
 
     pub(super) fn number(&self) -> u64 {
-        self.said.load(Ordering::SeqCst)
+        self.message.load(Ordering::SeqCst)
     }
 }

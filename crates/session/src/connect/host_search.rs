@@ -130,7 +130,7 @@ impl HostSearch<'_> {
         let found = at.and_then(|at| self.passwords.get(at)).cloned().unwrap_or_default();
         let login = Login {
             side: endpoint.side,
-            doing: endpoint.connecting(),
+            action: endpoint.connecting(),
             parameters: self.parameters,
             application_name: &endpoint.application_name,
             password: found.password.as_ref(),

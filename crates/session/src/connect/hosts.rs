@@ -71,7 +71,7 @@ impl Host {
     pub(crate) async fn peers(&self, at_random: bool) -> io::Result<Vec<Peer>> {
         let port = self.listed.port;
         let found = match &self.listed.location {
-            Location::Folder(folder) => return Ok(vec![Peer::in_folder(folder, port)]),
+            Location::Folder(directory) => return Ok(vec![Peer::in_folder(directory, port)]),
             Location::Address(address) => return Ok(vec![Peer::Tcp(SocketAddr::new(*address, port))]),
             Location::Name => self.look_up().await?,
         };

@@ -22,7 +22,7 @@ use libpq::{ChannelBinding, Method, Parameters, SslMode, SslNegotiation};
 /// A login at one address of a host.
 pub(crate) struct Login<'a> {
     pub(crate) side: Side,
-    pub(crate) doing: String,
+    pub(crate) action: String,
     pub(crate) parameters: &'a Parameters,
     pub(crate) application_name: &'a str,
     pub(crate) password: Option<&'a Secret>,
@@ -71,7 +71,7 @@ impl Login<'_> {
                 }
             }
         }
-        Err(Error::all_of(self.side, self.doing.clone(), tried))
+        Err(Error::all_of(self.side, self.action.clone(), tried))
     }
 
     /// Never TLS on a Unix socket.
@@ -188,7 +188,7 @@ impl Login<'_> {
     }
 
     fn login_error(&self, error: tokio_postgres::Error, progress: &Progress) -> Error {
-        let refused = |what: String| Error::refused(self.side, self.doing.clone(), what);
+        let refused = |what: String| Error::refused(self.side, self.action.clone(), what);
         if let Some(method) = progress.refused() {
             return refused(MethodNotAllowed(method).to_string());
         }
@@ -196,7 +196,7 @@ impl Login<'_> {
         if error.as_db_error().is_none() && is_password && self.password.is_none() {
             return refused("the server asks for a password, but none is configured".into());
         }
-        let error = Error::new(self.side, self.doing.clone(), error);
+        let error = Error::new(self.side, self.action.clone(), error);
         match &self.password_file {
             Some(file) if error.is_refused_login() => {
                 error.with_note(&format!("the password was read from \"{}\"", file.display()))
@@ -207,18 +207,18 @@ impl Login<'_> {
 
     fn unreachable(&self, error: std::io::Error) -> Failed {
         let error = match &self.address.peer {
-            Peer::Unix(path) => Error::socket(self.side, self.doing.clone(), path, error),
-            Peer::Tcp(_) => Error::network(self.side, self.doing.clone(), error),
+            Peer::Unix(path) => Error::socket(self.side, self.action.clone(), path, error),
+            Peer::Tcp(_) => Error::network(self.side, self.action.clone(), error),
         };
         Failed { error, is_about_protection: false }
     }
 
     fn tls_error(&self, error: tls::TlsError) -> Failed {
-        Failed { error: Error::tls(self.side, self.doing.clone(), error), is_about_protection: true }
+        Failed { error: Error::tls(self.side, self.action.clone(), error), is_about_protection: true }
     }
 
     fn refused(&self, what: &str) -> Failed {
-        Failed { error: Error::refused(self.side, self.doing.clone(), what), is_about_protection: false }
+        Failed { error: Error::refused(self.side, self.action.clone(), what), is_about_protection: false }
     }
 }
 

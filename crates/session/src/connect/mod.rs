@@ -247,12 +247,12 @@ impl Endpoint {
     /// Runs a step of opening a session with the connection timeout.
     pub async fn within_connect_timeout<T>(
         &self,
-        doing: String,
+        action: String,
         step: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Error> {
         match timeout(self.timeouts.connect, step).await {
-            Ok(result) => result.map_err(|error| Error::new(self.side, doing, error)),
-            Err(_) => Err(Error::elapsed(self.side, doing, self.timeouts.connect)),
+            Ok(result) => result.map_err(|error| Error::new(self.side, action, error)),
+            Err(_) => Err(Error::elapsed(self.side, action, self.timeouts.connect)),
         }
     }
 }

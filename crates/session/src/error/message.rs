@@ -57,7 +57,7 @@ fn shortened(mut text: String) -> String {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Names and a server's messages may contain line breaks.
-        let message = format!("could not {} ({}): {}", self.doing, self.side, shortened(self.cause.to_string()));
+        let message = format!("could not {} ({}): {}", self.action, self.side, shortened(self.cause.to_string()));
         f.write_str(&on_one_line(&message))?;
         match self.cure() {
             Some(cure) => write!(f, "; {cure}"),
@@ -131,16 +131,16 @@ mod tests {
     #[test]
     fn of_several_things_it_is_all_that_is_told() {
         let each = ["no", "never"].map(|message| Error::refused(Side::Remote, "connect", message).at("db1:5432"));
-        let told = Error::all_of(Side::Remote, "connect", each.into()).with_note("ask again").to_string();
-        assert_eq!(told, "could not connect (remote server): db1:5432: no; db1:5432: never; ask again");
+        let output = Error::all_of(Side::Remote, "connect", each.into()).with_note("ask again").to_string();
+        assert_eq!(output, "could not connect (remote server): db1:5432: no; db1:5432: never; ask again");
     }
 
     #[test]
     fn what_is_said_of_it_is_one_line_of_bounded_length() {
         let error =
             |name: &str, message: &str| Error::unexpected(Side::Remote, format!("use {name}"), message).to_string();
-        let told = error("a\nERROR b", "no\nINFO all is well\x1b[0m é");
-        assert_eq!(told, "could not use a\\nERROR b (remote server): no\\nINFO all is well\\u{1b}[0m é");
+        let output = error("a\nERROR b", "no\nINFO all is well\x1b[0m é");
+        assert_eq!(output, "could not use a\\nERROR b (remote server): no\\nINFO all is well\\u{1b}[0m é");
         let long = error("it", &"é".repeat(100_000));
         assert!(long.chars().count() < 2100 && long.ends_with("..."));
     }

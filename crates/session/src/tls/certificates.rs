@@ -69,8 +69,8 @@ fn load_revocations(context: &mut SslContextBuilder, tls: &Tls, default: Option<
         ClientFile::Named(file) => Some(file.as_path()),
         ClientFile::Default(_) | ClientFile::Nowhere => None,
     };
-    let folder = tls.crl_folder.as_deref();
-    let file = named.or(default.filter(|_| folder.is_none()));
+    let directory = tls.crl_folder.as_deref();
+    let file = named.or(default.filter(|_| directory.is_none()));
     let store = context.cert_store_mut();
     if let Some(file) = file {
         let what = "certificate revocation list";
@@ -80,14 +80,14 @@ fn load_revocations(context: &mut SslContextBuilder, tls: &Tls, default: Option<
             .load_crl_file(file, SslFiletype::PEM)
             .map_err(|error| unusable(what, file, format!("contains no list: {}", in_short(&error))))?;
     }
-    if let Some(folder) = folder {
+    if let Some(directory) = directory {
         let what = "directory of certificate revocation lists";
-        fs::read_dir(folder).map_err(|error| unreadable(what, folder, &error))?;
-        let name = folder.to_str().ok_or_else(|| unusable(what, folder, "has a name that is not UTF-8"))?;
+        fs::read_dir(directory).map_err(|error| unreadable(what, directory, &error))?;
+        let name = directory.to_str().ok_or_else(|| unusable(what, directory, "has a name that is not UTF-8"))?;
         let lookup = store.add_lookup(X509Lookup::hash_dir()).map_err(TlsError::Setup)?;
         lookup.add_dir(name, SslFiletype::PEM).map_err(TlsError::Setup)?;
     }
-    if file.or(folder).is_some() {
+    if file.or(directory).is_some() {
         store.set_flags(X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL).map_err(TlsError::Setup)?;
     }
     Ok(())

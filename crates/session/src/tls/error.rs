@@ -134,7 +134,7 @@ pub(crate) fn alert(stack: &ErrorStack) -> Option<String> {
     let is_alert = |error: &&openssl::error::Error| is_of_tls(error) && (1000..1256).contains(&error.reason_code());
     let error = stack.errors().iter().find(is_alert)?;
     let number = error.reason_code() - 1000;
-    let said = match number {
+    let message = match number {
         40 => "server and client have no cipher, certificate or key exchange in common (handshake failure)",
         42 | 43 | 46 => "the server does not accept our certificate",
         44 => "our certificate has been revoked",
@@ -149,7 +149,7 @@ pub(crate) fn alert(stack: &ErrorStack) -> Option<String> {
         120 => "the server does not accept the protocol \"postgresql\" (ALPN)",
         _ => error.reason().unwrap_or("unknown alert"),
     };
-    Some(format!("{said}, alert {number}"))
+    Some(format!("{message}, alert {number}"))
 }
 
 fn reasons(stack: &ErrorStack) -> impl Iterator<Item = i32> {
@@ -262,8 +262,8 @@ mod tests {
             other(&["a\nERROR\x1b[0m"]),
             "the server's certificate is for \"a\\nERROR\\u{1b}[0m\", not for \"db\""
         );
-        let told = other(&["é".repeat(10_000).as_str(); 1000]);
-        assert!(told.contains("995 more") && told.chars().count() < 1200, "{told}");
+        let output = other(&["é".repeat(10_000).as_str(); 1000]);
+        assert!(output.contains("995 more") && output.chars().count() < 1200, "{output}");
     }
 
     #[test]

@@ -21,16 +21,16 @@ pub(crate) async fn is_offered(socket: &mut Socket) -> io::Result<bool> {
     socket.write_all(&REQUEST).await?;
     let mut answer = [0];
     if socket.read(&mut answer).await? == 0 {
-        let said = "the server closed the connection in answer to the TLS request";
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, said));
+        let message = "the server closed the connection in answer to the TLS request";
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
     }
     match answer[0] {
         b'S' => Ok(true),
         b'N' => Ok(false),
         b'E' => Err(io::Error::other("the server answered the TLS request with an error")),
         _ => {
-            let said = "the server's answer to the TLS request is invalid; it may not be PostgreSQL";
-            Err(io::Error::new(io::ErrorKind::InvalidData, said))
+            let message = "the server's answer to the TLS request is invalid; it may not be PostgreSQL";
+            Err(io::Error::new(io::ErrorKind::InvalidData, message))
         }
     }
 }

@@ -111,7 +111,7 @@ impl AsyncWrite for Stream {
 fn why_gone(stream: &mut SslStream<Socket>, context: &mut Context<'_>, error: io::Error) -> io::Error {
     let mut byte = [0];
     match Pin::new(stream).poll_read(context, &mut ReadBuf::new(&mut byte)).map_err(in_words) {
-        Poll::Ready(Err(said)) if said.get_ref().is_some_and(|said| said.is::<TlsError>()) => said,
+        Poll::Ready(Err(message)) if message.get_ref().is_some_and(|message| message.is::<TlsError>()) => message,
         _ => in_words(error),
     }
 }

@@ -69,18 +69,18 @@ impl Candidate {
 
     /// Its version, which is the last word that both say when they are asked.
     pub(super) fn version(&self) -> Result<String> {
-        let said = said_by(Command::new(&self.program).arg("--version"))?;
-        Ok(said.rsplit(' ').next().unwrap_or_default().to_owned())
+        let message = said_by(Command::new(&self.program).arg("--version"))?;
+        Ok(message.rsplit(' ').next().unwrap_or_default().to_owned())
     }
 
     /// Starts it on a repository, as it comes out of the box. Its configuration and its log are in `folder`.
-    pub(super) fn start(&self, dsn: &str, folder: &Path) -> Result<Running> {
-        let folder = folder.join(self.name());
-        fs::create_dir_all(&folder).context("making a folder for a collector")?;
+    pub(super) fn start(&self, dsn: &str, directory: &Path) -> Result<Running> {
+        let directory = directory.join(self.name());
+        fs::create_dir_all(&directory).context("making a folder for a collector")?;
         let content = serde_json::json!({ "repository": { "dsn": dsn }, "debug": false });
-        let configuration = folder.join("powa-collector.conf");
+        let configuration = directory.join("powa-collector.conf");
         fs::write(&configuration, format!("{content:#}\n")).context("writing a collector's configuration")?;
-        let log = folder.join("collector.log");
+        let log = directory.join("collector.log");
         let writer = File::create(&log).context("making a collector's log")?;
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig=KILL", "--"]).arg(&self.program);
@@ -89,8 +89,8 @@ impl Candidate {
         }
         let child = command
             // The Python one looks there.
-            .current_dir(&folder)
-            .env("HOME", &folder)
+            .current_dir(&directory)
+            .env("HOME", &directory)
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(writer.try_clone().context("sharing a log")?)

@@ -108,7 +108,7 @@ impl Fixture {
     pub(super) fn begin(
         &self,
         candidate: &Candidate,
-        folder: &Path,
+        directory: &Path,
         prepare: impl FnOnce(&mut Client) -> Result<()>,
     ) -> Result<BenchRun> {
         let database = candidate.name().to_owned();
@@ -121,7 +121,7 @@ impl Fixture {
         let ids = ids(&mut client)?;
         prepare(&mut client)?;
         let started = Instant::now();
-        let running = candidate.start(&self.repository.dsn(&database), folder)?;
+        let running = candidate.start(&self.repository.dsn(&database), directory)?;
         Ok(BenchRun { client, running, database, started, ids })
     }
 

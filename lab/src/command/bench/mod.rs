@@ -49,7 +49,7 @@ pub(crate) struct Setting<'a> {
     generation: &'a Generation,
     candidates: &'a Contenders,
     /// Has a folder for each candidate's files.
-    folder: PathBuf,
+    directory: PathBuf,
     rounds: usize,
     picture: Option<&'a Path>,
 }
@@ -59,14 +59,14 @@ impl Bench<'_> {
         let candidates = Contenders { ours: Candidate::ours(self.collector)?, python: Candidate::python(self.python)? };
         let machine = Machine::look(&candidates, self.generations)?;
         let cases = if self.cases.is_empty() { Case::most() } else { self.cases.to_owned() };
-        let folder = tempfile::Builder::new().prefix("lab-bench-").tempdir().context("making a folder")?;
+        let directory = tempfile::Builder::new().prefix("lab-bench-").tempdir().context("making a folder")?;
         let mut figures: Vec<Figure> = Vec::new();
         for case in cases {
             for generation in self.generations.iter().filter(|generation| case.is_of(generation)) {
                 eprintln!("{} on PoWA {} ...", case.name(), generation.powa_version());
-                let folder = folder.path().join(format!("{}-{}", case.name(), generation.powa_version()));
+                let directory = directory.path().join(format!("{}-{}", case.name(), generation.powa_version()));
                 let (rounds, picture) = (self.rounds, self.picture);
-                let setting = Setting { generation, candidates: &candidates, folder, rounds, picture };
+                let setting = Setting { generation, candidates: &candidates, directory, rounds, picture };
                 let measured = case.measure(&setting);
                 figures.extend(measured.with_context(|| format!("measuring {}", case.name()))?);
             }

@@ -32,7 +32,7 @@ pub(super) struct Panel<'a> {
     /// The one through the points, if there is one to be seen.
     pub line: Option<Line>,
     /// The line, in words.
-    pub told: String,
+    pub output: String,
 }
 
 pub(super) fn draw(panels: &[Panel<'_>], file: &Path) -> Result<()> {
@@ -54,7 +54,7 @@ impl Panel<'_> {
     fn draw(&self, place: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<()> {
         let style = |size: i32, color: &RGBColor| (FONT, size).into_font().color(color);
         place.draw_text(&self.title, &style(19, &INK), (14, 10))?;
-        place.draw_text(&self.told, &style(16, &STRAIGHT), (14, 32))?;
+        place.draw_text(&self.output, &style(16, &STRAIGHT), (14, 32))?;
         let most = |of: fn(&(f64, f64)) -> f64| self.points.iter().map(of).fold(0.0, f64::max);
         let (right, top) = (most(|point| point.0), most(|point| point.1) * 1.15);
         let mut chart = ChartBuilder::on(place)
@@ -111,15 +111,15 @@ mod tests {
 
     #[test]
     fn a_picture_has_each_panel_and_each_point() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("growth.svg");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("growth.svg");
         let points = [(1.0, 10.0), (500.0, 12.0), (1_000.0, 14.0)];
         let panel = |title: &str| Panel {
             title: title.to_owned(),
             points: &points,
             of: "servers",
             line: Some(Line::through(&points)),
-            told: "+4 kB for each server".to_owned(),
+            output: "+4 kB for each server".to_owned(),
         };
         draw(&[panel("memory (MB)"), panel("CPU (ms)"), panel("connections")], &file).unwrap();
         let picture = fs::read_to_string(file).unwrap();

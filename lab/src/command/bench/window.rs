@@ -40,17 +40,17 @@ struct Reading {
 }
 
 impl Window {
-    pub(super) fn watch(fixture: &Fixture, game: &mut BenchRun, length: Duration) -> Result<Window> {
+    pub(super) fn watch(fixture: &Fixture, bench_run: &mut BenchRun, length: Duration) -> Result<Window> {
         let mut remote = fixture.remote.connect("postgres")?;
-        let before = Reading::take(fixture, game)?;
+        let before = Reading::take(fixture, bench_run)?;
         let (mut repository_sessions, mut remote_sessions, mut longest_unseen) = (0, 0, Duration::ZERO);
         while before.at.elapsed() < length {
-            repository_sessions = sessions(&mut game.client, Some(&game.database))?.max(repository_sessions);
+            repository_sessions = sessions(&mut bench_run.client, Some(&bench_run.database))?.max(repository_sessions);
             remote_sessions = sessions(&mut remote, None)?.max(remote_sessions);
-            longest_unseen = game.longest_unseen()?.max(longest_unseen);
+            longest_unseen = bench_run.longest_unseen()?.max(longest_unseen);
             thread::sleep(BETWEEN_LOOKS.min(length.saturating_sub(before.at.elapsed())));
         }
-        let after = Reading::take(fixture, game)?;
+        let after = Reading::take(fixture, bench_run)?;
         Ok(Window {
             time: after.at - before.at,
             snapshots: after.snapshots - before.snapshots,
@@ -80,11 +80,11 @@ impl Window {
 }
 
 impl Reading {
-    fn take(fixture: &Fixture, game: &mut BenchRun) -> Result<Reading> {
+    fn take(fixture: &Fixture, bench_run: &mut BenchRun) -> Result<Reading> {
         Ok(Reading {
             at: Instant::now(),
-            snapshots: game.snapshots()?,
-            usage: game.running.usage()?,
+            snapshots: bench_run.snapshots()?,
+            usage: bench_run.running.usage()?,
             repository: cpu_of(&fixture.repository)?,
             remote: cpu_of(&fixture.remote)?,
         })

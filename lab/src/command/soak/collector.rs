@@ -53,7 +53,7 @@ impl fmt::Display for Use {
 }
 
 impl Collector {
-    pub(super) fn start(program: &Path, fixture: &Fixture, folder: &Path) -> Result<Collector> {
+    pub(super) fn start(program: &Path, fixture: &Fixture, directory: &Path) -> Result<Collector> {
         let timeouts: serde_json::Map<_, _> =
             TIMEOUTS.iter().map(|(name, seconds)| ((*name).to_owned(), (*seconds).into())).collect();
         let content = serde_json::json!({
@@ -62,7 +62,7 @@ impl Collector {
             "use_server_alias": true,
             "timeouts": timeouts,
         });
-        let configuration = folder.join("powa-collector.conf");
+        let configuration = directory.join("powa-collector.conf");
         fs::write(&configuration, format!("{content:#}\n")).context("writing the collector's configuration")?;
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig=KILL", "--"])
@@ -75,12 +75,12 @@ impl Collector {
             .process_group(0)
             .spawn()
             .context("running the collector by setpriv (of util-linux)")?;
-        let log_file = folder.join("collector.log");
+        let log_file = directory.join("collector.log");
         let stream = child.stderr.take().context("the collector's standard error is piped")?;
         Ok(Collector { child, log: Log::read(stream, &log_file)?, log_file })
     }
 
-    pub(super) fn told(&self) -> Told {
+    pub(super) fn output(&self) -> Told {
         self.log.so_far()
     }
 
@@ -99,7 +99,7 @@ impl Collector {
 
     /// Looks for some seconds, and has it reload some times, which makes it tell how many tasks it has.
     pub(super) fn measure(&mut self) -> Result<Use> {
-        let told_before = self.told().tasks.len();
+        let told_before = self.output().tasks.len();
         let mut samples = Vec::new();
         for number in 0..SAMPLES {
             self.ensure_running()?;
@@ -113,7 +113,7 @@ impl Collector {
             resident_kb: median(samples.iter().map(|sample| sample.resident_kb)),
             descriptors: median(samples.iter().map(|sample| sample.descriptors)),
             threads: median(samples.iter().map(|sample| sample.threads)),
-            tasks: median(self.told().tasks.into_iter().skip(told_before)),
+            tasks: median(self.output().tasks.into_iter().skip(told_before)),
         })
     }
 

@@ -45,7 +45,7 @@ pub(super) struct Journal {
 }
 
 struct Entry {
-    begun: Instant,
+    started: Instant,
     healed: Option<Instant>,
     servers: BTreeSet<i32>,
     /// It explains what is said of no server in particular.
@@ -72,7 +72,7 @@ impl Journal {
     pub(super) fn explains(&self, server: Option<i32>, (from, to): (Instant, Instant)) -> bool {
         self.entries.iter().any(|entry| {
             let concerned = server.map_or(entry.concerns_nobody, |id| entry.servers.contains(&id));
-            concerned && entry.begun <= to && entry.healed.is_none_or(|healed| from <= healed + self.aftermath)
+            concerned && entry.started <= to && entry.healed.is_none_or(|healed| from <= healed + self.aftermath)
         })
     }
 }
@@ -167,9 +167,9 @@ impl<'a> Injection<'a> {
             // One thing, one fault. The next one comes soon.
             return Ok(());
         }
-        let begun = Instant::now();
+        let started = Instant::now();
         self.say(&fault.describe(self.fixture));
-        self.journal.entries.push(self.entry_of(&fault, begun));
+        self.journal.entries.push(self.entry_of(&fault, started));
         let entry = self.journal.entries.len() - 1;
         match fault.begin(self.fixture, collector, &mut random) {
             Ok(held) => {
@@ -184,7 +184,7 @@ impl<'a> Injection<'a> {
         Ok(())
     }
 
-    fn entry_of(&self, fault: &Fault, begun: Instant) -> Entry {
+    fn entry_of(&self, fault: &Fault, started: Instant) -> Entry {
         let servers = match fault.target {
             Target::Server(number) => BTreeSet::from([self.fixture.servers[number].id]),
             Target::Cluster(number) => self.fixture.servers_of(number),
@@ -192,7 +192,7 @@ impl<'a> Injection<'a> {
             Target::Commands => BTreeSet::new(),
         };
         let concerns_nobody = matches!(fault.target, Target::Repository | Target::Commands);
-        Entry { begun, healed: None, servers, concerns_nobody }
+        Entry { started, healed: None, servers, concerns_nobody }
     }
 
     fn heal_what_is_due(&mut self, collector: &Collector, now: Instant) {
@@ -239,11 +239,11 @@ mod tests {
 
     #[test]
     fn a_fault_explains_what_is_said_of_its_servers_until_its_consequences_are_over() {
-        let begun = Instant::now() + Duration::from_secs(1_000);
-        let after = |seconds| begun + Duration::from_secs(seconds);
+        let started = Instant::now() + Duration::from_secs(1_000);
+        let after = |seconds| started + Duration::from_secs(seconds);
         let healed = Some(after(10));
         let entry = |servers: &[i32], concerns_nobody, healed| Entry {
-            begun,
+            started,
             healed,
             servers: servers.iter().copied().collect(),
             concerns_nobody,
@@ -252,10 +252,10 @@ mod tests {
         let at = |moment| (moment, moment);
 
         let of_one = journal(entry(&[7], false, healed));
-        assert!(!of_one.explains(Some(7), at(begun - Duration::from_secs(1))));
-        assert!(of_one.explains(Some(7), at(begun)) && of_one.explains(Some(7), at(after(35))));
+        assert!(!of_one.explains(Some(7), at(started - Duration::from_secs(1))));
+        assert!(of_one.explains(Some(7), at(started)) && of_one.explains(Some(7), at(after(35))));
         assert!(!of_one.explains(Some(7), at(after(36))));
-        assert!(!of_one.explains(Some(8), at(begun)) && !of_one.explains(None, at(begun)));
+        assert!(!of_one.explains(Some(8), at(started)) && !of_one.explains(None, at(started)));
         // What came between two looks may have come while it was there.
         assert!(of_one.explains(Some(7), (after(30), after(60))));
 

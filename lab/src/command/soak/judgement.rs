@@ -147,10 +147,10 @@ impl Judgement {
     }
 
     /// What was said loudly has its reason in a fault; and nothing is said after the consequences of the last are over.
-    pub(super) fn explain(&mut self, told: &Told, injection: &Injection<'_>, [started, warm, calm]: [Instant; 3]) {
+    pub(super) fn explain(&mut self, output: &Told, injection: &Injection<'_>, [started, warm, calm]: [Instant; 3]) {
         let Injection { journal, errors, .. } = injection;
         let at = |moment: Instant| format!("{:.1} s", moment.saturating_duration_since(started).as_secs_f64());
-        let loud = told.loud.iter().filter(|loud| !is_fault_of_powa(&loud.line));
+        let loud = output.loud.iter().filter(|loud| !is_fault_of_powa(&loud.line));
         let (early, late): (Vec<_>, Vec<_>) = loud.partition(|loud| loud.at < calm);
         let unexplained = early.into_iter().filter(|loud| !journal.explains(loud.server, (loud.at, loud.at)));
         // That says that the machine is too slow for so many servers, which it may be as long as all is cold.
@@ -172,14 +172,14 @@ impl Judgement {
 
     /// Each snapshot that the log tells of is there, and no other. (One whose fate was not known when it had to be given
     /// up may be there, too, and the log says that it is lost.)
-    pub(super) fn count_snapshots(&mut self, fixture: &Fixture, told: &Told) -> Result<()> {
+    pub(super) fn count_snapshots(&mut self, fixture: &Fixture, output: &Told) -> Result<()> {
         let sql = "select m.srvid, m.coalesce_seq - 1 from powa_snapshot_metas m where m.srvid > 0 order by m.srvid";
         let mut different = Vec::new();
         let mut total = 0;
         for row in fixture.repository.connect(DATABASE)?.query(sql, &[]).context("counting snapshots")? {
             let (id, stored): (i32, i64) = (row.get(0), row.get(1));
             let number = |of: &BTreeMap<i32, i64>| of.get(&id).copied().unwrap_or(0);
-            let (taken, lost) = (number(&told.taken), number(&told.lost));
+            let (taken, lost) = (number(&output.taken), number(&output.lost));
             total += stored;
             if stored < taken || stored > taken + lost {
                 different.push(format!("server {id}: {stored} stored, {taken} told of, {lost} told to be lost"));

@@ -13,7 +13,7 @@ use lab::Result;
 
 /// The log of a running collector.
 pub(super) struct Log {
-    told: Arc<Mutex<Told>>,
+    output: Arc<Mutex<Told>>,
     reader: JoinHandle<()>,
 }
 
@@ -41,8 +41,8 @@ impl Log {
     /// Reads to the end, which is the collector's.
     pub(super) fn read(stream: impl Read + Send + 'static, file: &Path) -> Result<Log> {
         let mut file = File::create(file).with_context(|| format!("making {}", file.display()))?;
-        let told = Arc::<Mutex<Told>>::default();
-        let telling = Arc::clone(&told);
+        let output = Arc::<Mutex<Told>>::default();
+        let telling = Arc::clone(&output);
         let reader = thread::Builder::new()
             .name("log".into())
             .spawn(move || {
@@ -56,23 +56,23 @@ impl Log {
                 }
             })
             .context("starting the thread that reads the log")?;
-        Ok(Log { told, reader })
+        Ok(Log { output, reader })
     }
 
     pub(super) fn so_far(&self) -> Told {
-        lock(&self.told).clone()
+        lock(&self.output).clone()
     }
 
     /// All of it, once the collector has ended.
     pub(super) fn into_all(self) -> Told {
         // A reader that panicked has said so; what it has told counts.
         let _ = self.reader.join();
-        lock(&self.told).clone()
+        lock(&self.output).clone()
     }
 }
 
-fn lock(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
-    told.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(output: &Mutex<Told>) -> MutexGuard<'_, Told> {
+    output.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Told {
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn what_counts_is_picked_out() {
-        let mut told = Told::default();
+        let mut output = Told::default();
         for line in [
             "2026-11-21T08:00:04.128Z  INFO server{id=7 name=\"s07\"}: snapshot taken datasources=4 rows=1 errors=0",
             "2026-11-21T08:00:04.128Z  INFO server changed id=8 name=\"snapshot taken \"",
@@ -129,12 +129,12 @@ mod tests {
             "2026-11-21T08:00:05.128Z DEBUG reloaded alive_tasks=61",
             "thread 'main' panicked",
         ] {
-            told.hear(line);
+            output.hear(line);
         }
-        assert_eq!(told.taken, BTreeMap::from([(7, 1)]));
-        assert_eq!(told.lost, BTreeMap::from([(7, 1)]));
-        assert_eq!(told.tasks, [61]);
-        let servers: Vec<_> = told.loud.iter().map(|loud| loud.server).collect();
+        assert_eq!(output.taken, BTreeMap::from([(7, 1)]));
+        assert_eq!(output.lost, BTreeMap::from([(7, 1)]));
+        assert_eq!(output.tasks, [61]);
+        let servers: Vec<_> = output.loud.iter().map(|loud| loud.server).collect();
         assert_eq!(servers, [Some(7), Some(12), None, None]);
     }
 }

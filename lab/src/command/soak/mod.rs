@@ -51,10 +51,10 @@ impl Soak<'_> {
             self.time.as_secs_f64() / 60.0,
         );
         let fixture = Fixture::make(self.generation, self.servers, self.frequency)?;
-        let folder = tempfile::Builder::new().prefix("lab-soak-").tempdir().context("making a folder")?;
-        let log = folder.path().join("collector.log");
+        let directory = tempfile::Builder::new().prefix("lab-soak-").tempdir().context("making a folder")?;
+        let log = directory.path().join("collector.log");
         println!("the collector's log: {}\n", log.display());
-        match self.judge(&fixture, &program, folder.path()) {
+        match self.judge(&fixture, &program, directory.path()) {
             Ok(judgement) if judgement.is_well() => {
                 judgement.print();
                 println!("\nAll is well.");
@@ -62,7 +62,7 @@ impl Soak<'_> {
             }
             judged => {
                 // For whoever wants to know why.
-                let _ = folder.keep();
+                let _ = directory.keep();
                 judged.with_context(|| format!("seed {}, the collector's log: {}", self.seed, log.display()))?.print();
                 println!("\nNot all is well: seed {}, the collector's log: {}", self.seed, log.display());
                 Ok(ExitCode::FAILURE)
@@ -70,10 +70,10 @@ impl Soak<'_> {
         }
     }
 
-    fn judge(&self, fixture: &Fixture, program: &Path, folder: &Path) -> Result<Judgement> {
+    fn judge(&self, fixture: &Fixture, program: &Path, directory: &Path) -> Result<Judgement> {
         let started = Instant::now();
         let say = |what: &str| println!("{:>8.1} s  {what}", started.elapsed().as_secs_f64());
-        let mut collector = Collector::start(program, fixture, folder)?;
+        let mut collector = Collector::start(program, fixture, directory)?;
         wait_until_warm(fixture, &mut collector)?;
         let mut injection = Injection::new(fixture, started, self.seed);
         let before = collector.measure()?;
@@ -96,11 +96,11 @@ impl Soak<'_> {
         judgement.compare(before, after);
         judgement.count_sessions(fixture)?;
         judgement.look_at_servers(fixture)?;
-        let (status, took, told) = collector.stop()?;
+        let (status, took, output) = collector.stop()?;
         say("stopped");
         judgement.look_at_the_end(status, took);
-        judgement.explain(&told, &injection, [started, warm, calm]);
-        judgement.count_snapshots(fixture, &told)?;
+        judgement.explain(&output, &injection, [started, warm, calm]);
+        judgement.count_snapshots(fixture, &output)?;
         Ok(judgement)
     }
 }

@@ -23,7 +23,7 @@ use libpq::{ClientFile, Host, Location, RootCertificates, SslCertMode, SslMode, 
 
 /// The client's directory and its parameters.
 struct Client {
-    folder: TempDir,
+    directory: TempDir,
     tls: Tls,
     host: Host,
     connectors: Connectors,
@@ -32,8 +32,8 @@ struct Client {
 impl Client {
     /// A client without files.
     fn new(mode: SslMode) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let default = |name| ClientFile::Default(folder.path().join(name));
+        let directory = tempfile::tempdir().unwrap();
+        let default = |name| ClientFile::Default(directory.path().join(name));
         let tls = Tls {
             mode,
             negotiation: SslNegotiation::Postgres,
@@ -49,7 +49,7 @@ impl Client {
             max_version: None,
         };
         let host = Host { name: String::new(), location: Location::Name, port: 5432 };
-        let mut client = Self { folder, tls, host, connectors: Connectors::default() };
+        let mut client = Self { directory, tls, host, connectors: Connectors::default() };
         client.asks_for("db.example.com");
         client
     }
@@ -66,7 +66,7 @@ impl Client {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     fn write(&self, name: &str, content: &[u8]) -> PathBuf {

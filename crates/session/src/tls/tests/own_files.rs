@@ -210,8 +210,8 @@ fn a_key_may_be_encrypted_and_its_password_is_not_asked_for() {
         for wrong in ["open sesame", "", &"x".repeat(5000)] {
             client.tls.password = Some(Secret::new(wrong.to_owned()));
             let complaint = client.complaint();
-            let said = "postgresql.key cannot be decrypted with the sslpassword: ";
-            assert!(complaint.contains(said), "{complaint}");
+            let message = "postgresql.key cannot be decrypted with the sslpassword: ";
+            assert!(complaint.contains(message), "{complaint}");
         }
         client.tls.password = None;
         let complaint = client.complaint();

@@ -20,8 +20,8 @@ async fn a_server_is_verified_as_soon_as_there_is_a_root_certificate() {
         let client = Client::trusting(mode, &root);
         assert!(client.is_content_with(server(&known)).await.is_encrypted());
         let error = client.refuses(server(&unknown)).await.to_string();
-        let said = "the server's certificate (CN=server) was issued by an unknown authority: CN=stranger";
-        assert!(error.starts_with(said), "{error}");
+        let message = "the server's certificate (CN=server) was issued by an unknown authority: CN=stranger";
+        assert!(error.starts_with(message), "{error}");
     }
     for mode in [SslMode::Allow, SslMode::Prefer, SslMode::Require] {
         let mut client = Client::new(mode);
@@ -40,8 +40,8 @@ async fn only_verify_full_looks_at_the_name() {
     }
     let mut client = Client::trusting(SslMode::VerifyFull, &root);
     let error = client.refuses(server(&other)).await.to_string();
-    let said = "the server's certificate is for \"a.example.com\", \"*.example.org\", not for \"db.example.com\"";
-    assert_eq!(error, said);
+    let message = "the server's certificate is for \"a.example.com\", \"*.example.org\", not for \"db.example.com\"";
+    assert_eq!(error, message);
     client.asks_for("DB.example.org");
     client.is_content_with(server(&other)).await;
     client.asks_for("");
@@ -245,11 +245,11 @@ async fn the_protocol_has_to_be_agreed_on_where_nothing_else_tells_it() {
 async fn what_speaks_no_tls_or_hangs_up_is_told_apart() {
     let client = Client::new(SslMode::Require);
     let connector = client.connector().unwrap();
-    for (said, is_lost) in
+    for (message, is_lost) in
         [(&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], false), (b"E\0\0\0\x08no\0\0", false), (b"", true)]
     {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        theirs.write_all(said).await.unwrap();
+        theirs.write_all(message).await.unwrap();
         theirs.shutdown().await.unwrap();
         let error = connector.connect(Either::Right(ours), &client.host).await.err().unwrap();
         assert_eq!(error.is_lost(), is_lost, "{error}");

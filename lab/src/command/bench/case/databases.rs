@@ -64,28 +64,28 @@ fn middle(costs: &[Cost], of: &dyn Fn(&Cost) -> f64) -> f64 {
 }
 
 fn rounds(fixture: &Fixture, candidate: &Candidate, setting: &Setting<'_>) -> Result<Vec<Cost>> {
-    let mut game = fixture.begin(candidate, &setting.folder, nobody_is_due)?;
-    game.take_first()?;
+    let mut bench_run = fixture.begin(candidate, &setting.directory, nobody_is_due)?;
+    bench_run.take_first()?;
     let once = |_| {
         thread::sleep(PAUSE);
-        cost(fixture, &mut game)
+        cost(fixture, &mut bench_run)
     };
     (0..setting.rounds).map(once).collect()
 }
 
-fn cost(fixture: &Fixture, game: &mut BenchRun) -> Result<Cost> {
+fn cost(fixture: &Fixture, bench_run: &mut BenchRun) -> Result<Cost> {
     let mut connections = 0;
-    let before = spent(fixture, game)?;
-    let id = game.ids[0];
-    let time = game.force(id, || connections = connections.max(fixture.lines[0].connections()))?.as_secs_f64();
+    let before = spent(fixture, bench_run)?;
+    let id = bench_run.ids[0];
+    let time = bench_run.force(id, || connections = connections.max(fixture.lines[0].connections()))?.as_secs_f64();
     thread::sleep(AFTERMATH);
-    let after = spent(fixture, game)?;
+    let after = spent(fixture, bench_run)?;
     Ok(Cost { time, spent: [0, 1, 2].map(|who| after[who] - before[who]), connections })
 }
 
 /// CPU seconds until now: the collector's, the repository's, the remote server's.
-fn spent(fixture: &Fixture, game: &mut BenchRun) -> Result<[f64; 3]> {
+fn spent(fixture: &Fixture, bench_run: &mut BenchRun) -> Result<[f64; 3]> {
     let of = |cluster: &Cluster| usage::cpu_of_family(cluster.pid().context("the cluster runs")?);
-    let times = [game.running.usage()?.cpu, of(&fixture.repository)?, of(&fixture.remote)?];
+    let times = [bench_run.running.usage()?.cpu, of(&fixture.repository)?, of(&fixture.remote)?];
     Ok(times.map(|time| time.as_secs_f64()))
 }

@@ -36,11 +36,11 @@ pub(super) fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<F
 fn added(fixture: &Fixture, candidate: &Candidate, setting: &Setting<'_>) -> Result<f64> {
     let mut remote = fixture.remote.connect(DATABASE)?;
     remote.batch_execute("set pg_stat_statements.track = none").context("having a session not be counted")?;
-    let mut game = fixture.begin(candidate, &setting.folder, |_| Ok(()))?;
-    game.wait_for_snapshots(WARM, LIMIT)?;
-    let (began, before) = (game.snapshots()?, Entries::of(&mut remote)?);
-    game.wait_for_snapshots(began + COUNTED, LIMIT)?;
-    let (ended, after) = (game.snapshots()?, Entries::of(&mut remote)?);
+    let mut bench_run = fixture.begin(candidate, &setting.directory, |_| Ok(()))?;
+    bench_run.wait_for_snapshots(WARM, LIMIT)?;
+    let (began, before) = (bench_run.snapshots()?, Entries::of(&mut remote)?);
+    bench_run.wait_for_snapshots(began + COUNTED, LIMIT)?;
+    let (ended, after) = (bench_run.snapshots()?, Entries::of(&mut remote)?);
     ensure!(
         before.evictions == after.evictions,
         "entries were evicted from pg_stat_statements while they were counted"

@@ -26,10 +26,10 @@ pub(super) fn measure(case: &'static str, setting: &Setting<'_>, servers: usize)
     let fixture = Fixture::make(setting.generation, size)?;
     fixture.leave_catalogs()?;
     let watch = |candidate: &Candidate| -> Result<Window> {
-        let mut game = fixture.begin(candidate, &setting.folder, |_| Ok(()))?;
-        game.warm_up(2, LONGEST_WARM_UP)?;
-        let window = Window::watch(&fixture, &mut game, WINDOW)?;
-        game.running.stop()?;
+        let mut bench_run = fixture.begin(candidate, &setting.directory, |_| Ok(()))?;
+        bench_run.warm_up(2, LONGEST_WARM_UP)?;
+        let window = Window::watch(&fixture, &mut bench_run, WINDOW)?;
+        bench_run.running.stop()?;
         Ok(window)
     };
     let (ours, python) = (watch(&setting.candidates.ours)?, watch(&setting.candidates.python)?);

@@ -40,14 +40,14 @@ pub(super) fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<F
 
 /// The median for each server, in seconds.
 fn rounds(fixture: &Fixture, candidate: &Candidate, setting: &Setting<'_>) -> Result<[f64; AWAY.len()]> {
-    let mut game = fixture.begin(candidate, &setting.folder, nobody_is_due)?;
-    game.take_first()?;
+    let mut bench_run = fixture.begin(candidate, &setting.directory, nobody_is_due)?;
+    bench_run.take_first()?;
     let mut times = [const { Vec::new() }; AWAY.len()];
     let mut last = [Instant::now(); AWAY.len()];
     for _ in 0..setting.rounds {
-        for (number, id) in game.ids.clone().into_iter().enumerate() {
+        for (number, id) in bench_run.ids.clone().into_iter().enumerate() {
             thread::sleep(PAUSE.saturating_sub(last[number].elapsed()));
-            times[number].push(game.force(id, || ())?.as_secs_f64());
+            times[number].push(bench_run.force(id, || ())?.as_secs_f64());
             last[number] = Instant::now();
         }
     }

@@ -64,30 +64,30 @@ pub(super) fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<F
 fn windows(setting: &Setting<'_>, servers: usize) -> Result<(Window, Window)> {
     let fixture =
         Fixture::make(setting.generation, Size { servers, applications: 0, statements: 0, frequency: FREQUENCY })?;
-    let folder = setting.folder.join(servers.to_string());
-    let ours = idle(&fixture, &setting.candidates.ours, &folder)?;
-    Ok((ours, idle(&fixture, &setting.candidates.python, &folder)?))
+    let directory = setting.directory.join(servers.to_string());
+    let ours = idle(&fixture, &setting.candidates.ours, &directory)?;
+    Ok((ours, idle(&fixture, &setting.candidates.python, &directory)?))
 }
 
-fn idle(fixture: &Fixture, candidate: &Candidate, folder: &Path) -> Result<Window> {
-    let mut game = fixture.begin(candidate, folder, nobody_is_due)?;
-    settle(fixture, &mut game)?;
-    let window = Window::watch(fixture, &mut game, WINDOW)?;
-    game.running.stop()?;
+fn idle(fixture: &Fixture, candidate: &Candidate, directory: &Path) -> Result<Window> {
+    let mut bench_run = fixture.begin(candidate, directory, nobody_is_due)?;
+    settle(fixture, &mut bench_run)?;
+    let window = Window::watch(fixture, &mut bench_run, WINDOW)?;
+    bench_run.running.stop()?;
     Ok(window)
 }
 
-fn settle(fixture: &Fixture, game: &mut BenchRun) -> Result<()> {
+fn settle(fixture: &Fixture, bench_run: &mut BenchRun) -> Result<()> {
     let mut remote = fixture.remote.connect("postgres")?;
     let (mut seen, mut since) = ((0, 0), Instant::now());
-    while game.started.elapsed() < LONGEST_SETTLING {
-        let now = (sessions(&mut game.client, Some(&game.database))?, sessions(&mut remote, None)?);
+    while bench_run.started.elapsed() < LONGEST_SETTLING {
+        let now = (sessions(&mut bench_run.client, Some(&bench_run.database))?, sessions(&mut remote, None)?);
         if now != seen {
             (seen, since) = (now, Instant::now());
         } else if seen.1 > 0 && since.elapsed() > STILL {
             break;
         }
-        game.running.ensure_running()?;
+        bench_run.running.ensure_running()?;
         thread::sleep(Duration::from_millis(200));
     }
     Ok(())

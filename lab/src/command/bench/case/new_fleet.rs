@@ -40,12 +40,12 @@ pub(super) fn measure(case: &'static str, setting: &Setting<'_>, fleet: &Fleet) 
     let Fleet { servers, peak, settled } = *fleet;
     let size = Size { servers, applications: 2, statements: 500, frequency: FREQUENCY };
     let fixture = Fixture::make(setting.generation, size)?;
-    let mut game = fixture.begin(&setting.candidates.ours, &setting.folder, |_| Ok(()))?;
-    let threads = most_threads(&mut game, servers)?;
-    let time = game.started.elapsed();
+    let mut bench_run = fixture.begin(&setting.candidates.ours, &setting.directory, |_| Ok(()))?;
+    let threads = most_threads(&mut bench_run, servers)?;
+    let time = bench_run.started.elapsed();
     thread::sleep(UNTIL_SETTLED);
-    let usage = game.running.usage()?;
-    game.running.stop()?;
+    let usage = bench_run.running.usage()?;
+    bench_run.running.stop()?;
     let figure = |what: &str, unit, value| {
         Figure::new(case, setting.generation, format!("{what}, {servers} new servers"), unit, value)
     };
@@ -59,21 +59,21 @@ pub(super) fn measure(case: &'static str, setting: &Setting<'_>, fleet: &Fleet) 
 }
 
 /// Waits until each server has a snapshot, and returns the most threads seen until then.
-fn most_threads(game: &mut BenchRun, servers: usize) -> Result<u64> {
+fn most_threads(bench_run: &mut BenchRun, servers: usize) -> Result<u64> {
     let (mut threads, mut counted) = (0, Instant::now());
     loop {
-        threads = game.running.usage()?.threads.max(threads);
+        threads = bench_run.running.usage()?.threads.max(threads);
         if counted.elapsed() > BETWEEN_COUNTS {
             counted = Instant::now();
-            let taken = game.servers_with_snapshot()?;
+            let taken = bench_run.servers_with_snapshot()?;
             if taken == servers as i64 {
                 return Ok(threads);
             }
             ensure!(
-                game.started.elapsed() < LIMIT,
+                bench_run.started.elapsed() < LIMIT,
                 "{taken} of {servers} servers had a snapshot within {} s; {}",
                 LIMIT.as_secs(),
-                game.running.last_words()
+                bench_run.running.last_words()
             );
         }
         thread::sleep(BETWEEN_SAMPLES);

@@ -42,8 +42,8 @@ pub(super) fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<F
 fn start(fixture: &Fixture, candidate: &Candidate, setting: &Setting<'_>) -> Result<f64> {
     let mut times = Vec::new();
     for _ in 0..setting.rounds * STARTS_A_ROUND {
-        let mut game = fixture.begin(candidate, &setting.folder, |_| Ok(()))?;
-        times.push(game.wait_for_snapshots(1, LIMIT)?.as_secs_f64());
+        let mut bench_run = fixture.begin(candidate, &setting.directory, |_| Ok(()))?;
+        times.push(bench_run.wait_for_snapshots(1, LIMIT)?.as_secs_f64());
     }
     Ok(median(&times))
 }
@@ -51,10 +51,10 @@ fn start(fixture: &Fixture, candidate: &Candidate, setting: &Setting<'_>) -> Res
 fn stop(fixture: &Fixture, candidate: &Candidate, setting: &Setting<'_>) -> Result<f64> {
     let mut times = Vec::new();
     for round in 0..setting.rounds {
-        let mut game = fixture.begin(candidate, &setting.folder, nobody_is_due_for_long)?;
-        game.take_first()?;
+        let mut bench_run = fixture.begin(candidate, &setting.directory, nobody_is_due_for_long)?;
+        bench_run.take_first()?;
         thread::sleep(LOOP.mul_f64((round as f64 + 0.5) / setting.rounds as f64));
-        times.push(game.running.stop()?.as_secs_f64());
+        times.push(bench_run.running.stop()?.as_secs_f64());
     }
     Ok(median(&times))
 }

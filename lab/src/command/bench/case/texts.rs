@@ -38,12 +38,12 @@ pub(super) fn measure(case: &'static str, setting: &Setting<'_>) -> Result<Vec<F
 
 /// Peak memory in MB, and the time of the second snapshot in seconds.
 fn two_of(fixture: &Fixture, candidate: &Candidate, setting: &Setting<'_>) -> Result<[f64; 2]> {
-    let mut game = fixture.begin(candidate, &setting.folder, nobody_is_due)?;
-    game.take_first()?;
+    let mut bench_run = fixture.begin(candidate, &setting.directory, nobody_is_due)?;
+    bench_run.take_first()?;
     thread::sleep(PAUSE);
-    let id = game.ids[0];
-    let time = game.force(id, || ())?;
-    Ok([game.running.usage()?.peak_kb as f64 / 1024.0, time.as_secs_f64()])
+    let id = bench_run.ids[0];
+    let time = bench_run.force(id, || ())?;
+    Ok([bench_run.running.usage()?.peak_kb as f64 / 1024.0, time.as_secs_f64()])
 }
 
 /// What makes it long is a comment, which is kept as it is: constants are not.

@@ -56,7 +56,7 @@ impl Growth {
 
     fn panel(&self) -> Panel<'_> {
         let line = self.slope.map(|_| Line::through(&self.points));
-        let told = match (line, self.slope) {
+        let output = match (line, self.slope) {
             (Some(line), Some((unit, times))) => {
                 format!("{:+.2} {} {}", line.slope * self.each * times, unit.name(), self.each_of())
             }
@@ -66,7 +66,7 @@ impl Growth {
             Unit::Count => self.what.to_owned(),
             unit => format!("{} ({})", self.what, unit.name()),
         };
-        Panel { title, points: &self.points, of: self.of, line, told }
+        Panel { title, points: &self.points, of: self.of, line, output }
     }
 
     fn each_of(&self) -> String {

@@ -66,31 +66,32 @@ pub(super) fn measure(setting: &Setting<'_>) -> Result<Vec<Growth>> {
 fn watch(fixture: &Fixture, setting: &Setting<'_>, number: usize) -> Result<Windows> {
     eprintln!("  {number} servers");
     let candidate = &setting.candidates.ours;
-    let mut game = fixture.begin(candidate, &setting.folder, |repository| leave(repository, number))?;
-    game.warm_up(1, LONGEST_FIRST)?;
-    let taken = game.snapshots()?;
+    let mut bench_run = fixture.begin(candidate, &setting.directory, |repository| leave(repository, number))?;
+    bench_run.warm_up(1, LONGEST_FIRST)?;
+    let taken = bench_run.snapshots()?;
     ensure!(taken >= number as i64, "{taken} of {number} servers had a snapshot within {} s", LONGEST_FIRST.as_secs());
     thread::sleep(AFTERMATH);
-    let after_all = Window::watch(fixture, &mut game, Duration::ZERO)?;
-    game.running.stop()?;
+    let after_all = Window::watch(fixture, &mut bench_run, Duration::ZERO)?;
+    bench_run.running.stop()?;
     // Recent, so that none is overdue before all are connected to, and half a frequency ago and more, so that each is
     // taken at its turn.
-    game.client
+    bench_run
+        .client
         .batch_execute("update powa_snapshot_metas set snapts = now() - interval '200 seconds' where srvid > 0")
         .context("having each server be due at its turn")?;
-    game.running = candidate.start(&fixture.repository.dsn(&game.database), &setting.folder)?;
-    wait_for_connections(fixture, &mut game, number)?;
-    let in_turn = Window::watch(fixture, &mut game, WINDOW)?;
-    game.running.stop()?;
+    bench_run.running = candidate.start(&fixture.repository.dsn(&bench_run.database), &setting.directory)?;
+    wait_for_connections(fixture, &mut bench_run, number)?;
+    let in_turn = Window::watch(fixture, &mut bench_run, WINDOW)?;
+    bench_run.running.stop()?;
     Ok(Windows { after_all, in_turn })
 }
 
-fn wait_for_connections(fixture: &Fixture, game: &mut BenchRun, number: usize) -> Result<()> {
+fn wait_for_connections(fixture: &Fixture, bench_run: &mut BenchRun, number: usize) -> Result<()> {
     let mut remote = fixture.remote.connect("postgres")?;
-    let begun = Instant::now();
+    let started = Instant::now();
     while sessions(&mut remote, None)? < number as i64 {
-        game.running.ensure_running()?;
-        ensure!(begun.elapsed() < UNTIL_CONNECTED, "not all of {number} servers were connected to in time");
+        bench_run.running.ensure_running()?;
+        ensure!(started.elapsed() < UNTIL_CONNECTED, "not all of {number} servers were connected to in time");
         thread::sleep(Duration::from_millis(200));
     }
     thread::sleep(UNTIL_SETTLED);

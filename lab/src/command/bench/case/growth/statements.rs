@@ -65,23 +65,23 @@ fn make_room(fixture: &Fixture) -> Result<()> {
 }
 
 fn cost(fixture: &Fixture, setting: &Setting<'_>) -> Result<Cost> {
-    let mut game = fixture.begin(&setting.candidates.ours, &setting.folder, nobody_is_due)?;
-    game.take_first()?;
-    let snapshots = (0..setting.rounds).map(|_| once(&mut game)).collect::<Result<Vec<_>>>()?;
+    let mut bench_run = fixture.begin(&setting.candidates.ours, &setting.directory, nobody_is_due)?;
+    bench_run.take_first()?;
+    let snapshots = (0..setting.rounds).map(|_| once(&mut bench_run)).collect::<Result<Vec<_>>>()?;
     let middle = |of: fn(&(f64, f64)) -> f64| median(&snapshots.iter().map(of).collect::<Vec<_>>());
     let cost = Cost {
         time: middle(|snapshot| snapshot.0),
         cpu: middle(|snapshot| snapshot.1),
-        peak: game.running.usage()?.peak_kb as f64 / 1024.0,
+        peak: bench_run.running.usage()?.peak_kb as f64 / 1024.0,
     };
-    game.running.stop()?;
+    bench_run.running.stop()?;
     Ok(cost)
 }
 
 /// The time of a snapshot, and what it costs the collector, in seconds.
-fn once(game: &mut BenchRun) -> Result<(f64, f64)> {
+fn once(bench_run: &mut BenchRun) -> Result<(f64, f64)> {
     thread::sleep(PAUSE);
-    let before = game.running.usage()?.cpu;
-    let time = game.force(game.ids[0], || ())?;
-    Ok((time.as_secs_f64(), (game.running.usage()?.cpu - before).as_secs_f64()))
+    let before = bench_run.running.usage()?.cpu;
+    let time = bench_run.force(bench_run.ids[0], || ())?;
+    Ok((time.as_secs_f64(), (bench_run.running.usage()?.cpu - before).as_secs_f64()))
 }
