@@ -10,6 +10,7 @@ mod reload;
 mod run;
 mod server_name;
 mod servers;
+mod setup;
 mod snapshot;
 mod status;
 mod subcommand;
@@ -56,6 +57,7 @@ enum Command {
     RefreshCatalogs(refresh_catalogs::Arguments),
     /// Lists, registers, changes and removes servers.
     Servers(servers::Arguments),
+    Setup(setup::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
 }
@@ -72,6 +74,7 @@ impl Arguments {
             Some(Command::Snapshot(arguments)) => arguments.run(&location),
             Some(Command::RefreshCatalogs(arguments)) => arguments.run(&location),
             Some(Command::Servers(arguments)) => arguments.run(&location),
+            Some(Command::Setup(arguments)) => arguments.run(&location),
             Some(Command::Completions(arguments)) => arguments.run(),
             Some(Command::Man(arguments)) => arguments.run(),
         }
