@@ -16,6 +16,7 @@ mod status;
 mod subcommand;
 mod table;
 mod units;
+mod wait;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -52,6 +53,7 @@ pub struct Arguments {
 enum Command {
     Check(check::Arguments),
     Status(status::Arguments),
+    Wait(wait::Arguments),
     Reload(reload::Arguments),
     Snapshot(snapshot::Arguments),
     RefreshCatalogs(refresh_catalogs::Arguments),
@@ -70,6 +72,7 @@ impl Arguments {
             None => run::run(location, self.log_format.resolve()),
             Some(Command::Check(arguments)) => arguments.run(&location),
             Some(Command::Status(arguments)) => arguments.run(&location),
+            Some(Command::Wait(arguments)) => arguments.run(&location),
             Some(Command::Reload(arguments)) => arguments.run(&location),
             Some(Command::Snapshot(arguments)) => arguments.run(&location),
             Some(Command::RefreshCatalogs(arguments)) => arguments.run(&location),
