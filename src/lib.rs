@@ -10,6 +10,7 @@ mod check;
 mod http;
 
 mod control;
+mod hooks;
 mod upkeep;
 mod worker;
 

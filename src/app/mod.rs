@@ -19,6 +19,7 @@ use crate::app::service::{Service, summary};
 use crate::app::signals::{Request, Signals};
 use crate::control::channel::Channel;
 use crate::control::{Call, Listener, NotReady, Overview};
+use crate::hooks::Hooks;
 use crate::http;
 use crate::metrics::Metrics;
 use crate::repository::ServerList;
@@ -55,6 +56,7 @@ struct Daemon {
     running_reload: Option<RunningReload>,
     upkeep: Upkeep,
     http: http::Server,
+    hooks: Hooks,
     /// Set when a reload is requested and not started yet. Several requests are merged into one reload.
     reload: Option<Vec<ReloadReply>>,
     /// When the next reload may start, so that frequent requests do not keep the daemon busy with reloads.
@@ -103,6 +105,7 @@ pub(crate) async fn run(
         service.stopping(Duration::ZERO);
         return Ok(());
     };
+    let hooks = Hooks::new(context.config.hooks.clone());
     let upkeep = Upkeep::new(context.repository.clone(), &context.config);
     let mut daemon = Daemon {
         origin,
@@ -116,6 +119,7 @@ pub(crate) async fn run(
         running_reload: None,
         upkeep,
         http,
+        hooks,
         reload: None,
         next_reload_at: Instant::now(),
         invalid_rows: Vec::new(),
@@ -159,6 +163,7 @@ impl Daemon {
                 Some(_) = self.closing.join_next() => {}
                 never = self.upkeep.run() => match never {},
                 () = self.http.next_event() => {}
+                () = self.hooks.next_observation() => self.hooks.observe(&self.supervisor.details()),
             }
         }
     }
@@ -241,6 +246,7 @@ impl Daemon {
                 let reloaded = outcome.reloaded;
                 if let Some(context) = outcome.context {
                     self.telemetry.set_debug(context.config.debug);
+                    self.hooks.set_config(&context.config.hooks);
                     self.supervisor.set_context(context);
                     self.restart_upkeep();
                 }

@@ -71,6 +71,11 @@ pub(super) const KEYS: &[Key] = &[
     Key { path: "http.certificate", kind: Kind::Text },
     Key { path: "http.key", kind: Kind::Text },
     Key { path: "http.open_to_all", kind: Kind::Boolean { default: false } },
+    Key { path: "hooks.on_failure", kind: Kind::Texts },
+    Key { path: "hooks.on_recovery", kind: Kind::Texts },
+    Key { path: "hooks.webhook", kind: Kind::Text },
+    integer("hooks.delay", 60, 0, 86_400),
+    seconds("hooks.timeout", 30),
 ];
 
 /// The types of keys, for messages.
