@@ -101,7 +101,7 @@ const OF_ANY_POWA: [&str; 16] = [
 
 fn main() -> ExitCode {
     let run = Run::from_arguments();
-    let generations = Generation::available().expect("the folders of PostgreSQL's packages can be read");
+    let generations = Generation::available().expect("the directories of PostgreSQL's packages can be read");
     let benches: Vec<_> = generations.into_iter().map(|generation| Arc::new(Bench::of(generation))).collect();
     let of_one = |(number, bench)| trials_on(&run, bench, number + 1 == benches.len());
     let trials = benches.iter().enumerate().flat_map(of_one).chain(once(&run)).chain(missing(&benches)).collect();

@@ -136,9 +136,9 @@ fn man_shows_a_page_for_each_command() {
     let alone = directory.path().join("alone");
     std::fs::write(&alone, message(program().arg("man"))).unwrap();
     assert_eq!(std::fs::read(alone).unwrap(), std::fs::read(directory.path().join("powa-collector.1")).unwrap());
-    let nowhere = output(program().args(["man", "--directory", "/nonexistent/folder"]));
+    let nowhere = output(program().args(["man", "--directory", "/nonexistent/directory"]));
     assert_eq!(nowhere.status.code(), Some(1));
-    assert!(String::from_utf8(nowhere.stderr).unwrap().contains("could not write to \"/nonexistent/folder\""));
+    assert!(String::from_utf8(nowhere.stderr).unwrap().contains("could not write to \"/nonexistent/directory\""));
 }
 
 fn a_reader_who_has_enough_is_no_error() {

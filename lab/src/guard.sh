@@ -1,10 +1,10 @@
-# Owns one server and its folder, on behalf of the process at the other end of standard input.
-# Arguments: the folder to remove at the end, the server's log, the server's command line (without its port).
+# Owns one server and its directory, on behalf of the process at the other end of standard input.
+# Arguments: the directory to remove at the end, the server's log, the server's command line (without its port).
 # Requests on standard input: "start PORT" (answer: the server's pid) and "stop SIGNAL" (answer: "stopped").
-# The end of standard input, however it came about, ends the server and removes the folder.
+# The end of standard input, however it came about, ends the server and removes the directory.
 
 trap '' INT TERM HUP QUIT PIPE
-folder=$1
+directory=$1
 log=$2
 shift 2
 server=
@@ -36,6 +36,6 @@ done
 stop QUIT
 # An interrupted initdb may still be writing.
 for _ in 1 2 3 4 5; do
-    rm -rf -- "$folder" 2>/dev/null && break
+    rm -rf -- "$directory" 2>/dev/null && break
     sleep 0.2
 done

@@ -36,7 +36,7 @@ impl Seed {
         Ok(Seed { data, _guard: guard })
     }
 
-    /// Copies it to where no folder is yet.
+    /// Copies it to where no directory is yet.
     pub(crate) fn copy_to(&self, data: &Path) -> Result<()> {
         let mut copy = Command::new("cp");
         copy.args(["--archive", "--reflink=auto", "--"]).arg(&self.data).arg(data);

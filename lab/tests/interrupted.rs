@@ -18,7 +18,7 @@ fn wait_until(what: &str, happened: impl Fn() -> bool) {
     }
 }
 
-/// The port and the folder out of `NAME  postgresql://postgres@127.0.0.1:PORT/powa  (log: FOLDER/server.log)`.
+/// The port and the directory out of `NAME  postgresql://postgres@127.0.0.1:PORT/powa  (log: DIRECTORY/server.log)`.
 fn server_in(line: &str) -> Option<(u16, PathBuf)> {
     let (_, rest) = line.split_once("postgres@127.0.0.1:")?;
     let (port, _) = rest.split_once('/')?;
@@ -44,8 +44,8 @@ fn nothing_stays_after(signal: &str, generation: &Generation) {
     assert!(killed.success());
     lab.wait().unwrap();
     for (port, directory) in &servers {
-        wait_until("the folder is removed", || !directory.exists());
-        assert!(TcpStream::connect(("127.0.0.1", *port)).is_err(), "a server outlived its folder");
+        wait_until("the directory is removed", || !directory.exists());
+        assert!(TcpStream::connect(("127.0.0.1", *port)).is_err(), "a server outlived its directory");
     }
 }
 

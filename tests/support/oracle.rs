@@ -158,7 +158,7 @@ impl<'a> Gate<'a> {
     pub(crate) fn new(scene: &'a Scene<'a>, clients: PathBuf, revoked_clients: PathBuf) -> Self {
         let settings = [
             ("listen_addresses", "127.0.0.1,::1"),
-            // Of the folder with the data: the cluster's own.
+            // Of the directory with the data: the cluster's own.
             ("unix_socket_directories", ".."),
             ("log_connections", "on"),
         ];
@@ -174,7 +174,7 @@ impl<'a> Gate<'a> {
         Self { scene, cluster, home, environment: vec![], clients, revoked_clients, players: Cell::default() }
     }
 
-    /// The home folder of psql and of the collector, empty at first.
+    /// The home directory of psql and of the collector, empty at first.
     pub(crate) fn home(&self) -> &Path {
         &self.home
     }

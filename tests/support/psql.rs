@@ -26,7 +26,7 @@ pub(crate) struct PsqlSession {
 }
 
 impl<'a> Psql<'a> {
-    /// The one of a generation, with a home folder.
+    /// The one of a generation, with a home directory.
     pub(crate) fn of(generation: &'a Generation, home: &Path) -> Self {
         Self { generation, home: home.to_owned(), environment: vec![] }
     }

@@ -54,7 +54,7 @@ impl Run {
     /// Runs the tests that the command line asks for, and says how it went.
     pub(crate) fn conclude(&self, trials: Vec<Trial>) -> ExitCode {
         let conclusion = libtest_mimic::run(&self.arguments, trials);
-        self.durations.report().expect("the folder for build artefacts can be written");
+        self.durations.report().expect("the directory for build artefacts can be written");
         if conclusion.num_ignored > 0 {
             println!("left for `scripts/test --nightly`, or `--include-ignored`:");
             let names = self.for_the_night.lock().unwrap_or_else(PoisonError::into_inner);

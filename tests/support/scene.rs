@@ -1,4 +1,4 @@
-//! One test's world: a repository database of its own, the remote server, and a folder.
+//! One test's world: a repository database of its own, the remote server, and a directory.
 
 use std::cell::Cell;
 use std::path::PathBuf;

@@ -43,12 +43,12 @@ pub fn host_name_error(host: &str) -> Option<String> {
 pub fn suspected_port(host: &str) -> Option<String> {
     let (name, port) = host.rsplit_once(':')?;
     let port = port.parse().ok().filter(|port: &u16| *port > 0 && host.ends_with(&format!(":{port}")))?;
-    let is_folder = name.starts_with(['/', '@']);
+    let is_directory = name.starts_with(['/', '@']);
     let is_address = is_ipv6(host) && is_ipv6(name);
-    if !is_folder && !is_address {
+    if !is_directory && !is_address {
         return None;
     }
-    let what = if is_folder { "folder" } else { "host" };
+    let what = if is_directory { "directory" } else { "host" };
     Some(format!("if {port} is the port, use {what} {name}, and give the port separately"))
 }
 
@@ -86,8 +86,8 @@ mod tests {
         let cases = [
             ("::1:5433", Some("if 5433 is the port, use host ::1, and give the port separately")),
             ("2001:db8::7:5433", Some("if 5433 is the port, use host 2001:db8::7, and give the port separately")),
-            ("/tmp:5433", Some("if 5433 is the port, use folder /tmp, and give the port separately")),
-            ("@pg:5433", Some("if 5433 is the port, use folder @pg, and give the port separately")),
+            ("/tmp:5433", Some("if 5433 is the port, use directory /tmp, and give the port separately")),
+            ("@pg:5433", Some("if 5433 is the port, use directory @pg, and give the port separately")),
             ("::1", None),
             ("fe80::1", None),
             ("fe80::1%eth0", None),

@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn of_several_things_it_is_all_that_is_told() {
-        let each = ["no", "never"].map(|message| Error::refused(Side::Remote, "connect", message).at("db1:5432"));
+        let each =
+            ["no", "never"].map(|message| Error::refused(Side::Remote, "connect", message).with_context("db1:5432"));
         let output = Error::all_of(Side::Remote, "connect", each.into()).with_note("ask again").to_string();
         assert_eq!(output, "could not connect (remote server): db1:5432: no; db1:5432: never; ask again");
     }

@@ -59,7 +59,7 @@ impl Candidate {
         Ok(Self { kind, program })
     }
 
-    /// A name for folders, databases and messages.
+    /// A name for directories, databases and messages.
     pub(super) fn name(&self) -> &'static str {
         match self.kind {
             Kind::Ours => "ours",
@@ -73,10 +73,10 @@ impl Candidate {
         Ok(message.rsplit(' ').next().unwrap_or_default().to_owned())
     }
 
-    /// Starts it on a repository, as it comes out of the box. Its configuration and its log are in `folder`.
+    /// Starts it on a repository, as it comes out of the box. Its configuration and its log are in `directory`.
     pub(super) fn start(&self, dsn: &str, directory: &Path) -> Result<Running> {
         let directory = directory.join(self.name());
-        fs::create_dir_all(&directory).context("making a folder for a collector")?;
+        fs::create_dir_all(&directory).context("making a directory for a collector")?;
         let content = serde_json::json!({ "repository": { "dsn": dsn }, "debug": false });
         let configuration = directory.join("powa-collector.conf");
         fs::write(&configuration, format!("{content:#}\n")).context("writing a collector's configuration")?;
@@ -138,7 +138,7 @@ impl Running {
         format!("the end of {}:\n{}", log.display(), end_of(&log))
     }
 
-    /// The log's name: where it is copied to, as the folder goes with the run.
+    /// The log's name: where it is copied to, as the directory goes with the run.
     fn kept_log(&self) -> PathBuf {
         let kept = std::env::temp_dir().join("lab-bench-collector.log");
         match fs::copy(&self.log, &kept) {

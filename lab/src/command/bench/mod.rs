@@ -48,7 +48,7 @@ pub(crate) struct Bench<'a> {
 pub(crate) struct Setting<'a> {
     generation: &'a Generation,
     candidates: &'a Contenders,
-    /// Has a folder for each candidate's files.
+    /// Has a directory for each candidate's files.
     directory: PathBuf,
     rounds: usize,
     picture: Option<&'a Path>,
@@ -59,7 +59,7 @@ impl Bench<'_> {
         let candidates = Contenders { ours: Candidate::ours(self.collector)?, python: Candidate::python(self.python)? };
         let machine = Machine::look(&candidates, self.generations)?;
         let cases = if self.cases.is_empty() { Case::most() } else { self.cases.to_owned() };
-        let directory = tempfile::Builder::new().prefix("lab-bench-").tempdir().context("making a folder")?;
+        let directory = tempfile::Builder::new().prefix("lab-bench-").tempdir().context("making a directory")?;
         let mut figures: Vec<Figure> = Vec::new();
         for case in cases {
             for generation in self.generations.iter().filter(|generation| case.is_of(generation)) {

@@ -51,7 +51,7 @@ impl Soak<'_> {
             self.time.as_secs_f64() / 60.0,
         );
         let fixture = Fixture::make(self.generation, self.servers, self.frequency)?;
-        let directory = tempfile::Builder::new().prefix("lab-soak-").tempdir().context("making a folder")?;
+        let directory = tempfile::Builder::new().prefix("lab-soak-").tempdir().context("making a directory")?;
         let log = directory.path().join("collector.log");
         println!("the collector's log: {}\n", log.display());
         match self.judge(&fixture, &program, directory.path()) {

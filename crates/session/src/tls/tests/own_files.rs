@@ -288,6 +288,6 @@ fn a_revocation_list_that_was_named_is_there() {
     assert!(client.complaint().contains("/none contains no list"));
     client.tls.crl = ClientFile::Default(client.path("nothing"));
     client.connector().unwrap();
-    client.tls.crl_folder = Some(client.path("nothing"));
+    client.tls.crl_directory = Some(client.path("nothing"));
     assert!(client.complaint().contains("directory of certificate revocation lists"));
 }

@@ -134,15 +134,15 @@ async fn what_an_authority_has_revoked_is_not_believed() {
 }
 
 #[tokio::test]
-async fn lists_are_found_in_a_folder_by_their_issuers_hash() {
+async fn lists_are_found_in_a_directory_by_their_issuers_hash() {
     let root = Issued::root("root");
     let (good, bad) = (root.issues(&PLAIN), root.issues(&PLAIN));
     let mut client = Client::trusting(SslMode::VerifyCa, &root);
     let hash = root.certificate.subject_name_hash();
     client.write(&format!("{hash:08x}.r0"), &root.revokes(&[&bad]));
     client.is_content_with(server(&bad)).await;
-    client.tls.crl_folder = Some(client.path(""));
-    client.write("root.crl", b"not looked at: there is a folder");
+    client.tls.crl_directory = Some(client.path(""));
+    client.write("root.crl", b"not looked at: there is a directory");
     client.is_content_with(server(&good)).await;
     let error = client.refuses(server(&bad)).await.to_string();
     assert!(error.contains("has been revoked"), "{error}");

@@ -110,13 +110,13 @@ fn a_file_that_has_just_been_written_may_be_written_again_and_look_the_same() {
 #[test]
 fn where_nothing_tells_of_a_change_what_was_read_is_good_for_a_minute() {
     let mut client = Client::trusting(SslMode::VerifyFull, &Issued::root("root"));
-    let directory = Tls { crl_folder: Some(client.path("")), ..client.tls.clone() };
+    let directory = Tls { crl_directory: Some(client.path("")), ..client.tls.clone() };
     let system = Tls { root_certificates: RootCertificates::System, ..client.tls.clone() };
     for tls in [directory, system] {
         client.tls = tls;
-        let started = client.connector_at(0);
-        assert!(Arc::ptr_eq(&started, &client.connector_at(50)));
-        assert!(!Arc::ptr_eq(&started, &client.connector_at(61)));
+        let first = client.connector_at(0);
+        assert!(Arc::ptr_eq(&first, &client.connector_at(50)));
+        assert!(!Arc::ptr_eq(&first, &client.connector_at(61)));
     }
 }
 
