@@ -1,4 +1,4 @@
-//! What `check` and the other commands make of what is around them: directories of sockets, ports that are taken, and variables
+//! `check` and other commands report problems of the machine: socket directories, ports that are in use, and variables
 //! that only the service has.
 
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! The command channel, as powa-web and psql use it: each command, each refusal, and who may.
+//! The command channel, as powa-web and psql use it: each command, each refusal, and the permissions.
 
 use std::time::Duration;
 

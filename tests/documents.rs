@@ -1,5 +1,5 @@
-//! The documents: every link and anchor in them leads somewhere, in the repository and where the package puts them; and what the
-//! program and the unit refer to is there.
+//! The documents: every link and anchor leads somewhere, in the repository and where the package puts them; and
+//! everything that the program and the unit refer to exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

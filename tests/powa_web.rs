@@ -1,4 +1,4 @@
-//! The real powa-web, of the series that belongs to the PoWA at hand, with the collector at the other end.
+//! The real powa-web, of the series that belongs to the version of PoWA, with a collector.
 //!
 //! Forcing a snapshot and refreshing catalogs came with powa-web 5.
 

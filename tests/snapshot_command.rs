@@ -1,4 +1,4 @@
-//! `reload`, `snapshot`, `wait` and `refresh-catalogs`: what a running collector is told to do from the command line.
+//! `reload`, `snapshot`, `wait` and `refresh-catalogs`: commands to a running collector from the command line.
 
 use lab::Registration;
 use serde_json::{Value, json};

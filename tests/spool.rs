@@ -1,4 +1,4 @@
-//! What the collector needs for what waits: little memory, and a directory, without which a snapshot fails, and no more.
+//! The spool needs little memory and a directory; without the directory, snapshots fail and nothing else does.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;

@@ -1,6 +1,6 @@
-//! Where do certificates come from?
+//! Issues certificates for tests.
 //!
-//! From an authority that lives in a test's directory. Nothing here is secret or lasts.
+//! They come from an authority in a test's directory. Nothing here is secret or kept.
 
 use std::fs;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! What is a running server of a generation, and how does it come up?
+//! Starts and stops a server of a generation.
 
 use std::fs;
 use std::io::Write;

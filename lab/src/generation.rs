@@ -1,4 +1,4 @@
-//! Which pairs of PostgreSQL and PoWA can this machine run?
+//! Lists the pairs of PostgreSQL and PoWA that this machine can run.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

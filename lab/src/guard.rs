@@ -1,7 +1,7 @@
-//! Who ends a server and removes its directory when the process that wanted it is gone, be it by SIGKILL?
+//! Ends a server and removes its directory when the process that started it has ended, even by SIGKILL.
 //!
-//! A shell process (`guard.sh`) whose standard input is a pipe that this process holds. The kernel closes the pipe
-//! whichever way this process ends; the guard sees the end of its input and cleans up.
+//! A shell process (`guard.sh`) reads from a pipe that this process holds open. The kernel closes the pipe whichever
+//! way this process ends; the guard reads the end of its input and cleans up.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;

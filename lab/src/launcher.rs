@@ -1,4 +1,4 @@
-//! How is a program of a generation run: on the host or inside a prepared suite, and as which user?
+//! Runs a program of a generation: on the host or inside a prepared suite, and as the right user.
 //!
 //! PostgreSQL refuses to run as root, and a suite's programs need the suite's own libraries.
 

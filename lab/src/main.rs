@@ -1,8 +1,9 @@
-//! The laboratory's own program: what to make, and for how long.
+//! The command line of the lab.
 //!
 //! Each subcommand is a module of `command`; arguments are read here and nowhere else.
 
 mod command;
+mod print;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

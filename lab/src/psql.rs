@@ -1,4 +1,4 @@
-//! How is a generation's psql run by a test?
+//! Runs the psql of a generation.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

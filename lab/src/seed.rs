@@ -1,6 +1,6 @@
-//! What are new clusters copied from?
+//! Makes the data directory that new clusters are copied from.
 //!
-//! `initdb` and `create extension` take a second and a half of work; a copy of what they make takes a tenth of that.
+//! `initdb` and `create extension` take a second and a half; copying their result takes a tenth of that.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! How is a laboratory server set up?
+//! The settings of the lab's servers.
 
 use std::fmt::Write;
 

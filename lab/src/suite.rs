@@ -1,4 +1,4 @@
-//! How does a generation that the host doesn't carry get here?
+//! Installs the packages of a generation that this machine does not have.
 //!
 //! A Debian suite is installed by debootstrap into `target/lab/<suite>`, and its PostgreSQL runs from there.
 

@@ -1,4 +1,4 @@
-//! A real browser, driven by its own driver: it opens a page, looks, clicks and types.
+//! A real browser, controlled by its WebDriver: opens a page, reads, clicks and types.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

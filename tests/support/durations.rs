@@ -1,4 +1,4 @@
-//! How long did each test take?
+//! Records how long each test took.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

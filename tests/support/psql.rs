@@ -1,4 +1,4 @@
-//! The real psql: what libpq makes of a connection string.
+//! The real psql, to find out how libpq interprets a connection string.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! One run of the suite: which tests run side by side, how long each took, and which are left for the night.
+//! One run of the suite: which tests run at the same time, how long each took, and which are nightly.
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};

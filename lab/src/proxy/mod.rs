@@ -1,7 +1,7 @@
-//! What stands before a server, and delays, holds back or breaks what is said through it?
+//! A proxy in front of a server that delays, holds back or breaks connections.
 //!
-//! One thread a proxy, with a runtime of its own: the code that gives orders may block. `connection` carries the
-//! bytes, `trap` waits for certain ones.
+//! One thread for each proxy, with a runtime of its own, so that its caller may block. `connection` passes the bytes
+//! on, `trap` waits for certain ones.
 
 mod connection;
 mod round_trips;

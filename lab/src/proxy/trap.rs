@@ -1,4 +1,4 @@
-//! When does a stream hold certain bytes, and what happens then?
+//! Waits until a stream contains certain bytes, and then acts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

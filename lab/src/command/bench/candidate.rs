@@ -1,4 +1,4 @@
-//! How is either collector run, and what does it use of the machine?
+//! Runs either collector, and measures what it uses.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;

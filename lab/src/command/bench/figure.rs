@@ -1,4 +1,4 @@
-//! What was measured, of both, and what had to be reached?
+//! A measured value of each collector, and the target.
 
 use lab::Generation;
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
-//! What do the collectors work on? A repository, and remote servers that are the same for both.
+//! Starts the servers of a benchmark: a repository, and remote servers that are the same for both collectors.
 //!
-//! One remote cluster listens on many addresses of the loopback network, and is a server of the fleet under each; or behind
-//! each of several lines that are as long as they are said to be.
+//! One remote cluster listens on many addresses of the loopback network, and is a server of the fleet under each, or
+//! behind several proxies, each with its own delay.
 
 use std::ops::Range;
 use std::path::Path;

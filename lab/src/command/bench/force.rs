@@ -1,7 +1,7 @@
-//! How is a snapshot asked for, and how long until it is there?
+//! Requests a snapshot, and measures the time until it is stored.
 //!
-//! By a notification, as powa-web does it. Both collectors refuse a snapshot that begins within ten seconds of the one
-//! before, so requests wait for longer than that.
+//! The request is a notification, as powa-web sends it. Both collectors refuse a snapshot within ten seconds of the
+//! previous one, so requests wait for longer than that.
 
 use std::thread;
 use std::time::{Duration, Instant};

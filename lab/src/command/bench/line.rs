@@ -1,4 +1,4 @@
-//! By how much does something grow with something else, and does it do so evenly?
+//! Fits a line to measured points, and tells whether the growth is linear.
 
 /// The straight line that is nearest to some points (least squares).
 #[derive(Clone, Copy, Debug)]

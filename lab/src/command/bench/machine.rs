@@ -1,4 +1,4 @@
-//! On what was it measured, when, and which versions of what?
+//! Describes the machine, the date and the versions of a benchmark.
 
 use std::fmt::{self, Display, Formatter};
 use std::fs;

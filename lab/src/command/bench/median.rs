@@ -1,4 +1,4 @@
-//! Which one of several measurements counts?
+//! The median of several measurements.
 
 /// The one in the middle; of an even number of them, the mean of the two there.
 pub(super) fn median(values: &[f64]) -> f64 {

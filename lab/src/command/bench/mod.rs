@@ -1,8 +1,7 @@
-//! How does the collector compare with the Python one, on the same servers, one after the other, in one run?
+//! Compares the collector with the Python one, on the same servers, one after the other, in one run.
 //!
-//! `candidate` runs either of them, `fixture` is what they work on, a `case` measures one thing, and what it found becomes
-//! a `figure` for the `table`. `force` asks for a snapshot, and waits until it is there; a `window` is a stretch of time
-//! that is watched.
+//! `candidate` runs either of them, `fixture` is the servers, a `case` measures one thing, and its result is a `figure`
+//! in the `table`. `force` requests a snapshot and waits until it is stored; a `window` measures a period.
 
 mod candidate;
 mod case;
@@ -25,6 +24,7 @@ use self::candidate::{Candidate, Contenders};
 pub(crate) use self::case::Case;
 use self::figure::Figure;
 use self::machine::Machine;
+use crate::print::print_line;
 
 /// What to compare, and on what.
 pub(crate) struct Bench<'a> {
@@ -71,7 +71,7 @@ impl Bench<'_> {
                 figures.extend(measured.with_context(|| format!("measuring {}", case.name()))?);
             }
         }
-        println!("{machine}\n{}", table::print(&figures));
+        print_line!("{machine}\n{}", table::print(&figures));
         if let Some(file) = self.json {
             table::write_json(&machine, &figures, file)?;
         }

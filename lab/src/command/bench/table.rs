@@ -1,4 +1,4 @@
-//! How is what was measured shown?
+//! Prints the figures as a table.
 
 use std::fs;
 use std::path::Path;

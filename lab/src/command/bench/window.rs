@@ -1,6 +1,6 @@
-//! What goes on within a stretch of time: how many snapshots, at what cost, over how many connections?
+//! Measures a period: the number of snapshots, their cost, and the number of connections.
 //!
-//! All of it is seen from outside: counted in the repository, and read from the processes' times.
+//! All values are measured from outside: counted in the repository, and read from the processes' times.
 
 use std::thread;
 use std::time::{Duration, Instant};

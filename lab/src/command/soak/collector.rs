@@ -1,4 +1,4 @@
-//! How is the collector run, and what does it use of the machine?
+//! Runs the collector of a soak test, and measures what it uses.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use lab::Result;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::fixture::Fixture;
-use super::log::{Log, Told};
+use super::log::{Log, LogSummary};
 use crate::command::usage::{self, Usage};
 
 /// Long enough for a slow machine, and short enough that the consequences of a fault are soon over.
@@ -80,7 +80,7 @@ impl Collector {
         Ok(Collector { child, log: Log::read(stream, &log_file)?, log_file })
     }
 
-    pub(super) fn output(&self) -> Told {
+    pub(super) fn summary(&self) -> LogSummary {
         self.log.so_far()
     }
 
@@ -99,7 +99,7 @@ impl Collector {
 
     /// Looks for some seconds, and has it reload some times, which makes it tell how many tasks it has.
     pub(super) fn measure(&mut self) -> Result<Use> {
-        let told_before = self.output().tasks.len();
+        let logged_before = self.summary().tasks.len();
         let mut samples = Vec::new();
         for number in 0..SAMPLES {
             self.ensure_running()?;
@@ -113,7 +113,7 @@ impl Collector {
             resident_kb: median(samples.iter().map(|sample| sample.resident_kb)),
             descriptors: median(samples.iter().map(|sample| sample.descriptors)),
             threads: median(samples.iter().map(|sample| sample.threads)),
-            tasks: median(self.output().tasks.into_iter().skip(told_before)),
+            tasks: median(self.summary().tasks.into_iter().skip(logged_before)),
         })
     }
 
@@ -124,7 +124,7 @@ impl Collector {
     }
 
     /// Asks it to stop; gives how it ended, after how long, and all that its log has told.
-    pub(super) fn stop(mut self) -> Result<(ExitStatus, Duration, Told)> {
+    pub(super) fn stop(mut self) -> Result<(ExitStatus, Duration, LogSummary)> {
         self.signal(Signal::TERM)?;
         let asked = Instant::now();
         let status = loop {

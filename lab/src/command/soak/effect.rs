@@ -1,4 +1,4 @@
-//! How does a fault come about, and how is it healed?
+//! Causes faults and heals them.
 
 use anyhow::{Context, ensure};
 use fastrand::Rng;

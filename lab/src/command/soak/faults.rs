@@ -1,4 +1,4 @@
-//! Which faults are there, and which one is next?
+//! Lists the faults, and draws the next one.
 
 use std::fmt;
 use std::time::Duration;

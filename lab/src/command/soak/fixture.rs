@@ -1,4 +1,4 @@
-//! What is the collector let loose on? A repository and some clusters, which a proxy for each server makes a fleet of.
+//! Starts the fleet of a soak test: a repository and some clusters, each with proxies that act as several servers.
 
 use std::collections::BTreeSet;
 use std::thread;

@@ -1,4 +1,4 @@
-//! When does which fault happen, what does it explain, and what else is seen meanwhile?
+//! Injects faults at random times, and records which errors they explain.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
@@ -12,6 +12,7 @@ use super::collector::Collector;
 use super::effect::Held;
 use super::faults::{Fault, Kind, Target};
 use super::fixture::{DATABASE, Fixture};
+use crate::print::print_line;
 
 const TICK: Duration = Duration::from_millis(50);
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
@@ -156,7 +157,7 @@ impl<'a> Injection<'a> {
     }
 
     fn say(&self, what: &str) {
-        println!("{:>8.1} s  {what}", self.started.elapsed().as_secs_f64());
+        print_line!("{:>8.1} s  {what}", self.started.elapsed().as_secs_f64());
     }
 
     fn begin_another(&mut self, collector: &Collector) -> Result<()> {
@@ -177,7 +178,7 @@ impl<'a> Injection<'a> {
                 self.active.push(Active { fault, held, heal_at, entry });
             }
             Err(error) => {
-                println!("{:>12}not possible now: {error:#}", "");
+                print_line!("{:>12}not possible now: {error:#}", "");
                 self.journal.entries[entry].healed = Some(Instant::now());
             }
         }
@@ -206,7 +207,7 @@ impl<'a> Injection<'a> {
                     self.journal.entries[healing.entry].healed = Some(Instant::now());
                 }
                 Err(error) => {
-                    println!("{:>12}not healed yet: {}: {error:#}", "", healing.fault.describe(self.fixture));
+                    print_line!("{:>12}not healed yet: {}: {error:#}", "", healing.fault.describe(self.fixture));
                     healing.heal_at = Instant::now() + BETWEEN_TRIES_TO_HEAL;
                     self.active.push(healing);
                 }

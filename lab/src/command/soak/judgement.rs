@@ -1,4 +1,4 @@
-//! Is everything as it should be?
+//! Judges the result of a soak test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitStatus;
@@ -11,7 +11,8 @@ use postgres::fallible_iterator::FallibleIterator;
 use super::collector::{GRACE, REPOSITORY_SESSIONS, Use};
 use super::fixture::{DATABASE, Fixture};
 use super::injection::{self, Injection};
-use super::log::{Loud, Told};
+use super::log::{LogSummary, Loud};
+use crate::print::print_line;
 
 /// What memory may grow by: allocators do not give everything back, but a leak of a kB a snapshot is more in an hour.
 const MORE_MEMORY_KB: u64 = 8 * 1024;
@@ -59,16 +60,16 @@ impl Judgement {
     }
 
     pub(super) fn print(&self) {
-        println!("\n{:<52} {:<26} {:<20}", "what", "allowed", "found");
+        print_line!("\n{:<52} {:<26} {:<20}", "what", "allowed", "found");
         for row in &self.rows {
             let verdict = if row.is_well { "" } else { "NOT WELL" };
-            println!("{:<52} {:<26} {:<20} {verdict}", row.question, row.allowed, row.found);
+            print_line!("{:<52} {:<26} {:<20} {verdict}", row.question, row.allowed, row.found);
         }
         for row in self.rows.iter().filter(|row| !row.evidence.is_empty()) {
-            println!("\n{}:", row.question);
-            row.evidence.iter().take(EVIDENCE).for_each(|line| println!("    {line}"));
+            print_line!("\n{}:", row.question);
+            row.evidence.iter().take(EVIDENCE).for_each(|line| print_line!("    {line}"));
             if row.evidence.len() > EVIDENCE {
-                println!("    and {} more", row.evidence.len() - EVIDENCE);
+                print_line!("    and {} more", row.evidence.len() - EVIDENCE);
             }
         }
     }
@@ -147,10 +148,10 @@ impl Judgement {
     }
 
     /// What was said loudly has its reason in a fault; and nothing is said after the consequences of the last are over.
-    pub(super) fn explain(&mut self, output: &Told, injection: &Injection<'_>, [started, warm, calm]: [Instant; 3]) {
+    pub(super) fn explain(&mut self, log: &LogSummary, injection: &Injection<'_>, [started, warm, calm]: [Instant; 3]) {
         let Injection { journal, errors, .. } = injection;
         let at = |moment: Instant| format!("{:.1} s", moment.saturating_duration_since(started).as_secs_f64());
-        let loud = output.loud.iter().filter(|loud| !is_fault_of_powa(&loud.line));
+        let loud = log.loud.iter().filter(|loud| !is_fault_of_powa(&loud.line));
         let (early, late): (Vec<_>, Vec<_>) = loud.partition(|loud| loud.at < calm);
         let unexplained = early.into_iter().filter(|loud| !journal.explains(loud.server, (loud.at, loud.at)));
         // That says that the machine is too slow for so many servers, which it may be as long as all is cold.
@@ -172,14 +173,14 @@ impl Judgement {
 
     /// Each snapshot that the log tells of is there, and no other. (One whose fate was not known when it had to be given
     /// up may be there, too, and the log says that it is lost.)
-    pub(super) fn count_snapshots(&mut self, fixture: &Fixture, output: &Told) -> Result<()> {
+    pub(super) fn count_snapshots(&mut self, fixture: &Fixture, log: &LogSummary) -> Result<()> {
         let sql = "select m.srvid, m.coalesce_seq - 1 from powa_snapshot_metas m where m.srvid > 0 order by m.srvid";
         let mut different = Vec::new();
         let mut total = 0;
         for row in fixture.repository.connect(DATABASE)?.query(sql, &[]).context("counting snapshots")? {
             let (id, stored): (i32, i64) = (row.get(0), row.get(1));
             let number = |of: &BTreeMap<i32, i64>| of.get(&id).copied().unwrap_or(0);
-            let (taken, lost) = (number(&output.taken), number(&output.lost));
+            let (taken, lost) = (number(&log.taken), number(&log.lost));
             total += stored;
             if stored < taken || stored > taken + lost {
                 different.push(format!("server {id}: {stored} stored, {taken} told of, {lost} told to be lost"));

@@ -1,4 +1,4 @@
-//! What is measured? One file a case.
+//! The cases of the benchmark, one file each.
 
 mod databases;
 mod entries;
