@@ -239,7 +239,7 @@ impl Cluster {
         self.server().pid
     }
 
-    /// The directory that goes when the cluster goes, whichever way: a place for what belongs to it.
+    /// The directory of the cluster, for files that belong to it. It is removed with the cluster, even if this process is killed.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
