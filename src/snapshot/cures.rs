@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_granted_for_what_it_is_missing_for() {
+    fn each_failure_gets_the_grants_that_cure_it() {
         let missing = [
             "grant execute on function \"powa\".\"powa_statements_src\"(integer) to \"me\"",
             "grant select on \"powa\".\"powa_databases\" to \"me\"",

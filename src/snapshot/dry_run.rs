@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_called_is_what_has_to_be_granted() {
+    fn the_required_privileges_are_those_of_the_called_functions() {
         let rows = [
             ("powa", "5.0.2", "Po Wa"),
             ("pg_qualstats", "2.1", "quals"),

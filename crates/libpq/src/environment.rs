@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_in_the_environment_is_not_to_be_seen() {
+    fn debug_output_hides_a_password_of_the_environment() {
         let shown = format!("{:?}", of(&[("PGPASSWORD", b"s3cret")]));
         assert!(shown.contains("<hidden>") && !shown.contains("s3cret"), "{shown}");
     }

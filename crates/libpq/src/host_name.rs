@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_be_a_host_is_let_be() {
+    fn valid_host_names_have_no_error() {
         for host in
             ["db1", "db1.example.", "10.0.0.1", "::1", "fe80::1%eth0", "db_1", "bücher.example", "2001:db8::5433"]
         {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_a_port_in_it_is_explained() {
+    fn a_host_that_seems_to_end_in_a_port_gets_a_hint() {
         let cases = [
             ("::1:5433", Some("if 5433 is the port, use host ::1, and give the port separately")),
             ("2001:db8::7:5433", Some("if 5433 is the port, use host 2001:db8::7, and give the port separately")),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_one_is_explained_by_what_was_meant() {
+    fn an_invalid_host_name_gets_a_correction() {
         let cases = [
             ("db 7", "a host name or address cannot contain white space"),
             ("someone@db1", "a host name cannot contain an @; use host db1, and give the user separately"),

@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_has_to_be_the_user() {
+    fn a_missing_user_is_an_error() {
         let nobody = Environment { user: None, home: None, ..environment() };
         let error = Parameters::resolve(&Conninfo::default(), &nobody).unwrap_err();
         assert!(error.to_string().starts_with("\"user\" is not given"), "{error}");
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_had_is_refused_also_if_the_value_has_come_about_later() {
+    fn unsupported_values_are_refused_wherever_they_come_from() {
         let harmless = Conninfo::parse("gssencmode=prefer").unwrap();
         let changed = harmless.try_map(|_| Ok::<_, ()>("require".into())).unwrap();
         let error = Parameters::resolve(&changed, &environment()).unwrap_err();
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_not_to_be_seen() {
+    fn debug_output_hides_secrets() {
         let shown = format!("{:?}", resolve("password=s3cret sslpassword=s3cret").unwrap());
         assert!(shown.matches("<hidden>").count() == 2 && !shown.contains("s3cret"), "{shown}");
     }

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_left_alone_and_a_file_that_is_missing_is_no_matter() {
+    fn a_path_that_is_no_file_is_ignored_with_a_warning_and_a_missing_file_without() {
         let directory = tempfile::tempdir().unwrap();
         let warning = find(directory.path()).warning.unwrap();
         assert!(warning.ends_with("it is not a regular file"), "{warning}");

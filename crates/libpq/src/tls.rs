@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mode_has_a_word() {
+    fn each_mode_has_a_name() {
         let cases = [
             ("disable", SslMode::Disable),
             ("allow", SslMode::Allow),
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_negotiation_there_is_no_going_on_in_plain() {
+    fn direct_negotiation_excludes_plain_connections() {
         for (mode, is_allowed) in [
             ("disable", false),
             ("allow", false),
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_is_not_known_is_told_with_those_that_are() {
+    fn an_unknown_word_is_an_error_that_lists_the_known_ones() {
         let cases = [
             ("sslmode=x", r#""sslmode" must be one of disable, allow, prefer, require, verify-ca, verify-full"#),
             ("sslmode=''", r#""sslmode" must be one of disable, allow, "#),

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_the_address_that_is_connected_to() {
+    async fn hostaddr_is_used_instead_of_the_name() {
         let host =
             libpq::Host { name: "nowhere.invalid".into(), location: Location::Address([10, 0, 0, 1].into()), port: 7 };
         assert_eq!(
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_failed_is_tried_last_until_it_is_of_use_again() {
+    fn a_failed_host_is_tried_last_until_it_succeeds() {
         let hosts = Hosts::default();
         let listed = listed(&["a", "b", "c"]);
         let known = hosts.update_list(&listed);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_host_that_failed_is_the_first_again_after_some_minutes() {
+    async fn a_failed_host_is_tried_in_its_place_after_the_cooldown() {
         let hosts = Hosts::default();
         let listed = listed(&["a", "b"]);
         hosts.update_list(&listed)[0].mark_failed();
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_learnt_of_a_host_outlives_a_change_of_the_others() {
+    fn the_state_of_a_host_survives_changes_of_the_list() {
         let hosts = Hosts::default();
         hosts.update_list(&listed(&["a", "b"]))[0].mark_failed();
         assert_eq!(names(hosts.in_order(&listed(&["a", "c"]), false)), ["c", "a"]);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn at_random_each_is_the_first_at_times() {
+    fn in_random_order_each_host_is_first_sometimes() {
         let hosts = Hosts::default();
         let listed = listed(&["a", "b", "c"]);
         hosts.update_list(&listed)[2].mark_failed();
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_address_that_was_of_use_is_tried_first() {
+    async fn the_last_good_address_is_tried_first() {
         let host = only("localhost");
         for peer in host.peers(false).await.unwrap() {
             host.mark_succeeded(&peer);

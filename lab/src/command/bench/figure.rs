@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn as_json_it_tells_what_the_table_tells() {
+    fn the_json_has_the_values_of_the_table() {
         let json = figure(1.5, Some(3.0), Some(Mark::Share(0.1))).to_json();
         let whole = json!({
             "case": "case", "powa": "5.0.2", "what": "what", "unit": "s",

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_is_told_by_the_snapshot_and_by_the_minute() {
+    fn usage_is_computed_for_each_snapshot_and_each_minute() {
         let used = Duration::from_millis(600);
         let cases = [
             // (seconds, snapshots, a second, ms a snapshot, ms a minute)

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_counts_is_picked_out() {
+    fn the_summary_has_the_relevant_lines() {
         let mut summary = LogSummary::default();
         for line in [
             "2026-11-21T08:00:04.128Z  INFO server{id=7 name=\"s07\"}: snapshot taken datasources=4 rows=1 errors=0",
