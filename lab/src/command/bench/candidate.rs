@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::machine::said_by;
 use crate::command::usage::{self, Usage};
 
-/// Where the Python collector looks first, and what no other place can override.
+/// The first configuration file that the Python collector reads, which no other file can override.
 const SYSTEM_CONFIGURATION: &str = "/etc/powa-collector.conf";
 /// The Python collector ends at once only when nothing is under way.
 const LONGEST_STOP: Duration = Duration::from_secs(120);
@@ -67,13 +67,13 @@ impl Candidate {
         }
     }
 
-    /// Its version, which is the last word that both say when they are asked.
+    /// Its version: the last word that both print with `--version`.
     pub(super) fn version(&self) -> Result<String> {
         let message = said_by(Command::new(&self.program).arg("--version"))?;
         Ok(message.rsplit(' ').next().unwrap_or_default().to_owned())
     }
 
-    /// Starts it on a repository, as it comes out of the box. Its configuration and its log are in `directory`.
+    /// Starts it on a repository, with its default settings. Its configuration and its log are in `directory`.
     pub(super) fn start(&self, dsn: &str, directory: &Path) -> Result<Running> {
         let directory = directory.join(self.name());
         fs::create_dir_all(&directory).context("making a directory for a collector")?;
@@ -103,7 +103,7 @@ impl Candidate {
 }
 
 impl Running {
-    /// What it uses now.
+    /// Its current usage.
     ///
     /// # Errors
     /// It has ended.
@@ -120,7 +120,7 @@ impl Running {
         Ok(())
     }
 
-    /// Asks it to stop, and tells how long that took.
+    /// Stops it, and returns how long that took.
     pub(super) fn stop(mut self) -> Result<Duration> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a child has a process id")?;
         let asked = Instant::now();
@@ -150,7 +150,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // One that was asked to stop has ended already, and both say so by an error.
+        // If it was stopped before, it has ended, and both calls return an error.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -26,7 +26,7 @@ use self::figure::Figure;
 use self::machine::Machine;
 use crate::print::print_line;
 
-/// What to compare, and on what.
+/// A comparison.
 pub(crate) struct Bench<'a> {
     pub generations: &'a [Generation],
     pub collector: &'a Path,
@@ -34,21 +34,21 @@ pub(crate) struct Bench<'a> {
     pub python: &'a Path,
     /// All but those that take long, if there is none.
     pub cases: &'a [Case],
-    /// How often that is measured whose median counts.
+    /// The number of measurements for a median.
     pub rounds: usize,
     /// Where to write the figures as JSON.
     pub json: Option<&'a Path>,
     /// A document whose table is replaced by the one of this run.
     pub record: Option<&'a Path>,
-    /// Where to draw what grows with what.
+    /// Where to draw the growth.
     pub picture: Option<&'a Path>,
 }
 
-/// Where and with what a case is measured.
+/// The environment of a case.
 pub(crate) struct Setting<'a> {
     generation: &'a Generation,
     candidates: &'a Contenders,
-    /// Has a directory for each candidate's files.
+    /// The directory for the candidates' files.
     directory: PathBuf,
     rounds: usize,
     picture: Option<&'a Path>,

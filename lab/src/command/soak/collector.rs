@@ -18,11 +18,11 @@ use crate::command::usage::{self, Usage};
 /// Long enough for a slow machine, and short enough that the consequences of a fault are soon over.
 const TIMEOUTS: [(&str, u64); 4] =
     [("connect", 5), ("query", 5), ("snapshot", LONGEST_STEP.as_secs()), ("stop", GRACE.as_secs())];
-/// What collecting and loading have, each.
+/// The time limit of collecting, and of loading.
 pub(super) const LONGEST_STEP: Duration = Duration::from_secs(20);
-/// What the collector has to stop in.
+/// The time limit for stopping.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
-/// How many connections to the repository the collector promises to keep to: `limits.loads` + 2.
+/// The collector's limit of connections to the repository: `limits.loads` + 2.
 pub(super) const REPOSITORY_SESSIONS: usize = 6;
 
 const BETWEEN_SAMPLES: Duration = Duration::from_millis(500);
@@ -35,13 +35,13 @@ pub(super) struct Collector {
     log_file: PathBuf,
 }
 
-/// What it uses: the medians of some seconds.
+/// The usage of the collector: medians over some seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Use {
     pub resident_kb: u64,
     pub descriptors: u64,
     pub threads: u64,
-    /// Said by its own log.
+    /// From its log.
     pub tasks: u64,
 }
 
@@ -97,7 +97,7 @@ impl Collector {
         Ok(())
     }
 
-    /// Looks for some seconds, and has it reload some times, which makes it tell how many tasks it has.
+    /// Measures for some seconds, and reloads several times, which makes it log the number of its tasks.
     pub(super) fn measure(&mut self) -> Result<Use> {
         let logged_before = self.summary().tasks.len();
         let mut samples = Vec::new();
@@ -117,13 +117,13 @@ impl Collector {
         })
     }
 
-    /// What it uses now, its tasks aside.
+    /// Its current usage, without the number of tasks.
     pub(super) fn look(&self) -> Result<Use> {
         let Usage { resident_kb, descriptors, threads, .. } = usage::of_process(self.child.id())?;
         Ok(Use { resident_kb, descriptors, threads, tasks: 0 })
     }
 
-    /// Asks it to stop; gives how it ended, after how long, and all that its log has told.
+    /// Stops it. Returns its exit status, the time that took, and the summary of its log.
     pub(super) fn stop(mut self) -> Result<(ExitStatus, Duration, LogSummary)> {
         self.signal(Signal::TERM)?;
         let asked = Instant::now();

@@ -27,7 +27,7 @@ use crate::print::print_line;
 
 const UNTIL_WARM: Duration = Duration::from_secs(300);
 
-/// What to do for how long.
+/// A soak test.
 pub(crate) struct Soak<'a> {
     pub generation: &'a Generation,
     pub collector: &'a Path,
@@ -62,7 +62,7 @@ impl Soak<'_> {
                 Ok(ExitCode::SUCCESS)
             }
             judged => {
-                // For whoever wants to know why.
+                // Kept to find out the cause.
                 let _ = directory.keep();
                 judged.with_context(|| format!("seed {}, the collector's log: {}", self.seed, log.display()))?.print();
                 print_line!("\nNot all is well: seed {}, the collector's log: {}", self.seed, log.display());
@@ -84,7 +84,7 @@ impl Soak<'_> {
         injection.run(&mut collector, self.time)?;
         say("all is healed");
         for _ in 0..3 {
-            // A reload that was asked for while the repository was away has not been heard.
+            // A reload that was requested while the repository was unreachable was not received.
             collector.signal(Signal::HUP)?;
             injection.watch(&mut collector, fixture.aftermath() / 3)?;
         }
