@@ -337,6 +337,7 @@ impl Daemon {
     async fn stop(mut self) {
         tracing::info!("stopping");
         self.http.stop().await;
+        self.hooks.stop().await;
         // Dropping the reply channels notifies the callers.
         (self.running_reload, self.reload) = (None, None);
         // Cancels its work, so that loads that wait for it can finish.
