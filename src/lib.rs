@@ -28,6 +28,7 @@ mod backoff;
 mod config;
 mod pace;
 mod server;
+mod schedule;
 mod telemetry;
 
 #[cfg(test)]
