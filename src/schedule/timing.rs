@@ -47,6 +47,14 @@ impl InvalidRow {
     pub(crate) fn new(server: i32, column: &'static str, reason: impl Into<String>) -> Self {
         Self { server, column, reason: reason.into() }
     }
+
+    /// What follows from it.
+    pub(crate) fn effect(&self) -> &'static str {
+        match self.column {
+            "cron" | "time_zone" => "the server is collected by its frequency",
+            _ => "the column has no effect",
+        }
+    }
 }
 
 impl fmt::Display for InvalidRow {
