@@ -154,7 +154,13 @@ pub(super) mod tests {
             taken: 7,
             ..Progress::default()
         };
-        WorkerDetail { name: name.into(), frequency: Duration::from_secs(300), timing: None, status: Status::Running, progress }
+        WorkerDetail {
+            name: name.into(),
+            frequency: Duration::from_secs(300),
+            timing: None,
+            status: Status::Running,
+            progress,
+        }
     }
 
     #[test]

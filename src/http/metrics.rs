@@ -118,7 +118,8 @@ impl Scrape {
         let up = gauges("up", "1 if the worker reaches its server and the repository.");
         let failing = gauges("failing", "1 if an error prevents snapshots.");
         let frequency = gauges("frequency_seconds", "Seconds from one snapshot to the next.");
-        let paused = gauges("paused", "1 if nothing is collected until the end of a pause, or the start of a schedule.");
+        let paused =
+            gauges("paused", "1 if nothing is collected until the end of a pause, or the start of a schedule.");
         let overdue = gauges("overdue", "1 if a snapshot is overdue, by the frequency or the schedule.");
         let last = gauges("last_snapshot_timestamp_seconds", "When the last snapshot in the repository began.");
         let next = gauges("next_snapshot_timestamp_seconds", "When the next snapshot or retry is due.");

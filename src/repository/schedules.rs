@@ -39,11 +39,13 @@ impl Timings {
             Some("") => match session.query(include_str!("../../sql/repository/schedules.sql"), &[]).await {
                 Ok(rows) => Ok(Self::of(&rows)),
                 Err(error) if error.is_connection() || error.is_transient() || error.is_momentary() => Err(error),
-                Err(error) => Ok(Self::unreadable(format!("the table powa_collector.schedules cannot be read: {error}"))),
+                Err(error) => {
+                    Ok(Self::unreadable(format!("the table powa_collector.schedules cannot be read: {error}")))
+                }
             },
-            Some(grants) => {
-                Ok(Self::unreadable(format!("the role may not read powa_collector.schedules; run in the repository: {grants}")))
-            }
+            Some(grants) => Ok(Self::unreadable(format!(
+                "the role may not read powa_collector.schedules; run in the repository: {grants}"
+            ))),
         }
     }
 
@@ -89,7 +91,8 @@ fn timing_row(server: i32, row: &Row) -> Result<TimingRow, InvalidRow> {
 
 /// The table may have been altered.
 fn column<'a, T: FromSql<'a>>(server: i32, row: &'a Row, name: &'static str) -> Result<Option<T>, InvalidRow> {
-    row.try_get(name).map_err(|_| InvalidRow::new(server, name, "the column has another type than the collector's schema"))
+    row.try_get(name)
+        .map_err(|_| InvalidRow::new(server, name, "the column has another type than the collector's schema"))
 }
 
 impl Repository {

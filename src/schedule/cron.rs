@@ -156,9 +156,8 @@ fn shortest_interval(fields: &Fields, hours: &[u16]) -> u16 {
     let pattern = &fields.pattern;
     let (seconds, minutes) = (pattern.seconds.values(), pattern.minutes.values());
     let within = seconds.windows(2).map(|pair| pair[1] - pair[0]).min();
-    let is_next = |values: &[u16], size| {
-        values.windows(2).any(|pair| pair[1] - pair[0] == 1) || has_both_ends(values, size)
-    };
+    let is_next =
+        |values: &[u16], size| values.windows(2).any(|pair| pair[1] - pair[0] == 1) || has_both_ends(values, size);
     // From the last second of a minute to the first of the next.
     let next_hour = has_both_ends(&minutes, 60) && (is_next(hours, 24));
     let minute_follows = next_hour || minutes.windows(2).any(|pair| pair[1] - pair[0] == 1);

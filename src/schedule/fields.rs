@@ -66,7 +66,8 @@ mod tests {
             assert!(!minute.accepts(text) && !day_of_week.accepts(text), "{text}");
         }
         assert!(day_of_week.accepts("mon-fri,sun"));
-        for text in ["", ",", "1,", "-", "1-", "-5", "/5", "5/10", "*/", "*/*", "1-2-3", "*-5", "*,5", "100", "?", "x"] {
+        for text in ["", ",", "1,", "-", "1-", "-5", "/5", "5/10", "*/", "*/*", "1-2-3", "*-5", "*,5", "100", "?", "x"]
+        {
             assert!(!minute.accepts(text), "{text}");
         }
         for text in ["L", "LW", "15W", "?", "monday", "mon", "@daily", "+1"] {

@@ -12,6 +12,8 @@ pub(crate) use cron::Cron;
 pub(crate) use timing::{InvalidRow, Timing, TimingRow};
 pub(crate) use zone::{DEFAULT_ZONE, InvalidTime, format_time, parse_time};
 
+use std::time::{Duration, SystemTime};
+
 use session::on_one_line;
 
 /// The shortest time between two due times, in seconds, as for a frequency.
@@ -29,7 +31,8 @@ pub(crate) enum InvalidSchedule {
     TooLong(usize),
     #[error(
         "the {name} must be * or a list of values and ranges ({allowed}), each perhaps with a step such as */5 or 10-30/5, \
-        got {}", on_one_line(text)
+        got {}",
+        on_one_line(text)
     )]
     Field { name: &'static str, text: String, allowed: &'static str },
     /// All fields are valid by themselves.
@@ -55,4 +58,19 @@ fn suggestion(nearest: Option<&str>) -> String {
         Some(nearest) => format!("; did you mean \"{nearest}\"?"),
         None => "; use a name of the IANA database, such as Europe/Paris".into(),
     }
+}
+
+/// The due times of a schedule after a time, in seconds since 1970. For a test that compares them with another program's.
+///
+/// # Errors
+/// The schedule is invalid.
+pub fn due_times(cron: &str, zone: &str, after: u64, number: usize) -> Result<Vec<u64>, String> {
+    let row = TimingRow { cron: Some(cron.into()), time_zone: Some(zone.into()), ..TimingRow::default() };
+    let timing = Timing::of_row(0, &row);
+    if let Some(invalid) = timing.invalid {
+        return Err(invalid.to_string());
+    }
+    let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let after = SystemTime::UNIX_EPOCH + Duration::from_secs(after);
+    Ok(timing.upcoming(after, number).into_iter().map(|time| since(time).as_secs()).collect())
 }

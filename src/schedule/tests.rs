@@ -107,7 +107,10 @@ fn the_calendar_is_respected() {
     assert_eq!(next.to_zoned(leap.zone().clone()).date().to_string(), "2104-02-29");
     assert_eq!(due("59 23 31 12 *", "UTC", "2026-12-31T23:59Z", 1), ["12-31 23:59:00+00:00"]);
     assert_eq!(due("0 0 1 1 *", "Asia/Tokyo", "2026-12-31T14:59:59.5Z", 1), ["01-01 00:00:00+09:00"]);
-    assert_eq!(due("*/6 * * * * *", "UTC", "2026-12-31T23:59:53.9Z", 2), ["12-31 23:59:54+00:00", "01-01 00:00:00+00:00"]);
+    assert_eq!(
+        due("*/6 * * * * *", "UTC", "2026-12-31T23:59:53.9Z", 2),
+        ["12-31 23:59:54+00:00", "01-01 00:00:00+00:00"]
+    );
     // The day of the month, or the day of the week. 1 December 2026 is a Tuesday.
     assert_eq!(
         due("0 0 13 * fri", "UTC", "2026-12-01T00:00Z", 4),
@@ -222,8 +225,14 @@ fn what_is_invalid_in_a_row_is_named_and_left_out() {
         ..row()
     };
     for (row, column) in [
-        (other("never\n", Some("UTC")), "powa_collector.schedules row with srvid 7: invalid cron: \"never\\n\": a schedule has"),
-        (other("0 * * * *", Some("Mars/Phobos")), "row with srvid 7: invalid time_zone: \"Mars/Phobos\": \"Mars/Phobos\" is no"),
+        (
+            other("never\n", Some("UTC")),
+            "powa_collector.schedules row with srvid 7: invalid cron: \"never\\n\": a schedule has",
+        ),
+        (
+            other("0 * * * *", Some("Mars/Phobos")),
+            "row with srvid 7: invalid time_zone: \"Mars/Phobos\": \"Mars/Phobos\" is no",
+        ),
         (TimingRow { cron: None, ..other("", Some("UTC")) }, "invalid time_zone: there is no schedule"),
     ] {
         let timing = Timing::of_row(7, &row);
@@ -240,7 +249,10 @@ fn what_is_invalid_in_a_row_is_named_and_left_out() {
 fn the_next_times_are_listed() {
     let times = Timing::of_row(1, &row()).upcoming(at("2026-06-01T00:00Z"), 3);
     assert_eq!(times, ["01:00Z", "02:00Z", "03:00Z"].map(|time| at(&format!("2026-06-01T{time}"))));
-    assert_eq!(Timing::of_row(1, &TimingRow { cron: None, time_zone: None, ..row() }).upcoming(at("2026-06-01T00:00Z"), 3), []);
+    assert_eq!(
+        Timing::of_row(1, &TimingRow { cron: None, time_zone: None, ..row() }).upcoming(at("2026-06-01T00:00Z"), 3),
+        []
+    );
 }
 
 #[test]

@@ -67,8 +67,13 @@ impl fmt::Display for InvalidRow {
 impl Timing {
     /// Validates the row of a server.
     pub(crate) fn of_row(server: i32, row: &TimingRow) -> Self {
-        let mut timing =
-            Self { cron: None, start: None, paused_until: None, changed_at: row.changed_at.and_then(time), invalid: None };
+        let mut timing = Self {
+            cron: None,
+            start: None,
+            paused_until: None,
+            changed_at: row.changed_at.and_then(time),
+            invalid: None,
+        };
         for (column, seconds, place) in [
             ("paused_until", row.paused_until, &mut timing.paused_until),
             ("start_at", row.start_at, &mut timing.start),
@@ -82,8 +87,11 @@ impl Timing {
             (Some(text), zone) => match Cron::parse(text, zone.as_deref().unwrap_or(zone::DEFAULT_ZONE)) {
                 Ok(cron) => timing.cron = Some(cron),
                 Err(error) => {
-                    let (column, value) =
-                        if error.is_of_zone() { ("time_zone", zone.as_deref().unwrap_or_default()) } else { ("cron", text.as_str()) };
+                    let (column, value) = if error.is_of_zone() {
+                        ("time_zone", zone.as_deref().unwrap_or_default())
+                    } else {
+                        ("cron", text.as_str())
+                    };
                     let value = &value[..value.floor_char_boundary(MAX_BYTES)];
                     timing.invalid = Some(InvalidRow::new(server, column, format!("\"{value}\": {error}")));
                 }

@@ -27,6 +27,7 @@ const SOURCES: [&str; 22] = [
     "powa_collector::pace",
     "powa_collector::remote",
     "powa_collector::repository",
+    "powa_collector::schedule",
     "powa_collector::server",
     "powa_collector::session",
     "powa_collector::snapshot",

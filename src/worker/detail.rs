@@ -156,7 +156,8 @@ mod tests {
             (Some("0 3 * * *"), None, day + 3 * hour + 11, true),
             (Some("0 3 * * *"), Some(2 * day), 3 * day + 3 * hour, false),
         ] {
-            let timing = (cron.is_some() || paused_until.is_some()).then(|| Timing::of_row(1, &row(cron, paused_until)));
+            let timing =
+                (cron.is_some() || paused_until.is_some()).then(|| Timing::of_row(1, &row(cron, paused_until)));
             let found = is_overdue(at(0), at(age), minute, timing.as_ref());
             assert_eq!(found, expected, "{cron:?}, {paused_until:?}, {age}");
         }

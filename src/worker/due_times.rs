@@ -105,7 +105,7 @@ mod tests {
 
     /// A time on 15 January 2027, which begins at 0.
     fn at(seconds: f64) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(1_799_971_200) + Duration::from_secs_f64(seconds)
+        UNIX_EPOCH + Duration::from_secs_f64(1_799_971_200.0 + seconds)
     }
 
     fn times(cron: Option<&str>, paused_until: Option<f64>) -> DueTimes {
@@ -173,7 +173,10 @@ mod tests {
     #[test]
     fn the_interval_is_that_of_the_next_two_due_times() {
         let interval = |cron| times(cron, None).interval(at(10.0)).as_secs();
-        assert_eq!([Some("*/10 * * * * *"), EVERY_MINUTE, Some("0 3 * * *"), None].map(interval), [10, 60, 86_400, 300]);
+        assert_eq!(
+            [Some("*/10 * * * * *"), EVERY_MINUTE, Some("0 3 * * *"), None].map(interval),
+            [10, 60, 86_400, 300]
+        );
     }
 
     #[test]

@@ -136,7 +136,10 @@ impl ServerLine {
     pub(super) fn error(&self) -> Cell {
         // The error of a disabled server is an old one.
         let tone = if self.state == OFF || self.state == PAUSED { Tone::Faint } else { Tone::Bad };
-        self.error.as_ref().or(self.invalid_schedule.as_ref()).map_or_else(Cell::default, |error| Cell::new(error).with(tone))
+        self.error
+            .as_ref()
+            .or(self.invalid_schedule.as_ref())
+            .map_or_else(Cell::default, |error| Cell::new(error).with(tone))
     }
 }
 

@@ -167,12 +167,7 @@ fn lines_of(text: &str, width: Option<u16>) -> usize {
 
 impl ServerLine {
     /// `detail` is `None` where no collector has answered.
-    fn new(
-        server: &RegisteredServer,
-        last: &LastSnapshot,
-        detail: Option<Option<&Detail>>,
-        now: SystemTime,
-    ) -> Self {
+    fn new(server: &RegisteredServer, last: &LastSnapshot, detail: Option<Option<&Detail>>, now: SystemTime) -> Self {
         let timing = server.timing.as_deref();
         let cron = timing.and_then(|timing| timing.cron.as_ref());
         let paused_until = timing.and_then(|timing| timing.quiet_until(now));
@@ -212,7 +207,6 @@ impl ServerLine {
     fn is_failing(&self) -> bool {
         self.error.is_some() && self.state != OFF && self.state != PAUSED
     }
-
 }
 
 /// Whether a snapshot is missing.
