@@ -1,5 +1,6 @@
 //! Schedules and pauses: set by the commands, kept by the collector, and shown.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lab::Registration;
@@ -29,16 +30,22 @@ fn set_up(scene: &Scene) {
     scene.repository().batch_execute(include_str!("../sql/collector_schema/1.sql")).unwrap();
 }
 
+/// The configuration of the collector, or one without any settings if none has been started.
+fn config(scene: &Scene) -> PathBuf {
+    let file = scene.directory().join("powa-collector.conf");
+    if file.exists() { file } else { scene.config(json!({})) }
+}
+
 /// Runs `servers` with arguments, and returns what it has printed.
 fn servers(scene: &Scene, arguments: &[&str]) -> String {
-    let printed = operate(&scene.config(json!({})), &[&["servers"], arguments].concat());
+    let printed = operate(&config(scene), &[&["servers"], arguments].concat());
     assert_eq!(printed.code, 0, "{arguments:?}: {printed:?}");
     printed.text
 }
 
 /// The error of `servers` with arguments.
 fn refused(scene: &Scene, code: i32, arguments: &[&str]) -> String {
-    let printed = operate(&scene.config(json!({})), &[&["servers"], arguments].concat());
+    let printed = operate(&config(scene), &[&["servers"], arguments].concat());
     assert_eq!((printed.code, printed.text.as_str()), (code, ""), "{arguments:?}: {printed:?}");
     printed.errors
 }
@@ -50,7 +57,7 @@ fn server_of(text: &str, server: i32) -> Value {
 }
 
 fn status(scene: &Scene, server: i32) -> Value {
-    server_of(&operate(&scene.config(json!({})), &["status", "--json"]).text, server)
+    server_of(&operate(&config(scene), &["status", "--json"]).text, server)
 }
 
 fn listed(scene: &Scene, server: i32) -> Value {
@@ -109,7 +116,7 @@ fn a_paused_server_is_collected_only_on_request(scene: &Scene) {
     // It would be collected every second.
     std::thread::sleep(Duration::from_secs(4));
     assert_eq!(scene.snapshots(server), before);
-    let printed = operate(&scene.config(json!({})), &["snapshot", &server.to_string(), "--wait"]);
+    let printed = operate(&config(scene), &["snapshot", &server.to_string(), "--wait"]);
     assert_eq!(printed.code, 0, "{printed:?}");
     assert_eq!(scene.snapshots(server), before + 1);
     assert_eq!(status(scene, server)["state"], "paused");
@@ -170,7 +177,7 @@ fn a_row_that_is_invalid_is_named_once_and_the_frequency_holds(scene: &Scene) {
     let state = status(scene, server);
     assert!(state["invalid_schedule"].as_str().unwrap().starts_with(&reason), "{state}");
     assert_eq!((&state["state"], &state["schedule"]), (&json!("running"), &Value::Null));
-    assert!(operate(&scene.config(json!({})), &["status"]).text.contains(&reason));
+    assert!(operate(&config(scene), &["status"]).text.contains(&reason));
     collector.signal(Signal::HUP);
     collector.wait_for_log(" reloaded");
     assert_eq!(collector.logged(&reason).len(), 1);
@@ -263,8 +270,8 @@ fn a_role_that_may_not_is_told_which_grants_it_needs(scene: &Scene) {
         .unwrap()
         .get(0);
     repository.batch_execute(&grants).unwrap();
-    let config = || scene.config(json!({"repository": {"dsn": scene.dsn(&role)}}));
-    let pause = || operate(&config(), &["servers", "pause", &server, "--for", "1h"]);
+    let as_role = || scene.config(json!({"repository": {"dsn": scene.dsn(&role)}}));
+    let pause = || operate(&as_role(), &["servers", "pause", &server, "--for", "1h"]);
     let refused = pause();
     assert!(
         refused.errors.contains("nothing was changed: the role may not change schedules and pauses"),

@@ -141,6 +141,7 @@ pub(super) mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::schedule::{InvalidRow, Timing};
     use crate::worker::detail::Progress;
     use crate::worker::{Phase, Status};
 
@@ -176,7 +177,10 @@ pub(super) mod tests {
     #[test]
     fn whatever_others_say_one_server_fits_into_a_notification() {
         for c in ["\"", "\\", "é", "\u{1}", "\n", "\u{10ffff}"] {
-            let json = Detail::of(&worker(&c.repeat(5000), &c.repeat(5000))).to_json();
+            let invalid = InvalidRow::new(1, "cron", c.repeat(5000));
+            let timing = Some(Arc::new(Timing::unreadable(invalid)));
+            let worker = WorkerDetail { timing, ..worker(&c.repeat(5000), &c.repeat(5000)) };
+            let json = Detail::of(&worker).to_json();
             assert!(json.len() < 7_800, "{}: {c:?}", json.len());
         }
     }

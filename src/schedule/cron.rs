@@ -64,15 +64,17 @@ impl Cron {
             number => return Err(InvalidSchedule::FieldCount(number)),
         }
         let parser = CronParser::builder().seconds(Seconds::Required).year(Year::Disallowed).build();
+        let parsed = parser.parse(&texts.join(" "));
+        // The crate accepts more forms, and its errors do not name the field.
         for (index, (field, text)) in FIELDS.iter().zip(&texts).enumerate() {
-            // Alone, so that the error has the right field.
-            let alone: Vec<&str> = (0..FIELDS.len()).map(|other| if other == index { text } else { "*" }).collect();
-            if !field.accepts(text) || parser.parse(&alone.join(" ")).is_err() {
+            let alone = |other| if other == index { text } else { "*" };
+            let is_valid = parsed.is_ok() || parser.parse(&[0, 1, 2, 3, 4, 5].map(alone).join(" ")).is_ok();
+            if !field.accepts(text) || !is_valid {
                 let (name, allowed) = (field.name, field.allowed);
                 return Err(InvalidSchedule::Field { name, text: (*text).into(), allowed });
             }
         }
-        let fields = parser.parse(&texts.join(" ")).map_err(|error| InvalidSchedule::Cron(error.to_string()))?;
+        let fields = parsed.map_err(|error| InvalidSchedule::Cron(error.to_string()))?;
         let hours = fields.pattern.hours.values();
         let is_hourly = hours.len() == 24;
         let repeats = is_hourly || texts[1].starts_with('*') || texts[2].starts_with('*');

@@ -189,7 +189,7 @@ impl ServerLine {
             alias: server.alias.clone(),
             active: server.is_active(),
             state: state.into(),
-            is_overdue: is_late(server, last, now) && !detail.is_some_and(|detail| detail.left_out.is_some()),
+            is_overdue: is_late(server, last, now) && detail.is_none_or(|detail| detail.left_out.is_none()),
             phase: detail.map(|detail| detail.phase.clone()),
             frequency: u64::try_from(server.frequency).ok(),
             schedule: cron.map(|cron| cron.text().to_owned()),
