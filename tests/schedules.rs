@@ -191,7 +191,7 @@ fn a_row_that_is_invalid_is_named_once_and_the_frequency_holds(scene: &Scene) {
         alter column cron type integer using 7";
     scene.repository().batch_execute(alter).unwrap();
     collector.signal(Signal::HUP);
-    collector.wait_for_log("invalid cron: the column has another type");
+    collector.wait_for_log("invalid cron: \"7\": a schedule has");
     let before = scene.snapshots(server);
     scene.wait_for_snapshots(server, before + 1);
 }
