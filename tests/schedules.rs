@@ -25,9 +25,10 @@ tests![
     what_cannot_be_a_schedule_or_a_pause_is_refused,
 ];
 
-/// What `powa-collector setup` makes.
+/// Creates the collector's schema.
 fn set_up(scene: &Scene) {
-    scene.repository().batch_execute(include_str!("../sql/collector_schema/1.sql")).unwrap();
+    let printed = operate(&config(scene), &["setup"]);
+    assert_eq!(printed.code, 0, "{printed:?}");
 }
 
 /// The configuration of the collector, or one without any settings if none has been started.
