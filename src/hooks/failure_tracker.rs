@@ -45,6 +45,10 @@ impl FailureTracker {
         }
         for (server, worker) in workers {
             match (&worker.progress.error, self.0.get_mut(server)) {
+                // A paused server may be down.
+                (_, failing) if worker.quiet_until(now).is_some() => {
+                    failing.into_iter().for_each(|failing| failing.record_recovery(Recovery::NotCollected));
+                }
                 (Some(error), None) => {
                     let (name, error) = (worker.name.clone(), error.clone());
                     let new = Failing { name, since: now, error, stage: Stage::Failing, hook_is_running: false };
@@ -126,7 +130,10 @@ fn has_recovered(worker: &WorkerDetail, since: SystemTime) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::schedule::{Timing, TimingRow};
     use crate::worker::detail::Progress;
     use crate::worker::{ExclusionReason, Status};
 
@@ -142,8 +149,13 @@ mod tests {
 
     fn worker(error: Option<&str>, last: Option<SystemTime>) -> BTreeMap<ServerId, WorkerDetail> {
         let progress = Progress { error: error.map(Into::into), last, ..Progress::default() };
-        let worker =
-            WorkerDetail { name: "db1".into(), frequency: Duration::from_secs(300), status: Status::Running, progress };
+        let worker = WorkerDetail {
+            name: "db1".into(),
+            frequency: Duration::from_secs(300),
+            timing: None,
+            status: Status::Running,
+            progress,
+        };
         [(id(1), worker)].into()
     }
 
@@ -176,6 +188,29 @@ mod tests {
             (530, None, Some(515)),
         ];
         assert_eq!(events(&states), [(70, EventKind::Failure), (520, EventKind::Recovery(Recovery::Stored))]);
+    }
+
+    #[test]
+    fn a_pause_ends_a_failure_and_prevents_one() {
+        let row = TimingRow { paused_until: Some(1_000_500.0), ..TimingRow::default() };
+        let timing = Arc::new(Timing::of_row(1, &row));
+        let (mut tracker, mut found) = (FailureTracker::default(), Vec::new());
+        for (second, is_paused) in
+            [(0, false), (60, false), (70, true), (200, true), (500, true), (559, true), (560, true)]
+        {
+            let mut workers = worker(Some("a"), None);
+            let server = workers.get_mut(&id(1)).unwrap();
+            server.timing = is_paused.then(|| Arc::clone(&timing));
+            tracker.update(&workers, at(second), DELAY);
+            while let Some(event) = tracker.start_next() {
+                tracker.mark_ended(event.server);
+                found.push((second, event.kind));
+            }
+        }
+        // It begins to fail anew with the end of the pause.
+        let expected =
+            [(60, EventKind::Failure), (70, EventKind::Recovery(Recovery::NotCollected)), (560, EventKind::Failure)];
+        assert_eq!(found, expected);
     }
 
     #[test]
