@@ -9,6 +9,7 @@ mod extensions;
 mod host;
 mod retention;
 mod rights;
+mod schedules;
 
 pub(crate) use alias::parse_alias;
 pub(crate) use duplicates::Duplicate;
@@ -16,6 +17,10 @@ pub(crate) use extensions::{PG_STAT_STATEMENTS, check_extension_changes};
 pub(crate) use host::{InvalidHost, parse_host};
 pub(crate) use retention::{check_frequency, parse_retention};
 pub(crate) use rights::{MissingRights, require_rights};
+pub(crate) use schedules::{
+    InvalidPause, NoCollectorSchema, check_cron, check_zone, parse_pause, parse_time_of, pause, remove_schedule,
+    require_schedules, resume, set_schedule, zone_of,
+};
 
 use crate::repository::{Changes, NewServer, RegisteredServer, Repository};
 use duplicates::{Identity, check_duplicates};
@@ -47,6 +52,10 @@ pub(crate) enum Error {
     Duplicate(#[from] Duplicate),
     #[error(transparent)]
     MissingRights(#[from] MissingRights),
+    #[error(transparent)]
+    NoCollectorSchema(#[from] NoCollectorSchema),
+    #[error(transparent)]
+    Pause(#[from] InvalidPause),
     /// The repository cannot be reached, or its PoWA rejects the retention.
     #[error(transparent)]
     Repository(#[from] session::Error),

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_postgres::Row;
 
 use super::Repository;
+use crate::schedule::Timing;
 use crate::server::ServerId;
 use session::{Error, Side, on_one_line};
 
@@ -30,6 +32,8 @@ pub(crate) struct RegisteredServer {
     pub allow_ui_connection: bool,
     /// PostgreSQL's version, as last stored by the collector.
     pub version: Option<String>,
+    /// Its schedule and pause, if it has any.
+    pub timing: Option<Arc<Timing>>,
 }
 
 impl RegisteredServer {
@@ -61,6 +65,7 @@ impl RegisteredServer {
             retention: "1 day".into(),
             allow_ui_connection: true,
             version: None,
+            timing: None,
         }
     }
 }
@@ -91,8 +96,14 @@ impl Repository {
     /// The repository cannot be reached, has no supported PoWA, or the table has unexpected columns.
     pub(crate) async fn registered_servers(&self) -> Result<Vec<RegisteredServer>, Error> {
         let action = "read powa_servers";
-        let rows = self.query(action, include_str!("../../sql/repository/registered_servers.sql"), &[]).await?;
-        rows.iter().map(|row| read(row).map_err(|error| Error::new(Side::Repository, action, error))).collect()
+        let sql = include_str!("../../sql/repository/registered_servers.sql");
+        let (rows, mut timings) = self.query_with_timings(action, sql).await?;
+        let read = |row| {
+            let mut server = read(row).map_err(|error| Error::new(Side::Repository, action, error))?;
+            server.timing = timings.take(server.id);
+            Ok(server)
+        };
+        rows.iter().map(read).collect()
     }
 
     /// The databases of a server in its last snapshot; empty before the first one. For PoWA 5.
@@ -138,5 +149,6 @@ fn read(row: &Row) -> Result<RegisteredServer, tokio_postgres::Error> {
         retention: row.try_get("retention")?,
         allow_ui_connection: row.try_get("allow_ui_connection")?,
         version: row.try_get("version")?,
+        timing: None,
     })
 }

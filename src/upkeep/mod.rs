@@ -1,8 +1,10 @@
-//! The upkeep of the repository's `*_src_tmp` tables: deletes left-over rows and empties bloated tables.
+//! The upkeep of the repository's `*_src_tmp` tables: deletes left-over rows and empties bloated tables. Of the collector's own
+//! tables: deletes rows of removed servers.
 //!
 //! Runs at the start and then periodically. Problems are logged once, with their cure.
 
 mod cleaning;
+mod removed_servers;
 mod skipped_tables;
 
 use std::convert::Infallible;
@@ -14,6 +16,7 @@ use tokio::time::sleep;
 use crate::config::Config;
 use crate::repository::Repository;
 use cleaning::LeftoverCleanup;
+use removed_servers::RemovedServers;
 use session::on_one_line;
 use skipped_tables::{SkipReason, SkippedTables};
 
@@ -29,12 +32,14 @@ impl Upkeep {
         let working = async move {
             let mut cleanup = LeftoverCleanup::default();
             let mut skipped = SkippedTables::default();
+            let mut removed = RemovedServers::default();
             loop {
                 // First, because a table with rows is not emptied.
                 cleanup.clean(&repository).await;
                 if let Some(threshold) = threshold {
                     empty_bloated_tables(&repository, threshold, &mut skipped).await;
                 }
+                removed.clean(&repository).await;
                 sleep(pause).await;
             }
         };
