@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use libpq::{Conninfo, InvalidParameter, Parameters, TargetSessionAttrs};
-use session::{Connectors, Endpoint, Side, Source, Target};
+use session::{Connectors, Destination, Endpoint, Side, Source, Target};
 
 use crate::config::{Config, Remotes};
 use crate::server::Server;
@@ -37,7 +37,7 @@ pub(crate) fn repository(config: &Config) -> Result<Endpoint, UnusableDsn> {
     }
     let target = Target::of(&parameters);
     let timeouts = config.timeouts.of_session(Side::Repository);
-    Ok(Endpoint::new(Side::Repository, (source, target), &format!("{NAME} - repository"), timeouts))
+    Ok(Endpoint::new(Side::Repository, Destination { source, target }, &format!("{NAME} - repository"), timeouts))
 }
 
 /// The same for the main task: powa-web reads the collector's version from its `application_name`.
@@ -62,7 +62,8 @@ pub(crate) fn remote(server: &Server, name: &str, config: &Config, connectors: &
     };
     let target = Target { hosts: format!("{}:{}", server.host, server.port), dbname: server.dbname.clone() };
     let timeouts = config.timeouts.of_session(Side::Remote);
-    Endpoint::new(Side::Remote, (source, target), &format!("{NAME} - worker {name}"), timeouts).sharing(connectors)
+    Endpoint::new(Side::Remote, Destination { source, target }, &format!("{NAME} - worker {name}"), timeouts)
+        .sharing(connectors)
 }
 
 /// The columns of the server's row, and the configured parameters.
