@@ -4,13 +4,13 @@ use std::hint::black_box;
 use std::time::{Duration, UNIX_EPOCH};
 
 use criterion::{Criterion, criterion_group};
-use powa_collector::measured::{Schedule, ServerId};
+use powa_collector::measured::{Grid, ServerId};
 
 criterion_group!(benches, bench);
 
 fn bench(criterion: &mut Criterion) {
     let id = ServerId::new(4_711).expect("it is above zero");
-    let schedule = Schedule::new(id, Duration::from_secs(300));
+    let schedule = Grid::new(id, Duration::from_secs(300));
     let due = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let (started, ended) = (due + Duration::from_millis(3), due + Duration::from_millis(250));
     let mut group = criterion.benchmark_group("schedule");

@@ -43,5 +43,5 @@ pub mod measured {
     pub use crate::schedule::due_times;
     pub use crate::server::ServerId;
     pub use crate::worker::Status;
-    pub use crate::worker::schedule::Schedule;
+    pub use crate::worker::grid::Grid;
 }

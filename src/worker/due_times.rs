@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::schedule::{LastSnapshot, Schedule};
+use super::grid::{Grid, LastSnapshot};
 use crate::pace::Pace;
 use crate::schedule::Timing;
 use crate::server::Server;
@@ -15,13 +15,13 @@ const MAX_SKIPPED: u64 = 10_000;
 /// When the snapshots of one server are due.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct DueTimes {
-    grid: Schedule,
+    grid: Grid,
     timing: Option<Arc<Timing>>,
 }
 
 impl DueTimes {
     pub(super) fn new(server: &Server, pace: Pace) -> Self {
-        Self { grid: Schedule::new(server.id, pace.frequency(server.frequency)), timing: server.timing.clone() }
+        Self { grid: Grid::new(server.id, pace.frequency(server.frequency)), timing: server.timing.clone() }
     }
 
     /// The timing, if it has a schedule, which takes the place of the grid.
@@ -35,11 +35,11 @@ impl DueTimes {
     }
 
     /// The last snapshot from its age, for a worker that starts, or whose server is changed.
-    pub(super) fn resume(&self, age: Option<Duration>, now: SystemTime) -> LastSnapshot {
+    pub(super) fn last_snapshot_of_age(&self, age: Option<Duration>, now: SystemTime) -> LastSnapshot {
         match (self.schedule(), age.and_then(|age| now.checked_sub(age))) {
-            (None, _) => self.grid.resume(age, now),
-            (Some(_), Some(started)) => LastSnapshot::At { started, quiet_until: started },
-            (Some(_), None) => LastSnapshot::Overdue { started: None },
+            (None, _) => self.grid.last_snapshot_of_age(age, now),
+            (Some(_), Some(started)) => LastSnapshot::At { started, not_before: started },
+            (Some(_), None) => LastSnapshot::DueNow { started: None },
         }
     }
 
@@ -56,7 +56,7 @@ impl DueTimes {
         while let Some(next) = timing.next_after(Some(last)).filter(|next| *next <= ended && skipped < MAX_SKIPPED) {
             (skipped, last) = (skipped + 1, next);
         }
-        (LastSnapshot::At { started, quiet_until: started.max(ended) }, skipped)
+        (LastSnapshot::At { started, not_before: started.max(ended) }, skipped)
     }
 
     /// When the next snapshot is due. A time that is not after `now` means immediately: a due time was missed.
@@ -67,8 +67,8 @@ impl DueTimes {
                 let after = match last {
                     // A snapshot in the future means that the clock was set back: take the next one now.
                     _ if last.started().is_some_and(|started| started > now) => None,
-                    LastSnapshot::At { quiet_until, .. } => timing.next_after(Some(quiet_until)),
-                    LastSnapshot::Overdue { started } => timing.next_after(started),
+                    LastSnapshot::At { not_before, .. } => timing.next_after(Some(not_before)),
+                    LastSnapshot::DueNow { started } => timing.next_after(started),
                 };
                 after.unwrap_or(now)
             }
@@ -127,12 +127,12 @@ mod tests {
     #[test]
     fn what_was_missed_is_taken_at_once_and_the_schedule_goes_on() {
         let times = times(EVERY_MINUTE, None);
-        let last = times.resume(Some(Duration::from_secs(1000)), at(1010.0));
+        let last = times.last_snapshot_of_age(Some(Duration::from_secs(1000)), at(1010.0));
         assert!(times.due(last, at(1010.0)) <= at(1010.0));
         let (last, skipped) = times.after_snapshot(at(60.0), at(1010.1), at(1011.0));
         assert_eq!((times.due(last, at(1011.0)), skipped), (at(1020.0), 0));
         // Nothing was missed.
-        let last = times.resume(Some(Duration::from_secs(5)), at(1010.0));
+        let last = times.last_snapshot_of_age(Some(Duration::from_secs(5)), at(1010.0));
         assert_eq!(times.due(last, at(1010.0)), at(1020.0));
     }
 
@@ -141,7 +141,7 @@ mod tests {
         let times = times(Some("0 3 * * *"), None);
         let changed = DueTimes { timing: times.timing.clone(), ..times.clone() };
         // The row was changed at midnight of the day before, so that one was missed.
-        assert_eq!(changed.due(changed.resume(None, at(-80_000.0)), at(-80_000.0)), at(-75_600.0));
+        assert_eq!(changed.due(changed.last_snapshot_of_age(None, at(-80_000.0)), at(-80_000.0)), at(-75_600.0));
     }
 
     #[test]
@@ -159,13 +159,13 @@ mod tests {
     fn a_pause_moves_what_is_due_to_its_end() {
         let paused = times(None, Some(3600.0));
         assert!(paused.is_quiet(at(0.0)) && !paused.is_quiet(at(3600.0)));
-        let last = paused.resume(Some(Duration::from_secs(1000)), at(0.0));
+        let last = paused.last_snapshot_of_age(Some(Duration::from_secs(1000)), at(0.0));
         assert_eq!(paused.due(last, at(0.0)), at(3600.0));
-        assert_eq!(paused.due(LastSnapshot::Overdue { started: None }, at(0.0)), at(3600.0));
+        assert_eq!(paused.due(LastSnapshot::DueNow { started: None }, at(0.0)), at(3600.0));
         let scheduled = times(Some("30 * * * *"), Some(3600.0));
-        assert_eq!(scheduled.due(scheduled.resume(None, at(0.0)), at(0.0)), at(5400.0));
+        assert_eq!(scheduled.due(scheduled.last_snapshot_of_age(None, at(0.0)), at(0.0)), at(5400.0));
         // The clock was set back.
-        let last = LastSnapshot::At { started: at(100.0), quiet_until: at(100.0) };
+        let last = LastSnapshot::At { started: at(100.0), not_before: at(100.0) };
         assert_eq!(scheduled.due(last, at(0.0)), at(3600.0));
         assert_eq!(times(EVERY_MINUTE, None).due(last, at(50.0)), at(50.0));
     }

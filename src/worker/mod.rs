@@ -5,11 +5,11 @@ mod collect_permits;
 mod context;
 pub(crate) mod detail;
 mod due_times;
+pub(crate) mod grid;
 mod handle;
 mod next;
 mod pending_load;
 mod retry;
-pub(crate) mod schedule;
 mod status;
 pub(crate) mod supervisor;
 mod take_snapshot;
@@ -33,11 +33,11 @@ use crate::server::Server;
 use crate::snapshot::{self, CatalogRetries, Sessions};
 use collect_permits::MIN_SILENCE;
 use due_times::DueTimes;
+use grid::LastSnapshot;
 use handle::Shared;
 use next::{Next, State};
 use pending_load::PendingLoad;
 use retry::{Operation, RetryState};
-use schedule::LastSnapshot;
 use session::Side;
 use take_snapshot::lend_after;
 
@@ -51,18 +51,18 @@ pub(crate) struct Worker {
     due_times: DueTimes,
     sessions: Sessions,
     /// The datasources that the repository wants, as last read from it.
-    known: Option<Sources>,
-    last: Option<LastSnapshot>,
-    versions_are_saved: bool,
+    cached_sources: Option<Sources>,
+    last_snapshot: Option<LastSnapshot>,
+    versions_were_checked: bool,
     /// Set while the worker has an error.
     retry: Option<RetryState>,
     /// The snapshot that was collected and is not loaded yet.
     pending: Option<PendingLoad>,
     /// The errors of the datasources in the last snapshot, to log each of them once.
-    errors: Vec<String>,
+    logged_errors: Vec<String>,
     /// PoWA's count of the server's snapshots after the last load. A different count at the next load means that another
     /// process has written snapshots of this server.
-    last_count: Option<i64>,
+    coalesce_seq: Option<i64>,
     catalog_retries: CatalogRetries,
 }
 
@@ -79,13 +79,13 @@ impl Worker {
             context,
             shared,
             cancel,
-            known: None,
-            last: None,
-            versions_are_saved: false,
+            cached_sources: None,
+            last_snapshot: None,
+            versions_were_checked: false,
             retry: None,
             pending: None,
-            errors: Vec::new(),
-            last_count: None,
+            logged_errors: Vec::new(),
+            coalesce_seq: None,
             catalog_retries: CatalogRetries::default(),
         };
         (worker, handle)
@@ -122,7 +122,7 @@ impl Worker {
     fn next(&self) -> Next {
         let (now, clock) = (SystemTime::now(), Instant::now());
         let state = State {
-            pause: self.retry.as_ref().and_then(|retry| retry.pause(clock)),
+            retry_at: self.retry.as_ref().and_then(|retry| retry.retry_at(clock)),
             is_loaded: self.pending.is_none(),
             is_ready: self.is_ready(),
             is_forced: self.shared.is_forced(),
@@ -134,7 +134,7 @@ impl Worker {
 
     /// When the next regular snapshot is due.
     fn due(&self, now: SystemTime) -> SystemTime {
-        self.due_times.due(self.last.unwrap_or(LastSnapshot::Overdue { started: None }), now)
+        self.due_times.due(self.last_snapshot.unwrap_or(LastSnapshot::DueNow { started: None }), now)
     }
 
     /// Publishes what the worker does next, and when.
@@ -154,11 +154,11 @@ impl Worker {
     }
 
     fn is_pausing(&self) -> bool {
-        self.retry.as_ref().is_some_and(|retry| retry.pause(Instant::now()).is_some())
+        self.retry.as_ref().is_some_and(|retry| retry.retry_at(Instant::now()).is_some())
     }
 
     fn is_ready(&self) -> bool {
-        self.sessions.are_open() && self.versions_are_saved && self.last.is_some()
+        self.sessions.are_open() && self.versions_were_checked && self.last_snapshot.is_some()
     }
 
     async fn wait(&mut self, until: Instant) {
@@ -177,7 +177,7 @@ impl Worker {
     fn read_mailbox(&mut self) {
         let mail = self.shared.take_mail();
         if mail.check_versions {
-            self.versions_are_saved = false;
+            self.versions_were_checked = false;
             // Settings of the role and the database take effect at login.
             self.sessions.reopen();
         }
@@ -189,7 +189,7 @@ impl Worker {
             // Any role can request a reload, so that must not use up the attempts to load.
             let is_reload = mail.check_versions && !retry.is_during(Operation::Load);
             if mail.retry_now || is_reachable_again || is_reload {
-                retry.end_pause(Instant::now());
+                retry.retry_now(Instant::now());
             }
         }
     }
@@ -202,7 +202,8 @@ impl Worker {
         }
         if !context.repository.is_same_database(&self.context.repository) {
             // Everything that was read from the previous repository is invalid, and so is the pending snapshot.
-            (self.known, self.last, self.versions_are_saved, self.last_count) = (None, None, false, None);
+            (self.cached_sources, self.last_snapshot, self.versions_were_checked, self.coalesce_seq) =
+                (None, None, false, None);
             self.shared.update(|progress| progress.last = None);
             if let Some(pending) = self.pending.take() {
                 tracing::warn!("the repository has changed: {} are lost", pending.collected);
@@ -213,8 +214,8 @@ impl Worker {
             self.due_times = DueTimes::new(&server, context.config.pace);
             // A snapshot older than the new frequency is overdue.
             let now = SystemTime::now();
-            if let Some(started) = self.last.and_then(LastSnapshot::started) {
-                self.last = Some(self.due_times.resume(now.duration_since(started).ok(), now));
+            if let Some(started) = self.last_snapshot.and_then(LastSnapshot::started) {
+                self.last_snapshot = Some(self.due_times.last_snapshot_of_age(now.duration_since(started).ok(), now));
             }
         }
         tracing::debug!(frequency = server.frequency.as_secs(), "settings changed");
@@ -241,16 +242,16 @@ impl Worker {
 
     async fn try_to_connect(&mut self) -> Result<(), snapshot::Error> {
         // At the same time as connecting, so that the last snapshot is known of an unreachable server too.
-        let (repository, server, is_known) = (&self.context.repository, self.server.id, self.last.is_some());
+        let (repository, server, is_known) = (&self.context.repository, self.server.id, self.last_snapshot.is_some());
         let registration = async { if is_known { None } else { Some(repository.registration(server).await) } };
         let (session, registration) = tokio::join!(self.sessions.main(), registration);
         if let Some(Ok(Registration::Present(age))) = registration {
-            let last = self.due_times.resume(age, SystemTime::now());
+            let last = self.due_times.last_snapshot_of_age(age, SystemTime::now());
             self.shared.update(|progress| progress.last = last.started());
-            self.last = Some(last);
+            self.last_snapshot = Some(last);
         }
         let session = session.map_err(snapshot::Error::NoSession)?;
-        if !self.versions_are_saved {
+        if !self.versions_were_checked {
             let versions = session.versions().await?;
             // Versions that are not saved do not prevent a snapshot.
             match self.context.repository.save_versions(self.server.id, &versions).await {
@@ -258,7 +259,7 @@ impl Worker {
                 Err(error) => tracing::warn!(error = %error, "versions were not saved"),
                 Ok(()) => {}
             }
-            self.versions_are_saved = true;
+            self.versions_were_checked = true;
         }
         match registration.transpose()? {
             Some(Registration::Missing) => Err(snapshot::Error::NotRegistered),

@@ -24,7 +24,7 @@ pub(super) enum Next {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct State {
     /// When to retry after a failure.
-    pub(super) pause: Option<Instant>,
+    pub(super) retry_at: Option<Instant>,
     /// There is no pending snapshot.
     pub(super) is_loaded: bool,
     /// Connected and prepared for snapshots.
@@ -40,8 +40,8 @@ pub(super) struct State {
 impl State {
     /// The next step. The wall clock (`now`) decides what is due, the monotonic `clock` how long to sleep.
     pub(super) fn next(self, now: SystemTime, clock: Instant) -> Next {
-        if let Some(pause) = self.pause {
-            return Next::Wait(pause);
+        if let Some(retry_at) = self.retry_at {
+            return Next::Wait(retry_at);
         }
         // Before anything new is read: reading resets pg_qualstats, so the pending snapshot has the only copy of its data.
         if !self.is_loaded {
@@ -70,7 +70,7 @@ mod tests {
         let (now, clock) = (SystemTime::now(), Instant::now());
         let soon = clock + Duration::from_secs(3);
         let idle = State {
-            pause: None,
+            retry_at: None,
             is_loaded: true,
             is_ready: true,
             is_forced: false,
@@ -89,7 +89,7 @@ mod tests {
             (State { is_ready: false, is_quiet: true, is_forced: true, ..idle }, Next::Connect),
             (State { is_quiet: true, is_forced: true, ..idle }, Next::Snapshot { due: now }),
             (State { is_loaded: false, is_quiet: true, ..idle }, Next::Load),
-            (State { pause: Some(soon), is_loaded: false, is_forced: true, due: now, ..idle }, Next::Wait(soon)),
+            (State { retry_at: Some(soon), is_loaded: false, is_forced: true, due: now, ..idle }, Next::Wait(soon)),
         ];
         for (state, next) in cases {
             assert_eq!(state.next(now, clock), next, "{state:?}");

@@ -93,12 +93,12 @@ impl RetryState {
     }
 
     /// When to retry, if that is after `now`.
-    pub(super) fn pause(&self, now: Instant) -> Option<Instant> {
+    pub(super) fn retry_at(&self, now: Instant) -> Option<Instant> {
         (self.retry_at > now).then_some(self.retry_at)
     }
 
     /// Ends the pause, so that the worker retries at once.
-    pub(super) fn end_pause(&mut self, now: Instant) {
+    pub(super) fn retry_now(&mut self, now: Instant) {
         self.retry_at = now;
     }
 }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     fn pause(retry: &RetryState, now: Instant) -> Duration {
-        retry.pause(now).map_or(Duration::ZERO, |until| until - now)
+        retry.retry_at(now).map_or(Duration::ZERO, |until| until - now)
     }
 
     #[test]
@@ -146,7 +146,7 @@ mod tests {
     fn a_collect_that_broke_is_not_repeated_before_the_next_snapshot() {
         let now = Instant::now();
         let (retry, _) = fail(None, Operation::Collect, "cut", now);
-        assert_eq!(retry.pause(now), None);
+        assert_eq!(retry.retry_at(now), None);
     }
 
     #[test]
@@ -197,7 +197,7 @@ mod tests {
     fn a_change_ends_the_pause() {
         let now = Instant::now();
         let (mut retry, _) = fail(None, Operation::Prepare, "down", now);
-        retry.end_pause(now);
-        assert_eq!(retry.pause(now), None);
+        retry.retry_now(now);
+        assert_eq!(retry.retry_at(now), None);
     }
 }

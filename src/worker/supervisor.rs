@@ -21,16 +21,16 @@ pub(crate) struct Supervisor {
     context: Context,
     /// Includes workers that panicked and wait to be restarted.
     workers: BTreeMap<ServerId, Handle>,
-    failed: BTreeMap<ServerId, Failure>,
+    panics: BTreeMap<ServerId, Panic>,
     /// Workers of removed servers that have not ended yet.
     leaving: HashMap<Id, Handle>,
     tasks: JoinSet<()>,
     /// The server of each task.
-    owners: HashMap<Id, ServerId>,
+    server_of_task: HashMap<Id, ServerId>,
 }
 
 /// A worker that panicked. That is a bug, but it must not affect the other workers.
-struct Failure {
+struct Panic {
     at: Instant,
     /// When to restart it. `None` if it has been restarted since.
     restart: Option<Instant>,
@@ -43,7 +43,7 @@ pub(crate) enum Refused {
     #[error("Server id {0} not found")]
     Unknown(ServerId),
     #[error("The worker of server id {0} failed and will be restarted")]
-    Failed(ServerId),
+    Panicked(ServerId),
     #[error("{} {} of server id {server}: excluded by collect.exclude_databases",
         if .databases.len() == 1 { "Database" } else { "Databases" }, quoted_list(.databases))]
     ExcludedDatabases { server: ServerId, databases: Vec<String> },
@@ -57,10 +57,10 @@ impl Supervisor {
         Self {
             context,
             workers: BTreeMap::new(),
-            failed: BTreeMap::new(),
+            panics: BTreeMap::new(),
             leaving: HashMap::new(),
             tasks: JoinSet::new(),
-            owners: HashMap::new(),
+            server_of_task: HashMap::new(),
         }
     }
 
@@ -111,7 +111,7 @@ impl Supervisor {
         let id = server.id;
         let (worker, handle) = Worker::new(server, self.context.clone(), CancellationToken::new());
         let task = self.tasks.spawn(worker.run());
-        self.owners.insert(task.id(), id);
+        self.server_of_task.insert(task.id(), id);
         self.workers.insert(id, handle);
     }
 
@@ -119,11 +119,11 @@ impl Supervisor {
         let handle = self.workers.remove(&id).expect("the difference is to the workers there are");
         tracing::info!(id = id.get(), name = self.context.name_of(handle.server()), "server removed");
         handle.stop();
-        self.failed.remove(&id);
-        let task = self.owners.iter().find(|(_, owner)| **owner == id).map(|(task, _)| *task);
+        self.panics.remove(&id);
+        let task = self.server_of_task.iter().find(|(_, owner)| **owner == id).map(|(task, _)| *task);
         if let Some(task) = task {
             // The server may get a new worker while this one stops.
-            self.owners.remove(&task);
+            self.server_of_task.remove(&task);
             self.leaving.insert(task, handle);
         }
     }
@@ -147,8 +147,8 @@ impl Supervisor {
     }
 
     fn worker(&self, id: ServerId) -> Result<&Handle, Refused> {
-        match self.failed.get(&id) {
-            Some(failure) if failure.restart.is_some() => Err(Refused::Failed(id)),
+        match self.panics.get(&id) {
+            Some(panic) if panic.restart.is_some() => Err(Refused::Panicked(id)),
             _ => self.workers.get(&id).ok_or(Refused::Unknown(id)),
         }
     }
@@ -180,7 +180,7 @@ impl Supervisor {
 
     /// Waits until a worker ends or is due to be restarted, and handles that. Cancel-safe.
     pub(crate) async fn next_event(&mut self) {
-        let restart = self.failed.iter().filter_map(|(id, failure)| Some((failure.restart?, *id))).min();
+        let restart = self.panics.iter().filter_map(|(id, panic)| Some((panic.restart?, *id))).min();
         tokio::select! {
             Some(ended) = self.tasks.join_next_with_id() => self.on_worker_exit(ended.map(|(id, ())| id)),
             id = due(restart) => self.restart(id),
@@ -190,31 +190,31 @@ impl Supervisor {
     fn on_worker_exit(&mut self, ended: Result<Id, JoinError>) {
         let task = ended.as_ref().map_or_else(JoinError::id, |id| *id);
         self.leaving.remove(&task);
-        let Some(server) = self.owners.remove(&task) else { return };
+        let Some(server) = self.server_of_task.remove(&task) else { return };
         match ended {
-            Err(error) if error.is_panic() => self.note_failure(server),
+            Err(error) if error.is_panic() => self.note_panic(server),
             _ => drop(self.workers.remove(&server)),
         }
     }
 
     /// Schedules the restart of a worker that panicked. The panic itself is logged by the panic hook. The handle stays and
     /// reports the status `stopped`.
-    fn note_failure(&mut self, id: ServerId) {
+    fn note_panic(&mut self, id: ServerId) {
         let now = Instant::now();
-        let fresh = || Failure { at: now, restart: None, pauses: backoff::growing_delays(LONGEST_PAUSE) };
-        let failure = self.failed.entry(id).or_insert_with(fresh);
-        if now - failure.at > 2 * LONGEST_PAUSE {
-            *failure = fresh();
+        let fresh = || Panic { at: now, restart: None, pauses: backoff::growing_delays(LONGEST_PAUSE) };
+        let panic = self.panics.entry(id).or_insert_with(fresh);
+        if now - panic.at > 2 * LONGEST_PAUSE {
+            *panic = fresh();
         }
-        let pause = failure.pauses.next().unwrap_or(LONGEST_PAUSE);
-        (failure.at, failure.restart) = (now, Some(now + pause));
+        let pause = panic.pauses.next().unwrap_or(LONGEST_PAUSE);
+        (panic.at, panic.restart) = (now, Some(now + pause));
         let name = self.workers.get(&id).map(|handle| self.context.name_of(handle.server()));
-        tracing::error!(id = id.get(), name, in_ms = pause.as_millis(), "worker failed and will be restarted");
+        tracing::error!(id = id.get(), name, in_ms = pause.as_millis(), "worker panicked and will be restarted");
     }
 
     fn restart(&mut self, id: ServerId) {
-        if let Some(failure) = self.failed.get_mut(&id) {
-            failure.restart = None;
+        if let Some(panic) = self.panics.get_mut(&id) {
+            panic.restart = None;
         }
         if let Some(server) = self.workers.get(&id).map(|handle| handle.server().clone()) {
             tracing::info!(id = id.get(), name = self.context.name_of(&server), "worker restarted");
@@ -347,7 +347,7 @@ mod tests {
             // Reconciling does not restart it.
             supervisor.reconcile(servers());
             assert_eq!(supervisor.statuses(), BTreeMap::from([(first, Status::Stopped), (second, not_connected)]));
-            assert_eq!(supervisor.force_snapshot(first).err(), Some(Refused::Failed(first)));
+            assert_eq!(supervisor.force_snapshot(first).err(), Some(Refused::Panicked(first)));
             supervisor.next_event().await;
             pauses.push(failed.elapsed().as_secs());
         }

@@ -9,9 +9,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Worker;
 use super::collect_permits::{CollectPermit, MAX_SILENCE, MIN_SILENCE};
 use super::detail::{ExclusionReason, Phase};
+use super::grid::LastSnapshot;
 use super::pending_load::{LoadAttempts, PendingLoad};
 use super::retry::Operation;
-use super::schedule::LastSnapshot;
 use crate::config::Selection;
 use crate::repository::LoadMode;
 use crate::snapshot::{self, CatalogRefresh, Catalogs, CollectedSnapshot, Report, Sessions, Snapshot};
@@ -87,7 +87,7 @@ impl Worker {
     /// Schedules the next snapshot after one that was due and begun at these times, whether or not it succeeded.
     fn record_attempt(&mut self, due: SystemTime, started: SystemTime) {
         let (last, skipped) = self.due_times.after_snapshot(due, started, SystemTime::now());
-        self.last = Some(last);
+        self.last_snapshot = Some(last);
         if skipped > 0 {
             self.context.metrics.snapshots_skipped(skipped);
             tracing::warn!(skipped, "snapshots are skipped: they were due while this one was in progress");
@@ -110,7 +110,7 @@ impl Worker {
             selection: &selection,
             repository: &context.repository,
         };
-        let preparing = snapshot.prepare(&mut self.sessions, &mut self.known);
+        let preparing = snapshot.prepare(&mut self.sessions, &mut self.cached_sources);
         let sources =
             lend_after(sleep(MIN_SILENCE), permit, preparing).await.map_err(|error| (Operation::Prepare, error))?;
         // The repository may have been slow, and any number of workers may have waited for it without a permit.
@@ -151,9 +151,9 @@ impl Worker {
     /// Handles a standby that is excluded by the configuration. This is not an error, and clears earlier errors.
     async fn on_excluded(&mut self) {
         let is_new = !self.shared.is_excluded();
-        let had_errors = self.retry.is_some() || !self.errors.is_empty();
+        let had_errors = self.retry.is_some() || !self.logged_errors.is_empty();
         self.on_connected();
-        self.errors.clear();
+        self.logged_errors.clear();
         self.shared.update(|progress| {
             progress.excluded = Some(ExclusionReason::Standby);
             progress.times_excluded += 1;
@@ -193,13 +193,13 @@ impl Worker {
         self.shared.set_phase(Phase::Loading);
         let mode = if pending.attempts.are_almost_used_up() {
             LoadMode::SkipFailingRows
-        } else if self.errors.is_empty() {
+        } else if self.logged_errors.is_empty() {
             LoadMode::NoSavepoints
         } else {
             // What failed the last time will most likely fail again.
             LoadMode::Savepoints
         };
-        match snapshot.load(&mut pending.collected, permit, mode, self.last_count).await {
+        match snapshot.load(&mut pending.collected, permit, mode, self.coalesce_seq).await {
             Ok(report) => self.on_loaded(report),
             Err(error) if error.is_not_registered() => self.stop_unregistered(),
             Err(error) => {
@@ -216,7 +216,7 @@ impl Worker {
     fn on_loaded(&mut self, report: Report) {
         let Some(pending) = self.pending.take() else { return };
         self.shared.end_snapshot(CatalogRefresh::None);
-        self.last_count = report.count;
+        self.coalesce_seq = report.count;
         self.context.metrics.snapshot_stored(&report);
         self.log_success(&report);
         self.record_attempt(pending.due, pending.started);
@@ -227,7 +227,7 @@ impl Worker {
         });
         if !pending.attempts.is_first() && self.due_times.has_passed(pending.due, SystemTime::now()) {
             // Snapshots that were due while this one was pending have not been taken: take one now.
-            self.last = Some(LastSnapshot::Overdue { started: Some(pending.started) });
+            self.last_snapshot = Some(LastSnapshot::DueNow { started: Some(pending.started) });
         }
     }
 
@@ -276,10 +276,10 @@ impl Worker {
         for fault in report.faults.iter().filter(|fault| self.context.repository.is_new_fault(fault)) {
             tracing::warn!("{}; \"powa-collector check\" prints a statement that fixes it", fault.message);
         }
-        for error in report.errors.iter().filter(|error| !self.errors.contains(error)) {
+        for error in report.errors.iter().filter(|error| !self.logged_errors.contains(error)) {
             tracing::warn!("{error}");
         }
-        self.errors.clone_from(&report.errors);
+        self.logged_errors.clone_from(&report.errors);
     }
 
     fn close_idle_sessions(&self) {

@@ -1,8 +1,8 @@
 //! Decides when the next snapshot of a server is due. Pure.
 //!
-//! Each server has its own grid of times: an offset (phase), and every `frequency` after it. The phases are multiples of the
-//! golden ratio, which spreads any number of servers evenly without coordination: snapshots of a fleet do not start at the
-//! same time, a restart does not shift them, and they do not drift.
+//! Each server has its own grid of times: an offset, and every `frequency` after it. The offsets are the fractional parts of
+//! multiples of the golden ratio, which spreads any number of servers evenly without coordination: snapshots of a fleet do not
+//! start at the same time, a restart does not shift them, and they do not drift.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,8 +13,8 @@ const GOLDEN: f64 = 0.618_033_988_749_895;
 
 /// The grid of one server.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Schedule {
-    phase: Duration,
+pub struct Grid {
+    offset: Duration,
     frequency: Duration,
 }
 
@@ -22,11 +22,11 @@ pub struct Schedule {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LastSnapshot {
     /// There is none, or it is older than the frequency.
-    Overdue { started: Option<SystemTime> },
+    DueNow { started: Option<SystemTime> },
     At {
         started: SystemTime,
         /// The next snapshot is due at the first point of the grid after this time.
-        quiet_until: SystemTime,
+        not_before: SystemTime,
     },
 }
 
@@ -34,17 +34,17 @@ impl LastSnapshot {
     /// When it was begun, if known.
     pub fn started(self) -> Option<SystemTime> {
         match self {
-            Self::Overdue { started } => started,
+            Self::DueNow { started } => started,
             Self::At { started, .. } => Some(started),
         }
     }
 }
 
-impl Schedule {
+impl Grid {
     /// The grid of a server with this id and frequency.
     pub fn new(server: ServerId, frequency: Duration) -> Self {
-        let phase = frequency.mul_f64((f64::from(server.get()) * GOLDEN).fract());
-        Self { phase, frequency }
+        let offset = frequency.mul_f64((f64::from(server.get()) * GOLDEN).fract());
+        Self { offset, frequency }
     }
 
     /// The time from one point to the next.
@@ -53,13 +53,13 @@ impl Schedule {
     }
 
     /// The last snapshot from its age, for a worker that starts or gets another frequency. A snapshot older than the frequency
-    /// is overdue.
-    pub fn resume(&self, age: Option<Duration>, now: SystemTime) -> LastSnapshot {
+    /// is due now.
+    pub fn last_snapshot_of_age(&self, age: Option<Duration>, now: SystemTime) -> LastSnapshot {
         match age {
             Some(age) if age < self.frequency => {
-                LastSnapshot::At { started: now - age, quiet_until: now - age + self.frequency / 2 }
+                LastSnapshot::At { started: now - age, not_before: now - age + self.frequency / 2 }
             }
-            age => LastSnapshot::Overdue { started: age.and_then(|age| now.checked_sub(age)) },
+            age => LastSnapshot::DueNow { started: age.and_then(|age| now.checked_sub(age)) },
         }
     }
 
@@ -72,7 +72,7 @@ impl Schedule {
         let half = self.frequency / 2;
         let late = started.duration_since(due).unwrap_or_default();
         let from = if late < half { due } else { started } + half;
-        let last = LastSnapshot::At { started, quiet_until: from.max(ended) };
+        let last = LastSnapshot::At { started, not_before: from.max(ended) };
         let first_missed = self.point_after(from);
         let skipped = match ended.duration_since(first_missed) {
             Ok(beyond) => 1 + beyond.as_nanos() / self.frequency.as_nanos().max(1),
@@ -85,7 +85,7 @@ impl Schedule {
     pub fn due(&self, last: LastSnapshot, now: SystemTime) -> SystemTime {
         match last {
             // A snapshot in the future means that the clock was set back: take the next one now.
-            LastSnapshot::At { started, quiet_until } if started <= now => self.point_after(quiet_until),
+            LastSnapshot::At { started, not_before } if started <= now => self.point_after(not_before),
             _ => now,
         }
     }
@@ -98,7 +98,7 @@ impl Schedule {
     /// The first point of the grid strictly after `time`.
     fn point_after(&self, time: SystemTime) -> SystemTime {
         let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let into_grid = since_epoch.saturating_sub(self.phase).as_nanos() % self.frequency.as_nanos().max(1);
+        let into_grid = since_epoch.saturating_sub(self.offset).as_nanos() % self.frequency.as_nanos().max(1);
         let into_grid = Duration::from_nanos(u64::try_from(into_grid).expect("less than the frequency"));
         time + (self.frequency - into_grid)
     }
@@ -112,13 +112,13 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(1_800_000_000) + Duration::from_secs_f64(seconds)
     }
 
-    fn schedule(id: i32, seconds: u64) -> Schedule {
-        Schedule::new(ServerId::new(id).unwrap(), Duration::from_secs(seconds))
+    fn schedule(id: i32, seconds: u64) -> Grid {
+        Grid::new(ServerId::new(id).unwrap(), Duration::from_secs(seconds))
     }
 
     /// A grid whose points are at whole minutes.
-    fn on_the_minute() -> Schedule {
-        Schedule { phase: Duration::ZERO, frequency: Duration::from_secs(60) }
+    fn on_the_minute() -> Grid {
+        Grid { offset: Duration::ZERO, frequency: Duration::from_secs(60) }
     }
 
     #[test]
@@ -152,12 +152,12 @@ mod tests {
     fn a_worker_that_starts_takes_what_is_overdue_at_once() {
         let grid = on_the_minute();
         for age in [None, Some(60), Some(61), Some(1_000_000)] {
-            let last = grid.resume(age.map(Duration::from_secs), at(7.0));
+            let last = grid.last_snapshot_of_age(age.map(Duration::from_secs), at(7.0));
             assert_eq!(grid.due(last, at(7.0)), at(7.0), "{age:?}");
             assert_eq!(last.started(), age.map(|age| at(7.0) - Duration::from_secs(age)));
         }
         for (age, next) in [(2, 60.0), (20, 60.0), (50, 60.0)] {
-            let last = grid.resume(Some(Duration::from_secs(age)), at(27.0));
+            let last = grid.last_snapshot_of_age(Some(Duration::from_secs(age)), at(27.0));
             assert_eq!(grid.due(last, at(27.0)), at(next), "{age}");
         }
     }
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn a_steady_worker_never_drifts() {
         let grid = schedule(42, 300);
-        let mut due = grid.due(grid.resume(Some(Duration::from_secs(1)), at(3.0)), at(3.0));
+        let mut due = grid.due(grid.last_snapshot_of_age(Some(Duration::from_secs(1)), at(3.0)), at(3.0));
         for _ in 0..1000 {
             let started = due + Duration::from_millis(130);
             let (last, skipped) = grid.after_snapshot(due, started, started + Duration::from_millis(200));
