@@ -30,6 +30,8 @@ pub(crate) struct RegisteredServer {
     pub allow_ui_connection: bool,
     /// PostgreSQL's version, as last stored by the collector.
     pub version: Option<String>,
+    /// Another text after each change of the row.
+    pub row_version: String,
 }
 
 impl RegisteredServer {
@@ -61,6 +63,7 @@ impl RegisteredServer {
             retention: "1 day".into(),
             allow_ui_connection: true,
             version: None,
+            row_version: "1".into(),
         }
     }
 }
@@ -138,5 +141,6 @@ fn read(row: &Row) -> Result<RegisteredServer, tokio_postgres::Error> {
         retention: row.try_get("retention")?,
         allow_ui_connection: row.try_get("allow_ui_connection")?,
         version: row.try_get("version")?,
+        row_version: row.try_get("row_version")?,
     })
 }

@@ -1,8 +1,10 @@
-//! The upkeep of the repository's `*_src_tmp` tables: deletes left-over rows and empties bloated tables.
+//! The upkeep of the repository: deletes left-over rows of the `*_src_tmp` tables and empties bloated ones, and keeps the tables of
+//! the collector's own schema.
 //!
 //! Runs at the start and then periodically. Problems are logged once, with their cure.
 
 mod cleaning;
+mod own_schema;
 mod skipped_tables;
 
 use std::convert::Infallible;
@@ -13,6 +15,7 @@ use tokio::time::sleep;
 
 use crate::config::Config;
 use crate::repository::Repository;
+use crate::worker::ErrorLog;
 use cleaning::LeftoverCleanup;
 use session::on_one_line;
 use skipped_tables::{SkipReason, SkippedTables};
@@ -22,20 +25,27 @@ pub(crate) struct Upkeep(BoxFuture<'static, Infallible>);
 
 impl Upkeep {
     /// Creates it. It does nothing until [`Self::run`] is polled; dropping it cancels what it is doing.
-    pub(crate) fn new(repository: Repository, config: &Config) -> Self {
+    pub(crate) fn new(repository: Repository, config: &Config, errors: ErrorLog) -> Self {
         let threshold = config.repository.bloat;
         // Emptying a table can block loads for up to this long, so leave them as much time in between.
         let pause = config.timeouts.snapshot;
         let working = async move {
             let mut cleanup = LeftoverCleanup::default();
             let mut skipped = SkippedTables::default();
-            loop {
-                // First, because a table with rows is not emptied.
-                cleanup.clean(&repository).await;
-                if let Some(threshold) = threshold {
-                    empty_bloated_tables(&repository, threshold, &mut skipped).await;
+            let staging = async {
+                loop {
+                    // First, because a table with rows is not emptied.
+                    cleanup.clean(&repository).await;
+                    if let Some(threshold) = threshold {
+                        empty_bloated_tables(&repository, threshold, &mut skipped).await;
+                    }
+                    own_schema::delete_old_rows(&repository).await;
+                    sleep(pause).await;
                 }
-                sleep(pause).await;
+            };
+            tokio::select! {
+                never = staging => never,
+                never = own_schema::store_errors(&repository, &errors) => never,
             }
         };
         Self(working.boxed())

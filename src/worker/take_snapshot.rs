@@ -279,6 +279,7 @@ impl Worker {
         for error in report.errors.iter().filter(|error| !self.errors.contains(error)) {
             tracing::warn!("{error}");
         }
+        report.errors.iter().for_each(|error| self.context.errors.record(self.server.id, error));
         self.errors.clone_from(&report.errors);
     }
 
