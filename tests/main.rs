@@ -50,6 +50,7 @@ mod servers;
 mod service;
 mod session_settings;
 mod sessions;
+mod setup;
 mod shells;
 mod shutdown;
 mod snapshot;
@@ -156,6 +157,7 @@ fn trials_on<'a>(run: &'a Arc<Run>, bench: &'a Arc<Bench>, is_newest: bool) -> i
         ("servers", servers::TESTS),
         ("service", service::TESTS),
         ("session_settings", session_settings::TESTS),
+        ("setup", setup::TESTS),
         ("sessions", sessions::TESTS),
         ("shutdown", shutdown::TESTS),
         ("snapshot", snapshot::TESTS),

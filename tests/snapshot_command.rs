@@ -1,4 +1,4 @@
-//! `reload`, `snapshot` and `refresh-catalogs`: what a running collector is told to do from the command line.
+//! `reload`, `snapshot`, `wait` and `refresh-catalogs`: what a running collector is told to do from the command line.
 
 use lab::Registration;
 use serde_json::{Value, json};
@@ -14,6 +14,8 @@ tests![
     programs_are_told_what_came_of_a_snapshot,
     a_snapshot_without_all_of_it_says_what_is_missing,
     a_snapshot_that_cannot_be_taken_says_why,
+    #[of_any_powa] the_snapshot_that_is_waited_for_is_begun_after_the_time,
+    #[of_any_powa] a_collector_that_is_restarted_meanwhile_is_waited_for,
     of_two_collectors_one_is_listened_to,
     without_a_collector_each_of_them_says_so;
     since 5:
@@ -181,6 +183,51 @@ fn a_snapshot_that_cannot_be_taken_says_why(scene: &Scene) {
     assert!(printed.errors.contains("no server \"4711\" is registered"), "{}", printed.errors);
 }
 
+fn the_snapshot_that_is_waited_for_is_begun_after_the_time(scene: &Scene) {
+    let often = scene.register_as(Registration { alias: Some("often"), ..Registration::of(scene.remote_server()) });
+    scene.register_beside_others(Registration {
+        alias: Some("rare"),
+        frequency: 3600,
+        ..Registration::of(scene.remote_server())
+    });
+    scene.without_databases();
+    let collector = scene.collector();
+    let config = scene.config(json!({}));
+    wait_until("both to have a snapshot", || collector.logged("snapshot taken").len() >= 2);
+    let before = scene.snapshots(often);
+    assert_eq!(operate(&config, &["wait", "often", "rare", "--newer-than", "0"]).code, 0);
+    assert_eq!(operate(&config, &["wait", "--newer-than", "2020-01-01T00:00:00Z"]).code, 0);
+    let printed = operate(&config, &["wait", "often"]);
+    assert_eq!((printed.code, printed.text.as_str(), printed.errors.as_str()), (0, "", ""));
+    assert!(scene.snapshots(often) > before);
+    let printed = operate(&config, &["wait", "rare", "--timeout", "1"]);
+    assert_eq!((printed.code, printed.text.as_str()), (3, ""));
+    let expected = "powa-collector wait: timed out: waiting for a snapshot of rare (";
+    assert!(printed.errors.starts_with(expected), "{}", printed.errors);
+    assert!(printed.errors.contains("; the last one was begun at 20"), "{}", printed.errors);
+    assert_eq!(operate(&config, &["wait", "nobody"]).code, 1);
+}
+
+fn a_collector_that_is_restarted_meanwhile_is_waited_for(scene: &Scene) {
+    let server = scene.register_as(Registration { frequency: 3600, ..Registration::of(scene.remote_server()) });
+    scene.without_databases();
+    let first = scene.collector();
+    scene.wait_for_snapshots(server, 1);
+    let mut waiting = program();
+    waiting.arg("-c").arg(scene.config(json!({}))).args(["wait", &server.to_string()]);
+    let mut waiting = waiting.spawn().unwrap();
+    let connected = "select count(*) from pg_stat_activity where datname = current_database()
+        and application_name = 'powa-collector wait'";
+    wait_until("it to be connected", || scene.count(connected) >= 1);
+    drop(first);
+    let _second = scene.collector();
+    // Taken by the collector before: when it was begun is not known.
+    assert_eq!(operate(&scene.config(json!({})), &["wait", "--newer-than", "0", "--timeout", "2"]).code, 3);
+    assert!(waiting.try_wait().unwrap().is_none());
+    assert_eq!(operate(&scene.config(json!({})), &["snapshot", &server.to_string(), "--wait"]).code, 0);
+    assert!(waiting.wait().unwrap().success());
+}
+
 fn of_two_collectors_one_is_listened_to(scene: &Scene) {
     let server = scene.register_as(Registration { frequency: 3600, ..Registration::of(scene.remote_server()) });
     scene.without_databases();
@@ -208,7 +255,8 @@ fn of_two_collectors_one_is_listened_to(scene: &Scene) {
 fn without_a_collector_each_of_them_says_so(scene: &Scene) {
     let server = scene.register().to_string();
     let config = scene.config(json!({}));
-    let mut all = vec![vec!["reload"], vec!["snapshot", &server], vec!["snapshot", &server, "--wait"]];
+    let mut all =
+        vec![vec!["reload"], vec!["snapshot", &server], vec!["snapshot", &server, "--wait"], vec!["wait", &server]];
     if scene.generation().powa_major() > 4 {
         all.push(vec!["refresh-catalogs", &server]);
     }

@@ -9,11 +9,13 @@ mod refresh_catalogs;
 mod reload;
 mod run;
 mod servers;
+mod setup;
 mod snapshot;
 mod status;
 mod subcommand;
 mod table;
 mod units;
+mod wait;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,11 +52,13 @@ pub struct Arguments {
 enum Command {
     Check(check::Arguments),
     Status(status::Arguments),
+    Wait(wait::Arguments),
     Reload(reload::Arguments),
     Snapshot(snapshot::Arguments),
     RefreshCatalogs(refresh_catalogs::Arguments),
     /// Lists, registers, changes and removes servers.
     Servers(servers::Arguments),
+    Setup(setup::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
 }
@@ -67,10 +71,12 @@ impl Arguments {
             None => run::run(location, self.log_format.resolve()),
             Some(Command::Check(arguments)) => arguments.run(&location),
             Some(Command::Status(arguments)) => arguments.run(&location),
+            Some(Command::Wait(arguments)) => arguments.run(&location),
             Some(Command::Reload(arguments)) => arguments.run(&location),
             Some(Command::Snapshot(arguments)) => arguments.run(&location),
             Some(Command::RefreshCatalogs(arguments)) => arguments.run(&location),
             Some(Command::Servers(arguments)) => arguments.run(&location),
+            Some(Command::Setup(arguments)) => arguments.run(&location),
             Some(Command::Completions(arguments)) => arguments.run(),
             Some(Command::Man(arguments)) => arguments.run(),
         }

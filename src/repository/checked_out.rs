@@ -80,6 +80,15 @@ impl CheckedOutSession {
         result.map_err(failed)
     }
 
+    /// Executes a script of several statements, without parameters.
+    pub(super) async fn execute_all(&self, script: &str) -> Result<(), Error> {
+        self.session()
+            .client
+            .batch_execute(script)
+            .await
+            .map_err(|error| Error::new(Side::Repository, self.action, error))
+    }
+
     /// For work of many statements, until [`Self::end_work`].
     pub(super) fn begin_work(&self) -> &ClientWrapper {
         self.in_flight.fetch_add(1, Ordering::Relaxed);

@@ -6,7 +6,7 @@ use crate::repository::powa_faults::{FoundFault, PowaFault};
 /// The errors of one snapshot, classified.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Sorted {
-    /// SourceCache faults of PoWA and its extensions, which a retry does not change.
+    /// Known faults of PoWA and its extensions, which a retry does not change.
     pub(super) faults: Vec<FoundFault>,
     /// Other errors, to be reported.
     pub(super) failed: Vec<String>,

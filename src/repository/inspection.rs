@@ -33,7 +33,7 @@ pub(crate) struct RepositoryState {
     pub may_command: bool,
     /// The connected collectors; `None` if the role may not list them.
     pub collectors: Option<Vec<Collector>>,
-    /// SourceCache faults of its PoWA.
+    /// Known faults of its PoWA.
     pub faults: Vec<FoundFault>,
 }
 
@@ -167,7 +167,7 @@ async fn may_command(session: &CheckedOutSession, powa: &PowaVersion) -> Result<
     Ok(may == Some(true))
 }
 
-/// SourceCache faults of PoWA that affect this repository. Missing privileges are reported elsewhere.
+/// Known faults of PoWA that affect this repository. Missing privileges are reported elsewhere.
 async fn faults(session: &CheckedOutSession) -> Result<Vec<FoundFault>, Error> {
     let mut found = Vec::new();
     for fault in PowaFault::ALL {

@@ -85,7 +85,7 @@ pub(crate) struct Loaded {
     /// Errors of functions that failed inside `powa_take_snapshot()`, which also stored them in
     /// `powa_snapshot_metas.errors`.
     pub failed_functions: Vec<String>,
-    /// SourceCache faults of PoWA that occurred. They do not count as failures of this snapshot.
+    /// Known faults of PoWA that occurred. They do not count as failures of this snapshot.
     pub faults: Vec<FoundFault>,
 }
 

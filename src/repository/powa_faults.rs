@@ -1,4 +1,4 @@
-//! SourceCache faults of PoWA and its extensions: how to recognize each, what it means, and how to fix it. The only
+//! Known faults of PoWA and its extensions: how to recognize each, what it means, and how to fix it. The only
 //! place that knows about them.
 
 use session::Extensions;
