@@ -271,7 +271,7 @@ fn tokens_of_a_file_have_roles(scene: &Scene) {
     api.basic("ada", "o123456789abcdef").get("servers").expect(401);
 }
 
-fn with_file_tokens<'a>(scene: &'a Scene) -> (crate::support::Collector, ApiClient) {
+fn with_file_tokens(scene: &Scene) -> (crate::support::Collector, ApiClient) {
     use std::os::unix::fs::PermissionsExt;
     let file = scene.directory().join("tokens");
     let lines = "ada:v123456789abcdef\nbob:operator:o123456789abcdef\ncat:admin:a123456789abcdef\n";
@@ -329,6 +329,7 @@ fn an_api_that_nobody_uses_has_no_sessions(scene: &Scene) {
             std::thread::spawn(move || api.get("servers").expect(200))
         })
         .collect();
+    // Many at once with the same password are one login.
     requests.into_iter().for_each(|request| drop(request.join().unwrap()));
     let sessions = scene.sessions_of(&mut repository, "API");
     assert!((1..=2).contains(&sessions), "{sessions}");

@@ -1,11 +1,12 @@
 //! Who sends a request to the API, and what they may do: by a password of a PostgreSQL role, a token of the API, or a token of
 //! `http.tokens_file`.
 //!
-//! `password` verifies a password, `proofs` remembers that for a moment, and `throttle` limits failures. The repository is asked
-//! for each request what the role may do, so that what is revoked counts at once.
+//! `password` verifies a password, `proofs` remembers that for a moment, `single_flight` verifies the same one once at a time, and
+//! `throttle` limits failures. The repository is asked for each request what the role may do, so that what is revoked counts at once.
 
 mod password;
 mod proofs;
+mod single_flight;
 mod throttle;
 pub(super) mod token;
 
@@ -23,6 +24,7 @@ use crate::repository::ApiRole;
 use libpq::Secret;
 use password::{NotVerified, is_possible};
 use proofs::{ProofKey, Proofs};
+use single_flight::SingleFlight;
 use throttle::{Attempt, LoginThrottle};
 
 /// A login that fails takes at least this long, whatever the reason: the time must not reveal which roles exist.
@@ -79,6 +81,7 @@ pub(super) struct Login {
     throttle: Mutex<LoginThrottle>,
     /// Made with the first login, of which configuration it is.
     proofs: Mutex<Option<(u64, Proofs)>>,
+    in_progress: SingleFlight,
     logins: Semaphore,
     log: Throttle,
 }
@@ -97,6 +100,7 @@ impl Login {
         Self {
             throttle: Mutex::default(),
             proofs: Mutex::default(),
+            in_progress: SingleFlight::default(),
             logins: Semaphore::new(MAX_LOGINS),
             log: Throttle::once_per(LOG_INTERVAL),
         }
@@ -125,6 +129,8 @@ impl Login {
     ) -> Result<Caller, LoginError> {
         let started = Instant::now();
         let key = self.proof_key(request.backend, name, password.reveal().as_bytes())?;
+        let flight = if self.is_verified(&key) { None } else { Some(self.in_progress.begin(key).await) };
+        // It may have been verified while this waited.
         if !self.is_verified(&key) {
             // Limited by the name that the repository would see.
             let role = name.get(..name.floor_char_boundary(64)).unwrap_or_default();
@@ -133,6 +139,7 @@ impl Login {
                 Ok(()) => self.succeed(&attempt, key),
                 Err(NotVerified::Refused(reason)) => {
                     self.log_refusal(role, request.client, &reason);
+                    drop(flight);
                     sleep_until((started + FAILURE_DURATION).into()).await;
                     return Err(LoginError::Unauthorized);
                 }
@@ -146,6 +153,7 @@ impl Login {
                 }
             }
         }
+        drop(flight);
         let rights = request.backend.repository.api_rights(name).await.map_err(LoginError::Unavailable)?;
         let rights = rights.ok_or_else(|| LoginError::NoRights { role: name.to_owned() })?;
         let credential = Credential::Password(password.clone());
@@ -167,6 +175,7 @@ impl Login {
         }
         let digest = token::digest(secret.reveal());
         let key = self.proof_key(request.backend, "", &digest)?;
+        let flight = if self.is_verified(&key) { None } else { Some(self.in_progress.begin(key).await) };
         // One that was valid a moment ago is not delayed by those who guess.
         let attempt = if self.is_verified(&key) { None } else { Some(self.begin(request.client, None)?) };
         let repository = &request.backend.repository;
@@ -185,6 +194,7 @@ impl Login {
             Some(attempt) => self.succeed(&attempt, key),
             None => self.remember(key),
         }
+        drop(flight);
         let rights = repository.api_rights(&found.owner).await.map_err(LoginError::Unavailable)?;
         // A role that is gone or may not log in any more has no tokens.
         let rights = rights.ok_or_else(|| LoginError::NoRights { role: found.owner.clone() })?.min(found.role);

@@ -5,15 +5,17 @@ use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// Failures in a row that are not limited, and the time in which one more is allowed after that.
-const BURST: u32 = 10;
+/// Failures in a row that are not limited: of an address, which many clients may share, and of a role.
+const ADDRESS_BURST: u32 = 20;
+const ROLE_BURST: u32 = 10;
+
+/// The time in which one more failure is allowed after that.
 const INTERVAL: Duration = Duration::from_secs(6);
 
 /// Addresses, and roles, that are remembered at once.
 const MAX_ENTRIES: usize = 4096;
 
 /// The failures of addresses and of roles.
-#[derive(Default)]
 pub(super) struct LoginThrottle {
     addresses: Failures<IpAddr>,
     roles: Failures<String>,
@@ -24,6 +26,12 @@ pub(super) struct LoginThrottle {
 pub(super) struct Attempt {
     address: IpAddr,
     role: Option<String>,
+}
+
+impl Default for LoginThrottle {
+    fn default() -> Self {
+        Self { addresses: Failures::new(ADDRESS_BURST), roles: Failures::new(ROLE_BURST) }
+    }
 }
 
 impl LoginThrottle {
@@ -62,41 +70,43 @@ fn network(client: IpAddr) -> IpAddr {
     }
 }
 
-/// When all failures of each key will have been forgotten: each is for [`INTERVAL`].
-struct Failures<K>(HashMap<K, Instant>);
-
-impl<K> Default for Failures<K> {
-    fn default() -> Self {
-        Self(HashMap::new())
-    }
+/// The failures of each key.
+struct Failures<K> {
+    burst: u32,
+    /// When all failures of a key will have been forgotten: each is for [`INTERVAL`].
+    ends: HashMap<K, Instant>,
 }
 
 impl<K: Eq + Hash + Clone> Failures<K> {
+    fn new(burst: u32) -> Self {
+        Self { burst, ends: HashMap::new() }
+    }
+
     /// How long until another failure is allowed; `None` if it is now.
     fn wait(&self, key: &K, now: Instant) -> Option<Duration> {
-        let after_next = *self.0.get(key).filter(|end| **end > now)? + INTERVAL;
-        after_next.checked_duration_since(now + INTERVAL * BURST).filter(|wait| !wait.is_zero())
+        let after_next = *self.ends.get(key).filter(|end| **end > now)? + INTERVAL;
+        after_next.checked_duration_since(now + INTERVAL * self.burst).filter(|wait| !wait.is_zero())
     }
 
     fn add(&mut self, key: K, now: Instant) {
-        if self.0.len() >= MAX_ENTRIES && !self.0.contains_key(&key) {
-            self.0.retain(|_, end| *end > now);
+        if self.ends.len() >= MAX_ENTRIES && !self.ends.contains_key(&key) {
+            self.ends.retain(|_, end| *end > now);
             // The one with the fewest failures.
-            if self.0.len() >= MAX_ENTRIES
-                && let Some(oldest) = self.0.iter().min_by_key(|(_, end)| **end).map(|(key, _)| key.clone())
+            if self.ends.len() >= MAX_ENTRIES
+                && let Some(oldest) = self.ends.iter().min_by_key(|(_, end)| **end).map(|(key, _)| key.clone())
             {
-                self.0.remove(&oldest);
+                self.ends.remove(&oldest);
             }
         }
-        let end = self.0.entry(key).or_insert(now);
+        let end = self.ends.entry(key).or_insert(now);
         *end = (*end).max(now) + INTERVAL;
     }
 
     fn remove(&mut self, key: &K) {
-        if let Some(end) = self.0.get_mut(key) {
+        if let Some(end) = self.ends.get_mut(key) {
             match end.checked_sub(INTERVAL) {
                 Some(earlier) => *end = earlier,
-                None => drop(self.0.remove(key)),
+                None => drop(self.ends.remove(key)),
             }
         }
     }
@@ -108,27 +118,32 @@ mod tests {
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
+    const ELSEWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
     #[test]
-    fn after_ten_failures_one_is_allowed_every_six_seconds() {
+    fn after_some_failures_one_is_allowed_every_six_seconds() {
         let (mut throttle, start) = (LoginThrottle::default(), Instant::now());
-        for number in 0..BURST {
+        for number in 0..ROLE_BURST {
             assert!(throttle.begin(HERE, Some("ada"), start).is_ok(), "{number}");
         }
+        // The role is limited from everywhere, and other roles are not.
+        assert_eq!(throttle.begin(HERE, Some("ada"), start), Err(INTERVAL));
+        assert_eq!(throttle.begin(ELSEWHERE, Some("ada"), start), Err(INTERVAL));
+        for number in ROLE_BURST..ADDRESS_BURST {
+            assert!(throttle.begin(HERE, Some(&number.to_string()), start).is_ok(), "{number}");
+        }
         assert_eq!(throttle.begin(HERE, Some("bob"), start), Err(INTERVAL));
-        // The role is limited from everywhere, and another role from elsewhere is not.
-        let elsewhere = IpAddr::from([192, 0, 2, 1]);
-        assert_eq!(throttle.begin(elsewhere, Some("ada"), start), Err(INTERVAL));
-        assert!(throttle.begin(elsewhere, Some("bob"), start).is_ok());
+        assert!(throttle.begin(ELSEWHERE, Some("bob"), start).is_ok());
         let later = start + INTERVAL;
         assert!(throttle.begin(HERE, Some("ada"), later).is_ok());
         assert_eq!(throttle.begin(HERE, Some("ada"), later), Err(INTERVAL));
-        assert!(throttle.begin(HERE, None, start + INTERVAL * (2 * BURST)).is_ok());
+        assert!(throttle.begin(HERE, None, start + INTERVAL * (2 * ADDRESS_BURST)).is_ok());
     }
 
     #[test]
     fn a_login_that_succeeds_is_not_counted() {
         let (mut throttle, now) = (LoginThrottle::default(), Instant::now());
-        for _ in 0..5 * BURST {
+        for _ in 0..5 * ADDRESS_BURST {
             let attempt = throttle.begin(HERE, Some("ada"), now).unwrap();
             throttle.take_back(&attempt);
         }
@@ -137,7 +152,7 @@ mod tests {
     #[test]
     fn a_network_of_ipv6_is_one_address() {
         let (mut throttle, now) = (LoginThrottle::default(), Instant::now());
-        for host in 0..10_u16 {
+        for host in 0..20_u16 {
             let client = IpAddr::from([0x2001, 0xdb8, 0, 1, host, 0, 0, host]);
             assert!(throttle.begin(client, None, now).is_ok());
         }
@@ -149,13 +164,13 @@ mod tests {
     #[test]
     fn any_number_of_addresses_and_roles_takes_a_bounded_amount_of_memory() {
         let (mut throttle, now) = (LoginThrottle::default(), Instant::now());
-        for _ in 0..BURST {
-            throttle.begin(HERE, Some("ada"), now).unwrap();
+        for _ in 0..ADDRESS_BURST {
+            throttle.begin(HERE, None, now).unwrap();
         }
         for number in 0..20_000_u32 {
             let _ = throttle.begin(IpAddr::from(number.to_be_bytes()), Some(&number.to_string()), now);
         }
-        assert!(throttle.addresses.0.len() <= MAX_ENTRIES && throttle.roles.0.len() <= MAX_ENTRIES);
+        assert!(throttle.addresses.ends.len() <= MAX_ENTRIES && throttle.roles.ends.len() <= MAX_ENTRIES);
         assert!(throttle.begin(HERE, None, now).is_err(), "those with the most failures stay");
     }
 }

@@ -86,9 +86,8 @@ pub(in crate::http::api) struct RemoveParameters {
 pub(in crate::http::api) async fn change(
     State(app): State<Arc<AppState>>,
     Admin(caller): Admin,
-    Name(name): Name,
+    (Name(name), Parameters(NoParameters {})): (Name, Parameters<NoParameters>),
     headers: HeaderMap,
-    Parameters(NoParameters {}): Parameters<NoParameters>,
     Body(wanted): Body<ServerChangesRequest>,
 ) -> Result<Response, Problem> {
     let server = find(&app, &name).await?;
