@@ -187,16 +187,20 @@ fn after_many_failures_only_those_who_were_verified_get_in(scene: &Scene) {
     let made = verified.call("POST", "token").expect(201);
     let holder = api.bearer(made.body["token"].as_str().unwrap());
     holder.get("servers").expect(200);
-    let attempts: Vec<_> = (0..20)
-        .map(|number| {
-            let api = api.basic(&viewer, &format!("wrong {number}"));
-            std::thread::spawn(move || api.get("servers").status)
-        })
-        .collect();
-    let statuses: Vec<_> = attempts.into_iter().map(|attempt| attempt.join().unwrap()).collect();
-    assert!(statuses.iter().all(|status| [401, 429].contains(status)), "{statuses:?}");
-    let failed = statuses.iter().filter(|status| **status == 401).count();
-    assert!((10..=12).contains(&failed), "{statuses:?}");
+    let attempt = |name: String, number: usize| {
+        let api = api.basic(&name, &format!("wrong {number}"));
+        std::thread::spawn(move || api.get("servers").status)
+    };
+    let failed = |attempts: Vec<std::thread::JoinHandle<u16>>| {
+        let statuses: Vec<_> = attempts.into_iter().map(|attempt| attempt.join().unwrap()).collect();
+        assert!(statuses.iter().all(|status| [401, 429].contains(status)), "{statuses:?}");
+        statuses.into_iter().filter(|status| *status == 401).count()
+    };
+    // A role is limited by itself, and an address whatever the role.
+    let of_role = failed((0..20).map(|number| attempt(viewer.clone(), number)).collect());
+    assert!((10..=12).contains(&of_role), "{of_role}");
+    let of_address = of_role + failed((0..20).map(|number| attempt(format!("nobody{number}"), number)).collect());
+    assert!((20..=24).contains(&of_address), "{of_address}");
     let refused = api.role(&late).get("servers").expect(429);
     let wait: u64 = refused.header("retry-after").parse().unwrap();
     assert!((1..=7).contains(&wait), "{wait}");
