@@ -11,6 +11,7 @@ mod http;
 mod check;
 
 mod control;
+mod hooks;
 mod upkeep;
 mod worker;
 

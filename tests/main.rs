@@ -25,6 +25,7 @@ mod documents;
 mod empty_place;
 mod failed_lists;
 mod failures;
+mod hooks;
 mod hostile;
 mod hosts;
 mod http;
@@ -83,13 +84,14 @@ const REQUIRED: [&str; 3] = ["4.1", "5.0", "5.3"];
 
 /// Areas that are about connections, the configuration, the log and HTTP, and not about PoWA: the newest generation shows
 /// them.
-const OF_ANY_POWA: [&str; 17] = [
+const OF_ANY_POWA: [&str; 18] = [
     "api_roles",
     "api_strangers",
     "configuration",
     "connection_errors",
     "connections",
     "deadlines",
+    "hooks",
     "hosts",
     "http",
     "log",
@@ -137,6 +139,7 @@ fn trials_on<'a>(run: &'a Arc<Run>, bench: &'a Arc<Bench>, is_newest: bool) -> i
         ("failures", failures::TESTS),
         ("hostile", hostile::channel::TESTS),
         ("hostile", hostile::names::TESTS),
+        ("hooks", hooks::TESTS),
         ("hosts", hosts::TESTS),
         ("http", http::access::TESTS),
         ("http", http::metrics::TESTS),

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use lab::Registration;
+use lab::{Proxy, Registration};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -22,6 +22,7 @@ tests![
     it_looks_again_and_again,
     on_a_terminal_it_is_redrawn,
     a_repository_that_is_away_for_a_while_does_not_end_it,
+    a_reader_who_has_left_ends_it_while_the_repository_is_away_too,
 ];
 
 fn json_of(printed: &Printed) -> Value {
@@ -197,6 +198,27 @@ fn on_a_terminal_it_is_redrawn(scene: &Scene) {
     child.wait().unwrap();
     assert_eq!(cleared, 3, "{text}");
     assert!(text.contains("blue") && text.contains("\u{1b}[1mSERVER"), "{text}");
+}
+
+fn a_reader_who_has_left_ends_it_while_the_repository_is_away_too(scene: &Scene) {
+    let proxy = Proxy::to(scene.repository_server()).unwrap();
+    let _collector = scene.collector();
+    let config = scene.config(scene.through(&proxy));
+    let mut command = program();
+    command.arg("--config").arg(config).args(["status", "--watch", "--json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    assert!(output.read_line(&mut String::new()).unwrap() > 0);
+    proxy.refuse();
+    proxy.cut();
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    let mut error = String::new();
+    errors.read_line(&mut error).unwrap();
+    assert!(error.starts_with("powa-collector status: "), "{error}");
+    assert!(child.try_wait().unwrap().is_none());
+    drop(output);
+    let status = wait_for("its end", || child.try_wait().unwrap());
+    assert!(status.success(), "{status}");
 }
 
 fn a_repository_that_is_away_for_a_while_does_not_end_it(scene: &Scene) {

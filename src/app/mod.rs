@@ -19,6 +19,7 @@ use crate::app::service::{Service, summary};
 use crate::app::signals::{Request, Signals};
 use crate::control::channel::Channel;
 use crate::control::{Call, Listener, NotReady, Overview};
+use crate::hooks::Hooks;
 use crate::http;
 use crate::metrics::Metrics;
 use crate::repository::ServerList;
@@ -55,6 +56,7 @@ struct Daemon {
     running_reload: Option<RunningReload>,
     upkeep: Upkeep,
     http: http::Server,
+    hooks: Hooks,
     /// Set when a reload is requested and not started yet. Several requests are merged into one reload.
     reload: Option<Vec<ReloadReply>>,
     /// Whether the list of servers is to be read once more: the reload in progress may miss the latest change.
@@ -105,6 +107,7 @@ pub(crate) async fn run(
         service.stopping(Duration::ZERO);
         return Ok(());
     };
+    let hooks = Hooks::new(context.config.hooks.clone());
     let upkeep = Upkeep::new(context.repository.clone(), &context.config, context.errors.clone());
     let mut daemon = Daemon {
         origin,
@@ -118,6 +121,7 @@ pub(crate) async fn run(
         running_reload: None,
         upkeep,
         http,
+        hooks,
         reload: None,
         reads_servers_again: false,
         next_reload_at: Instant::now(),
@@ -162,6 +166,7 @@ impl Daemon {
                 Some(_) = self.closing.join_next() => {}
                 never = self.upkeep.run() => match never {},
                 () = self.http.next_event() => {}
+                () = self.hooks.next_observation() => self.hooks.observe(&self.supervisor.details()),
             }
         }
     }
@@ -249,6 +254,7 @@ impl Daemon {
                 let reloaded = outcome.reloaded;
                 if let Some(context) = outcome.context {
                     self.telemetry.set_debug(context.config.debug);
+                    self.hooks.set_config(&context.config.hooks);
                     self.supervisor.set_context(context);
                     self.restart_upkeep();
                 }

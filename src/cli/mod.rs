@@ -52,9 +52,9 @@ pub struct Arguments {
 enum Command {
     Check(check::Arguments),
     Status(status::Arguments),
-    Wait(wait::Arguments),
     Reload(reload::Arguments),
     Snapshot(snapshot::Arguments),
+    Wait(wait::Arguments),
     RefreshCatalogs(refresh_catalogs::Arguments),
     /// Lists, registers, changes and removes servers.
     Servers(servers::Arguments),

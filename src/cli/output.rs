@@ -1,7 +1,10 @@
 //! Writes to standard output and standard error, and detects the width of the terminal and whether to use colours.
 
 use std::io::{ErrorKind, IsTerminal, Write, stdout};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::telemetry::colours;
 
@@ -50,6 +53,14 @@ pub(super) fn print(text: &str) -> std::io::Result<()> {
 pub(super) fn write(text: &str) -> std::io::Result<()> {
     let mut output = stdout().lock();
     output.write_all(text.as_bytes()).and_then(|()| output.flush())
+}
+
+/// Whether nobody can read standard output any more: the pipe is closed, or the terminal is gone.
+pub(super) fn is_closed() -> bool {
+    let output = stdout();
+    let mut polled = [PollFd::new(output.as_fd(), PollFlags::empty())];
+    let is_broken = |found: PollFlags| found.intersects(PollFlags::POLLERR | PollFlags::POLLHUP);
+    poll(&mut polled, PollTimeout::ZERO).is_ok() && polled[0].revents().is_some_and(is_broken)
 }
 
 /// Prints a text and returns the exit code.

@@ -2,11 +2,12 @@
 //!
 //! Reading order: `location` finds the file, `source` reads it (`json`), `environment` reads the `variables` that
 //! override it, `schema` lists all keys and validates what was read (a `violation` is an error in it), `repository` and
-//! `remotes` parse the connection parameters, `collect` and `http` their own sections, and [`Config`] is the result.
+//! `remotes` parse the connection parameters, `collect`, `http` and `hooks` their own sections, and [`Config`] is the result.
 
 mod collect;
 pub(crate) mod endpoints;
 mod environment;
+mod hooks;
 mod http;
 mod json;
 mod location;
@@ -30,6 +31,7 @@ use libpq::Environment;
 use session::Side;
 
 pub(crate) use collect::{Collect, Selection};
+pub(crate) use hooks::Hooks;
 pub(crate) use http::{ApiAccess, Http, Identity};
 pub(crate) use location::{Location, NotFound};
 pub(crate) use pattern::Pattern;
@@ -49,6 +51,7 @@ pub(crate) struct Config {
     pub remote: Remotes,
     pub collect: Collect,
     pub http: Http,
+    pub hooks: Hooks,
     /// A warning for each variable of the environment that looks like a misspelt setting.
     pub ignored_variables: Vec<String>,
     pub pace: Pace,
@@ -219,6 +222,7 @@ impl Config {
             remote: Remotes::read(values.section("remote"), &mut violations),
             collect: Collect::read(&values, &mut violations),
             http: Http::read(&values, variables, &mut violations),
+            hooks: Hooks::read(&values, &mut violations),
             ignored_variables: environment::misspelt_settings(variables),
             pace: Pace::of_this_process(),
             environment,

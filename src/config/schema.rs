@@ -74,6 +74,11 @@ pub(super) const KEYS: &[Key] = &[
     Key { path: "http.api", kind: Kind::Boolean { default: true } },
     Key { path: "http.api_without_tls", kind: Kind::Boolean { default: false } },
     Key { path: "http.admin_dsn", kind: Kind::Text },
+    Key { path: "hooks.on_failure", kind: Kind::Texts },
+    Key { path: "hooks.on_recovery", kind: Kind::Texts },
+    Key { path: "hooks.webhook", kind: Kind::Text },
+    integer("hooks.delay", 60, 0, 86_400),
+    seconds("hooks.timeout", 30),
 ];
 
 /// The types of keys, for messages.

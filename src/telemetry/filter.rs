@@ -13,7 +13,7 @@ const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
 /// The sources of messages: the modules of this program, and one library. Messages of the driver are never logged, because they
 /// contain the values of parameters.
-const SOURCES: [&str; 21] = [
+const SOURCES: [&str; 22] = [
     "powa_collector::app",
     "powa_collector::backoff",
     "powa_collector::check",
@@ -21,6 +21,7 @@ const SOURCES: [&str; 21] = [
     "powa_collector::config",
     "powa_collector::control",
     "powa_collector::fleet",
+    "powa_collector::hooks",
     "powa_collector::http",
     "powa_collector::metrics",
     "powa_collector::pace",
@@ -37,8 +38,8 @@ const SOURCES: [&str; 21] = [
     "powa_collector",
 ];
 
-/// The spans of messages: one for each server, and one for the command channel.
-const SPANS: [&str; 2] = ["server", "commands"];
+/// The spans of messages: one for each server, one for the command channel, and one for each run of a hook.
+const SPANS: [&str; 3] = ["server", "commands", "hook"];
 
 /// Why `RUST_LOG` is not a valid filter.
 #[derive(Debug, thiserror::Error)]

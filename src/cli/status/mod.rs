@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use console::Term;
 use tokio::time::{Instant, sleep};
 
-use super::output::{Screen, print, write};
+use super::output::{Screen, is_closed, print, write};
 use super::subcommand::{self, Context, ExitResult};
 use super::units;
 use crate::cli::output::print_error;
@@ -119,6 +119,10 @@ impl Arguments {
             match shown {
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
                 shown => shown?,
+            }
+            // Nothing is written while the repository is away, so no write shows it.
+            if is_closed() {
+                return Ok(ExitCode::SUCCESS);
             }
             sleep(REFRESH_INTERVAL).await;
         }
