@@ -215,7 +215,9 @@ impl From<fleet::Error> for Problem {
             fleet::Error::OutOfRange(number) => Self::invalid(number.to_string()),
             fleet::Error::Duplicate(duplicate) => Self::conflict(duplicate.to_string()),
             fleet::Error::MissingRights(missing) => {
-                Self::forbidden(missing.to_string()).with_hint("a superuser can run these statements in the repository")
+                // One statement a line.
+                Self::forbidden(missing.to_string().replace("\n ", ""))
+                    .with_hint("a superuser can run these statements in the repository")
             }
             // The repository refuses a retention by a message of ours.
             fleet::Error::Repository(error) if error.kind() == ErrorKind::UnexpectedAnswer => {

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::super::backend::Backend;
 use libpq::Secret;
-use session::{ErrorKind, Side, Stage, drive};
+use session::{ErrorKind, Side, drive};
 
 /// PostgreSQL shortens longer names, and would log in another role.
 const MAX_NAME_BYTES: usize = 63;
@@ -56,12 +56,8 @@ pub(super) async fn verify(backend: &Backend, name: &str, password: &Secret) -> 
 
 /// Whether the server has refused this role or this password, as opposed to everybody.
 pub(super) fn is_refusal(error: &session::Error) -> bool {
-    match error.kind() {
-        ErrorKind::Login => true,
-        // The role may not connect to the database.
-        ErrorKind::Denied => error.stage() == Stage::Database,
-        _ => false,
-    }
+    // Denied: the role may not connect to the database.
+    matches!(error.kind(), ErrorKind::Login | ErrorKind::Denied)
 }
 
 #[cfg(test)]
