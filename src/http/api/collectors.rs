@@ -77,7 +77,7 @@ pub(super) struct ReloadObject {
 
 /// Lists the collectors that are connected to the repository.
 #[utoipa::path(
-    get, path = "/api/v1/collectors", tag = "collector", params(PageParameters),
+    get, path = "/api/v1/collectors", operation_id = "listCollectors", tag = "collector", params(PageParameters),
     responses((status = 200, body = Page<CollectorObject>), Errors)
 )]
 pub(super) async fn list(
@@ -106,7 +106,7 @@ fn object(collector: Collector) -> CollectorObject {
 
 /// The totals of the collector that answers.
 #[utoipa::path(
-    get, path = "/api/v1/status", tag = "collector", responses((status = 200, body = StatusObject), Errors)
+    get, path = "/api/v1/status", operation_id = "getStatus", tag = "collector", responses((status = 200, body = StatusObject), Errors)
 )]
 pub(super) async fn status(
     State(app): State<Arc<AppState>>,
@@ -143,7 +143,7 @@ pub(super) async fn status(
 
 /// Reads the configuration and the list of servers again. If the configuration is not valid, the previous one is kept.
 #[utoipa::path(
-    post, path = "/api/v1/reload", tag = "collector", responses((status = 200, body = ReloadObject), Errors)
+    post, path = "/api/v1/reload", operation_id = "reload", tag = "collector", responses((status = 200, body = ReloadObject), Errors)
 )]
 pub(super) async fn reload(
     State(app): State<Arc<AppState>>,

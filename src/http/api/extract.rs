@@ -126,7 +126,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
-/// A JSON object, or no body at all, which is the same as `{}`.
+/// A JSON object, or no body at all or null, which are the same as `{}`.
 pub(super) struct OptionalBody<T>(pub(super) T);
 
 impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
@@ -134,7 +134,8 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalB
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         if request.headers().contains_key(CONTENT_TYPE) {
-            return Body::from_request(request, state).await.map(|Body(body)| Self(body));
+            let Body(body) = Body::<Option<T>>::from_request(request, state).await?;
+            return Ok(Self(body.unwrap_or_default()));
         }
         if read(request).await?.is_empty() {
             return Ok(Self(T::default()));
@@ -168,7 +169,7 @@ async fn read(request: Request) -> Result<bytes::Bytes, Problem> {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // A list with the values of a struct would be read as one.
-    if bytes.trim_ascii_start().first().is_some_and(|first| b"[\"tfn-0123456789".contains(first)) {
+    if bytes.trim_ascii_start().first().is_some_and(|first| b"[\"tf-0123456789".contains(first)) {
         return Err(Problem::invalid("the body must be a JSON object"));
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -197,10 +198,21 @@ fn describe(path: &str, error: &serde_json::Error) -> Problem {
     // The last one, because a value may contain the same words.
     let detail = match message.rsplit_once(", expected ") {
         _ if is_about_names => message.to_owned(),
-        Some((_, expected)) => format!("\"{path}\" must be {expected}"),
+        Some((_, expected)) => format!("\"{path}\" must be {}", in_words(expected)),
         None => format!("\"{path}\" is not valid"),
     };
     Problem::invalid(detail)
+}
+
+/// A type of Rust, as whoever writes JSON knows it.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "u16" => "an integer from 0 to 65535",
+        "i32" => "an integer of at most 2147483647",
+        "u64" => "an integer that is not negative",
+        "a boolean" => "true or false",
+        other => other,
+    }
 }
 
 fn place(error: &serde_json::Error) -> String {
@@ -234,9 +246,9 @@ mod tests {
             (" \"s3cret\"", 422, "the body must be a JSON object"),
             ("{\"name\": \"a\", \"naem\": \"s3cret\"}", 422, "unknown field `naem`, expected `name` or `port`"),
             ("{\"name\": \"a\", \"name\": \"s3cret\"}", 422, "duplicate field `name`"),
-            ("{\"name\": \"a\", \"port\": \", expected s3cret\"}", 422, "\"port\" must be u16"),
+            ("{\"name\": \"a\", \"port\": \", expected s3cret\"}", 422, "\"port\" must be an integer from 0 to 65535"),
             ("{\"name\": 5}", 422, "\"name\" must be a string"),
-            ("{\"name\": \"a\", \"port\": 65536}", 422, "\"port\" must be u16"),
+            ("{\"name\": \"a\", \"port\": 65536}", 422, "\"port\" must be an integer from 0 to 65535"),
             ("{}", 422, "missing field `name`"),
         ] {
             let (found, detail) = refusal(body);

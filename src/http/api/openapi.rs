@@ -117,7 +117,7 @@ pub(super) fn description() -> Value {
 
 /// This description.
 #[utoipa::path(
-    get, path = "/api/v1/openapi.json", tag = "description", security(()),
+    get, path = "/api/v1/openapi.json", operation_id = "getDescription", tag = "description", security(()),
     responses((status = 200, description = "OpenAPI 3.1", body = Object))
 )]
 pub(super) async fn get(State(app): State<Arc<AppState>>) -> impl IntoResponse {

@@ -25,7 +25,30 @@ pub(super) struct PageParameters {
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u16>,
     /// `next_after` of the page before.
+    #[param(pattern = "^[0-9]{0,18}$")]
     after: Option<String>,
+}
+
+/// Which page of a list that is ordered by names.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct NamedPageParameters {
+    /// Items on a page.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u16>,
+    /// `next_after` of the page before.
+    after: Option<String>,
+}
+
+impl NamedPageParameters {
+    pub(super) fn limit(&self) -> Result<usize, Problem> {
+        check_limit(self.limit)
+    }
+
+    pub(super) fn after(&self) -> &str {
+        self.after.as_deref().unwrap_or_default()
+    }
 }
 
 impl PageParameters {
@@ -33,13 +56,9 @@ impl PageParameters {
         check_limit(self.limit)
     }
 
-    /// The position, which is a number in most lists.
+    /// The position, which is a number in these lists.
     pub(super) fn after_number(&self) -> Result<Option<i64>, Problem> {
         number(self.after.as_deref())
-    }
-
-    pub(super) fn after(&self) -> Option<&str> {
-        self.after.as_deref()
     }
 }
 
@@ -51,10 +70,10 @@ pub(super) fn check_limit(limit: Option<u16>) -> Result<usize, Problem> {
     }
 }
 
-/// A position in a list that is ordered by numbers.
+/// A position in a list that is ordered by numbers. An empty one is the beginning.
 pub(super) fn number(after: Option<&str>) -> Result<Option<i64>, Problem> {
     let invalid = || Problem::bad_request("\"after\" must be \"next_after\" of the page before");
-    after.map(|after| after.parse().map_err(|_| invalid())).transpose()
+    after.filter(|after| !after.is_empty()).map(|after| after.parse().map_err(|_| invalid())).transpose()
 }
 
 impl<T> Page<T> {
@@ -84,6 +103,7 @@ mod tests {
         assert_eq!([None, Some(1), Some(1000)].map(|limit| check_limit(limit).unwrap()), [100, 1, 1000]);
         assert!([0, 1001].iter().all(|limit| check_limit(Some(*limit)).is_err()));
         assert_eq!(number(Some("7")).unwrap(), Some(7));
+        assert_eq!([number(None), number(Some(""))].map(|none| none.unwrap()), [None, None]);
         assert!(number(Some("x")).is_err());
     }
 }

@@ -153,6 +153,18 @@ mod tests {
     }
 
     #[test]
+    fn every_operation_has_a_name_of_its_own() {
+        let described = openapi::description();
+        let items = described["paths"].as_object().unwrap().values();
+        let operations = items.flat_map(|item| item.as_object().unwrap().values());
+        let mut names: Vec<_> = operations.map(|operation| operation["operationId"].as_str().unwrap()).collect();
+        let number = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), number, "{names:?}");
+    }
+
+    #[test]
     fn a_name_is_one_segment() {
         assert_eq!(encode("a/b c%é-1.x"), "a%2Fb%20c%25%C3%A9-1.x");
     }

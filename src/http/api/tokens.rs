@@ -86,7 +86,7 @@ impl From<StoredToken> for TokenObject {
 
 /// Exchanges a password for a token. A token cannot make another one.
 #[utoipa::path(
-    post, path = "/api/v1/token", tag = "tokens", request_body = Option<TokenRequest>,
+    post, path = "/api/v1/token", operation_id = "createToken", tag = "tokens", request_body = Option<TokenRequest>,
     responses((status = 201, description = "the token, which is not shown again", body = NewTokenObject), Errors),
     security(("password" = []))
 )]
@@ -140,7 +140,7 @@ pub(super) async fn create(
 
 /// Deletes the token that the request is sent with.
 #[utoipa::path(
-    delete, path = "/api/v1/token", tag = "tokens",
+    delete, path = "/api/v1/token", operation_id = "deleteOwnToken", tag = "tokens",
     responses((status = 204, description = "it is deleted"), Errors), security(("token" = []))
 )]
 pub(super) async fn delete_own(
@@ -158,7 +158,7 @@ pub(super) async fn delete_own(
 
 /// Lists the caller's tokens; an admin's list has those of all.
 #[utoipa::path(
-    get, path = "/api/v1/tokens", tag = "tokens", params(PageParameters),
+    get, path = "/api/v1/tokens", operation_id = "listTokens", tag = "tokens", params(PageParameters),
     responses((status = 200, body = Page<TokenObject>), Errors)
 )]
 pub(super) async fn list(
@@ -175,7 +175,7 @@ pub(super) async fn list(
 
 /// Deletes a token of the caller; an admin can delete any.
 #[utoipa::path(
-    delete, path = "/api/v1/tokens/{id}", tag = "tokens", params(("id" = i64, Path, description = "id of the token")),
+    delete, path = "/api/v1/tokens/{id}", operation_id = "deleteToken", tag = "tokens", params(("id" = i64, Path, description = "id of the token")),
     responses((status = 204, description = "it is deleted"), Errors)
 )]
 pub(super) async fn delete(

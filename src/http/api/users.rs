@@ -16,7 +16,7 @@ use super::super::routes::AppState;
 use super::change::{Change, Changing};
 use super::extract::{Admin, Body, Name, NoParameters, Parameters};
 use super::openapi::Errors;
-use super::page::{Page, PageParameters};
+use super::page::{NamedPageParameters, Page};
 use super::problem::Problem;
 use super::routes::encode;
 use crate::repository::{ApiRole, NewUser, User, UserChanges, UserError};
@@ -55,7 +55,7 @@ impl From<User> for UserObject {
 #[serde(deny_unknown_fields)]
 pub(super) struct NewUserRequest {
     /// The name of the role.
-    #[schema(min_length = 1, max_length = 63)]
+    #[schema(min_length = 1, max_length = 63, pattern = r"^(?!pg_)[^\x00-\x1f\x7f-\x9f]+$")]
     name: String,
     role: ApiRole,
     /// Only what PostgreSQL stores of it (SCRAM-SHA-256) is sent to the repository.
@@ -76,16 +76,16 @@ pub(super) struct UserChangesRequest {
 
 /// Lists the roles that may use PoWA.
 #[utoipa::path(
-    get, path = "/api/v1/users", tag = "users", params(PageParameters),
+    get, path = "/api/v1/users", operation_id = "listUsers", tag = "users", params(NamedPageParameters),
     responses((status = 200, body = Page<UserObject>), Errors)
 )]
 pub(super) async fn list(
     State(app): State<Arc<AppState>>,
     Admin(_): Admin,
-    Parameters(page): Parameters<PageParameters>,
+    Parameters(page): Parameters<NamedPageParameters>,
 ) -> Result<Json<Page<UserObject>>, Problem> {
     let limit = page.limit()?;
-    let after = page.after().unwrap_or_default();
+    let after = page.after();
     if after.contains('\0') {
         return Err(Problem::bad_request("\"after\" must be \"next_after\" of the page before"));
     }
@@ -96,7 +96,7 @@ pub(super) async fn list(
 
 /// Makes a role and grants PoWA's roles to it.
 #[utoipa::path(
-    post, path = "/api/v1/users", tag = "users", request_body = NewUserRequest,
+    post, path = "/api/v1/users", operation_id = "createUser", tag = "users", request_body = NewUserRequest,
     responses((status = 201, body = UserObject, headers(("Location" = String))), Errors), security(("password" = []))
 )]
 pub(super) async fn create(
@@ -123,7 +123,7 @@ pub(super) async fn create(
 
 /// Changes a role: its password, PoWA's roles that it has, and whether it may log in.
 #[utoipa::path(
-    patch, path = "/api/v1/users/{name}", tag = "users", params(("name" = String, Path, description = "name of the role")),
+    patch, path = "/api/v1/users/{name}", operation_id = "changeUser", tag = "users", params(("name" = String, Path, description = "name of the role")),
     request_body = UserChangesRequest,
     responses((status = 200, body = UserObject), Errors), security(("password" = []))
 )]
@@ -153,7 +153,7 @@ pub(super) async fn change(
 
 /// Drops a role.
 #[utoipa::path(
-    delete, path = "/api/v1/users/{name}", tag = "users", params(("name" = String, Path, description = "name of the role")),
+    delete, path = "/api/v1/users/{name}", operation_id = "deleteUser", tag = "users", params(("name" = String, Path, description = "name of the role")),
     responses((status = 204, description = "it is dropped"), Errors), security(("password" = []))
 )]
 pub(super) async fn delete(

@@ -34,13 +34,13 @@ pub(in crate::http::api) struct NewServerRequest {
     #[schema(min_length = 1, default = "powa")]
     user: Option<String>,
     /// Stored in powa_servers, in plain text. Without one, the collector uses its password file.
-    #[schema(format = Password, write_only)]
+    #[schema(min_length = 1, format = Password, write_only)]
     password: Option<String>,
     /// Database that has the extension powa.
     #[schema(min_length = 1, default = "powa")]
     dbname: Option<String>,
     /// Name to show instead of host:port; not digits only.
-    #[schema(min_length = 1)]
+    #[schema(min_length = 1, pattern = "[^0-9]")]
     alias: Option<String>,
     /// Seconds from one snapshot to the next.
     #[schema(minimum = 5, default = 300)]
@@ -71,7 +71,7 @@ pub(in crate::http::api) struct AddParameters {
 
 /// Registers a server.
 #[utoipa::path(
-    post, path = "/api/v1/servers", tag = "servers", params(AddParameters), request_body = NewServerRequest,
+    post, path = "/api/v1/servers", operation_id = "addServer", tag = "servers", params(AddParameters), request_body = NewServerRequest,
     responses(
         (status = 201, body = ServerObject, headers(("Location" = String), ("ETag" = String))),
         Errors

@@ -65,7 +65,7 @@ pub(in crate::http::api) struct CureObject {
 
 /// Checks whether snapshots of the server can be taken. Reads as much as a snapshot, and stores nothing.
 #[utoipa::path(
-    post, path = "/api/v1/servers/{server}/check", tag = "servers",
+    post, path = "/api/v1/servers/{server}/check", operation_id = "checkServer", tag = "servers",
     params(("server" = String, Path, description = "id, alias or host:port")),
     responses((status = 200, body = CheckObject), Errors)
 )]

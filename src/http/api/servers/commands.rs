@@ -37,7 +37,7 @@ pub(in crate::http::api) struct RefreshObject {
 
 /// Has the copies of system catalogs read again with the next snapshot. PoWA 4 has none.
 #[utoipa::path(
-    post, path = "/api/v1/servers/{server}/refresh-catalogs", tag = "servers",
+    post, path = "/api/v1/servers/{server}/refresh-catalogs", operation_id = "refreshCatalogs", tag = "servers",
     params(("server" = String, Path, description = "id, alias or host:port")),
     request_body = Option<RefreshRequest>,
     responses((status = 200, body = RefreshObject), Errors)

@@ -32,13 +32,13 @@ pub(in crate::http::api) struct ServerChangesRequest {
     user: Option<String>,
     /// Null removes it: the collector then uses its password file.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>, format = Password, write_only)]
+    #[schema(value_type = Option<String>, min_length = 1, format = Password, write_only)]
     password: Option<Option<String>>,
     #[schema(min_length = 1)]
     dbname: Option<String>,
     /// Null removes it.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, pattern = "[^0-9]")]
     alias: Option<Option<String>>,
     /// Seconds from one snapshot to the next. Enables a server that is disabled.
     #[schema(minimum = 5)]
@@ -70,12 +70,13 @@ pub(in crate::http::api) struct EnableRequest {
 pub(in crate::http::api) struct RemoveParameters {
     /// Must be true: the history of the server is deleted with it.
     #[serde(default)]
+    #[param(required = true)]
     purge: bool,
 }
 
 /// Changes the registration of a server.
 #[utoipa::path(
-    patch, path = "/api/v1/servers/{server}", tag = "servers",
+    patch, path = "/api/v1/servers/{server}", operation_id = "changeServer", tag = "servers",
     params(
         ("server" = String, Path, description = "id, alias or host:port"),
         ("If-Match" = String, Header, description = "the ETag of the server as it was read, or *"),
@@ -114,7 +115,7 @@ pub(in crate::http::api) async fn change(
 
 /// Removes a server and deletes its history. A load of the server is waited for.
 #[utoipa::path(
-    delete, path = "/api/v1/servers/{server}", tag = "servers",
+    delete, path = "/api/v1/servers/{server}", operation_id = "removeServer", tag = "servers",
     params(
         ("server" = String, Path, description = "id, alias or host:port"),
         RemoveParameters,
@@ -158,7 +159,7 @@ pub(in crate::http::api) async fn remove(
 
 /// Enables a server that is disabled.
 #[utoipa::path(
-    post, path = "/api/v1/servers/{server}/enable", tag = "servers",
+    post, path = "/api/v1/servers/{server}/enable", operation_id = "enableServer", tag = "servers",
     params(("server" = String, Path, description = "id, alias or host:port")),
     request_body = Option<EnableRequest>,
     responses((status = 200, body = ServerObject, headers(("ETag" = String))), Errors)
@@ -198,7 +199,7 @@ pub(in crate::http::api) async fn enable(
 
 /// Disables a server: no more snapshots are taken, and its history is kept.
 #[utoipa::path(
-    post, path = "/api/v1/servers/{server}/disable", tag = "servers",
+    post, path = "/api/v1/servers/{server}/disable", operation_id = "disableServer", tag = "servers",
     params(("server" = String, Path, description = "id, alias or host:port")),
     responses((status = 200, body = ServerObject, headers(("ETag" = String))), Errors)
 )]

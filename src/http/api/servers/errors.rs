@@ -43,7 +43,7 @@ impl From<StoredError> for ErrorObject {
 
 /// The errors of a server, the latest first. New ones are there within ten seconds; the last 100 different ones of 90 days are kept.
 #[utoipa::path(
-    get, path = "/api/v1/servers/{server}/errors", tag = "servers",
+    get, path = "/api/v1/servers/{server}/errors", operation_id = "listErrors", tag = "servers",
     params(("server" = String, Path, description = "id, alias or host:port"), PageParameters),
     responses((status = 200, body = Page<ErrorObject>), Errors)
 )]

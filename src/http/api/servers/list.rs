@@ -27,17 +27,19 @@ pub(in crate::http::api) struct ListParameters {
     /// Only those in this state.
     state: Option<State>,
     /// Only those whose alias or host:port matches the pattern, with `*`, `?` and `[...]` as in a shell.
+    #[param(min_length = 1)]
     name: Option<String>,
     /// Items on a page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u16>,
     /// `next_after` of the page before.
+    #[param(pattern = "^[0-9]{0,18}$")]
     after: Option<String>,
 }
 
 /// Lists the registered servers, in the order of their ids.
 #[utoipa::path(
-    get, path = "/api/v1/servers", tag = "servers", params(ListParameters),
+    get, path = "/api/v1/servers", operation_id = "listServers", tag = "servers", params(ListParameters),
     responses((status = 200, body = Page<ServerObject>), Errors)
 )]
 pub(in crate::http::api) async fn list(
@@ -65,7 +67,7 @@ pub(in crate::http::api) async fn list(
 
 /// One server, by its id, alias, or host:port.
 #[utoipa::path(
-    get, path = "/api/v1/servers/{server}", tag = "servers",
+    get, path = "/api/v1/servers/{server}", operation_id = "getServer", tag = "servers",
     params(("server" = String, Path, description = "id, alias or host:port")),
     responses((status = 200, body = ServerObject, headers(("ETag" = String, description = "for If-Match"))), Errors)
 )]

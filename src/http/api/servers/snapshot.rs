@@ -61,7 +61,7 @@ pub(in crate::http::api) struct SnapshotObject {
 
 /// Has a snapshot taken now. Snapshots are at least 10 s apart.
 #[utoipa::path(
-    post, path = "/api/v1/servers/{server}/snapshot", tag = "servers",
+    post, path = "/api/v1/servers/{server}/snapshot", operation_id = "takeSnapshot", tag = "servers",
     params(("server" = String, Path, description = "id, alias or host:port"), SnapshotParameters),
     responses(
         (status = 200, description = "it is stored", body = SnapshotObject),
