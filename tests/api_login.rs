@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{ApiClient, Reply, SECRET, Scene, tests, wait_until};
+use crate::permissions::granted;
+use crate::support::{ApiClient, Certificates, Reply, SECRET, Scene, Watcher, output, program, tests, wait_until};
 
 tests![
     a_password_is_verified_and_the_role_decides_what_it_may,
     rights_that_are_revoked_are_gone_with_the_next_request,
-    a_token_does_what_its_role_and_its_owner_may_until_it_is_deleted;
+    a_token_does_what_its_role_and_its_owner_may_until_it_is_deleted,
+    a_collector_with_the_grants_of_the_readme_and_of_setup_serves_it;
     since 5:
     #[of_any_powa] #[timed] a_login_that_fails_is_answered_alike_whatever_the_reason,
     #[of_any_powa] a_repository_that_trusts_a_role_has_verified_nothing,
@@ -17,6 +19,8 @@ tests![
     #[of_any_powa] after_many_failures_only_those_who_were_verified_get_in,
     #[of_any_powa] a_token_expires_and_is_stored_as_a_digest,
     #[of_any_powa] a_token_makes_no_other_token_and_no_one_has_any_number,
+    #[of_any_powa] a_password_that_was_changed_changes_nothing_any_more,
+    #[of_any_powa] what_is_encrypted_is_for_everybody,
     #[of_any_powa] tokens_of_a_file_have_roles,
     #[of_any_powa] without_the_schema_only_what_needs_it_is_unavailable,
     #[of_any_powa] what_is_not_encrypted_is_for_this_machine_only,
@@ -105,6 +109,35 @@ fn a_token_does_what_its_role_and_its_owner_may_until_it_is_deleted(scene: &Scen
     let gone = format!("drop owned by {other}; drop role {other}");
     scene.repository().batch_execute(&gone).unwrap();
     orphan.get("servers").expect(403);
+}
+
+fn a_collector_with_the_grants_of_the_readme_and_of_setup_serves_it(scene: &Scene) {
+    let collector = granted(scene).collector;
+    let mut setup = program();
+    setup.arg("-c").arg(scene.config(json!({}))).args(["setup", "--collector-role", &collector]);
+    assert!(output(&setup).status.success());
+    let config = json!({"repository": {"dsn": scene.dsn(&collector)}, "http": {"listen": "127.0.0.1:0"}});
+    let running = scene.collector_with(config);
+    let api = ApiClient::of(&running);
+    let [viewer, operator, admin] = ROLES.map(|role| api.role(&scene.user(role, role)));
+    for path in ["servers", "status", "collectors", "tokens"] {
+        viewer.get(path).expect(200);
+    }
+    operator.call("POST", "reload").expect(200);
+    admin.get("users").expect(200);
+    let made = admin.call("POST", "token").expect(201);
+    let holder = api.bearer(made.body["token"].as_str().unwrap());
+    holder.get("servers").expect(200);
+    // The collector's own role may not register servers, and says what it takes.
+    let refused = holder.post("servers", json!({"host": "db1"})).expect(403);
+    assert!(refused.detail().contains("grant") && refused.detail().contains(&collector), "{:#}", refused.body);
+    holder.call("DELETE", "token").expect(204);
+    let outcomes =
+        "select count(*) filter (where error is null), count(*) filter (where error like 'the role may not%')
+        from powa_collector.audit_log where action <> 'refused'";
+    let row = scene.row(outcomes, &[]);
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (3, 1));
+    assert!(running.logged("audit log").is_empty(), "{:?}", running.logged("audit log"));
 }
 
 /// Without what differs from request to request.
@@ -257,6 +290,31 @@ fn a_token_makes_no_other_token_and_no_one_has_any_number(scene: &Scene) {
     let after = first.body["next_after"].as_str().unwrap();
     let second = owner.get(&format!("tokens?limit=60&after={after}")).expect(200);
     assert_eq!((first.items().len(), second.items().len(), &second.body["next_after"]), (60, 40, &Value::Null));
+}
+
+fn a_password_that_was_changed_changes_nothing_any_more(scene: &Scene) {
+    let admin = scene.user("admin", "admin");
+    scene.set_up();
+    let server = scene.register();
+    let (_collector, api) = scene.with_api(json!({}));
+    let api = api.role(&admin);
+    api.get("servers").expect(200);
+    scene.repository().batch_execute(&format!("alter role {admin} password 'another'")).unwrap();
+    // It is remembered for half a minute, which is good for reading.
+    api.get("servers").expect(200);
+    let path = format!("servers/{server}");
+    api.send("PATCH", &path, &[("if-match", "*")], Some(json!({"port": 1}))).expect(401);
+    assert_ne!(api.get(&path).body["port"], 1);
+}
+
+fn what_is_encrypted_is_for_everybody(scene: &Scene) {
+    let certificates = Certificates::of(scene);
+    let served = certificates.server(&["127.0.0.1"]);
+    let (collector, _) = scene.with_api(json!({
+        "listen": "0.0.0.0:0", "open_to_all": true, "certificate": served.file(), "key": served.key(),
+    }));
+    let answer = Watcher::of(&collector).get_encrypted("/api/v1/servers", &certificates.root.file()).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
 }
 
 fn tokens_of_a_file_have_roles(scene: &Scene) {

@@ -15,6 +15,8 @@ tests![
     #[of_any_powa] a_change_needs_the_version_that_was_read,
     #[of_any_powa] what_cannot_be_registered_is_refused_with_the_reason,
     #[of_any_powa] #[hurried] the_errors_of_a_server_are_kept_once_with_their_times,
+    #[of_any_powa] a_removal_goes_on_if_the_client_leaves,
+    #[of_any_powa] old_rows_are_deleted,
     catalogs_are_read_again,
     users_are_made_changed_and_dropped,
     #[of_any_powa] a_change_is_made_by_the_caller_or_by_the_role_for_changes,
@@ -291,6 +293,57 @@ fn the_errors_of_a_server_are_kept_once_with_their_times(scene: &Scene) {
     };
     let (first, second) = (messages(&first), messages(&second.expect(200)));
     assert!(first.iter().all(|message| !second.contains(message)) && second.last().unwrap() == "old 30", "{second:?}");
+}
+
+fn a_removal_goes_on_if_the_client_leaves(scene: &Scene) {
+    use std::io::Write;
+    scene.set_up();
+    registered(scene, 1);
+    let (_collector, api) = scene.with_api(json!({}));
+    drop(admin(scene, &api));
+    let mut repository = scene.repository();
+    // As a load locks it.
+    let mut loading = repository.transaction().unwrap();
+    loading.execute("select from powa_servers where id = 1 for key share", &[]).unwrap();
+    let credentials = openssl::base64::encode_block(format!("admin_{}:{SECRET}", scene.number()).as_bytes());
+    let mut client = std::net::TcpStream::connect(&api.address).unwrap();
+    let head = format!(
+        "DELETE /api/v1/servers/1?purge=true HTTP/1.1\r\nhost: localhost\r\nif-match: *\r\nauthorization: Basic {credentials}\r\n\r\n"
+    );
+    client.write_all(head.as_bytes()).unwrap();
+    let begun = "select count(*) from powa_collector.audit_log where error = 'the outcome is not known'";
+    wait_until("it to be begun", || scene.count(begun) == 1);
+    drop(client);
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    loading.rollback().unwrap();
+    wait_until("it to be removed", || scene.count("select count(*) from powa_servers where id > 0") == 0);
+    wait_until("its outcome to be known", || audited(scene) == [("remove server".to_owned(), None)]);
+}
+
+fn old_rows_are_deleted(scene: &Scene) {
+    scene.set_up();
+    registered(scene, 1);
+    let fill = "insert into powa_collector.errors (srvid, message, first_at, last_at)
+            select 1, 'error ' || n, now(), now() - n * interval '1 minute' from generate_series(1, 150) n;
+        insert into powa_collector.errors (srvid, message, first_at, last_at) values
+            (1, 'old', now(), now() - interval '91 days'), (99, 'of one that is gone', now(), now());
+        insert into powa_collector.tokens (digest, name, owner, role, expires_at) values
+            (sha256('a'), 'expired', 'x', 'viewer', now() - interval '1 s'), (sha256('b'), 'good', 'x', 'viewer', now() + interval '1 h');
+        insert into powa_collector.audit_log (at, role, client, action) values
+            (now() - interval '91 days', 'x', '', 'old'), (now(), 'x', '', 'new')";
+    scene.repository().batch_execute(fill).unwrap();
+    let (_collector, _) = scene.with_api(json!({}));
+    let left = "select (select count(*) from powa_collector.audit_log)";
+    wait_until("old rows to be deleted", || scene.count(left) == 1);
+    assert_eq!(scene.count("select count(*) from powa_collector.tokens where name = 'good'"), 1);
+    assert_eq!(scene.count("select count(*) from powa_collector.tokens"), 1);
+    let errors = scene.row(
+        "select count(*), min(srvid), max(srvid), bool_or(message = 'error 1') from powa_collector.errors
+        where message like 'error %' or message in ('old', 'of one that is gone')",
+        &[],
+    );
+    assert_eq!((errors.get::<_, i64>(0), errors.get::<_, i32>(1), errors.get::<_, i32>(2)), (100, 1, 1));
+    assert!(errors.get::<_, bool>(3), "the latest ones stay");
 }
 
 fn catalogs_are_read_again(scene: &Scene) {

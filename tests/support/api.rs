@@ -164,16 +164,26 @@ impl Scene<'_> {
             "drop role if exists {user}; create role {user} login password '{SECRET}' in role password_required"
         );
         client.batch_execute(&create).unwrap();
-        let is_powa_4 = self.generation().powa_major() == 4;
-        let grants = match (role, is_powa_4) {
-            ("viewer", true) => "grant select on powa_servers to {user}",
-            ("operator", true) => "grant select on powa_servers to {user}; grant pg_signal_backend to {user}",
-            ("admin", true) => {
+        if self.generation().powa_major() > 4 {
+            let wanted: &[&str] = match role {
+                "viewer" => &["powa_read_all_metrics"],
+                "operator" => &["powa_read_all_metrics", "powa_signal_backend"],
+                "admin" => &["powa_admin"],
+                _ => &[],
+            };
+            // They may have other names in this repository.
+            let sql = "select quote_ident(rolname) from powa_roles where powa_role = any ($1::text[])";
+            for row in client.query(sql, &[&wanted]).unwrap() {
+                client.batch_execute(&format!("grant {} to {user}", row.get::<_, &str>(0))).unwrap();
+            }
+            return user;
+        }
+        let grants = match role {
+            "viewer" => "grant select on powa_servers to {user}",
+            "operator" => "grant select on powa_servers to {user}; grant pg_signal_backend to {user}",
+            "admin" => {
                 "grant all on all tables in schema public to {user}; grant all on all sequences in schema public to {user}"
             }
-            ("viewer", false) => "grant powa_read_all_metrics to {user}",
-            ("operator", false) => "grant powa_read_all_metrics, powa_signal_backend to {user}",
-            ("admin", false) => "grant powa_admin to {user}",
             _ => "",
         };
         client.batch_execute(&grants.replace("{user}", &user)).unwrap();
