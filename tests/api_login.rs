@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::permissions::granted;
@@ -16,6 +17,7 @@ tests![
     #[of_any_powa] #[timed] a_login_that_fails_is_answered_alike_whatever_the_reason,
     #[of_any_powa] a_repository_that_trusts_a_role_has_verified_nothing,
     #[of_any_powa] a_repository_that_is_away_is_no_failed_login,
+    #[of_any_powa] a_repository_that_hangs_is_not_waited_for_long,
     #[of_any_powa] after_many_failures_only_those_who_were_verified_get_in,
     #[of_any_powa] a_token_expires_and_is_stored_as_a_digest,
     #[of_any_powa] a_token_makes_no_other_token_and_no_one_has_any_number,
@@ -210,6 +212,22 @@ fn a_repository_that_is_away_is_no_failed_login(scene: &Scene) {
     }
     scene.repository_server().start_again().unwrap();
     wait_until("the API to be back", || api.get("servers").status == 200);
+}
+
+fn a_repository_that_hangs_is_not_waited_for_long(scene: &Scene) {
+    let scene = &scene.apart(&[]);
+    let viewer = scene.user("viewer", "viewer");
+    let http = json!({"listen": "127.0.0.1:0"});
+    let collector = scene.collector_with(json!({"http": http, "timeouts": {"connect": 1}}));
+    let api = ApiClient::of(&collector);
+    // No new session can be opened.
+    let postmaster = Pid::from_raw(i32::try_from(scene.repository_server().pid().unwrap()).unwrap()).unwrap();
+    kill_process(postmaster, Signal::STOP).unwrap();
+    let started = Instant::now();
+    api.role(&viewer).get("servers").expect(503);
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    kill_process(postmaster, Signal::CONT).unwrap();
+    wait_until("the API to be back", || api.role(&viewer).get("servers").status == 200);
 }
 
 fn after_many_failures_only_those_who_were_verified_get_in(scene: &Scene) {

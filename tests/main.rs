@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "the tests' own harness is not known to clippy as one")]
 
 mod administrative_rights;
+mod api_changes;
 mod api_login;
 mod api_roles;
 mod api_servers;
@@ -119,6 +120,7 @@ fn main() -> ExitCode {
 fn trials_on<'a>(run: &'a Arc<Run>, bench: &'a Arc<Bench>, is_newest: bool) -> impl Iterator<Item = Trial> + use<'a> {
     const AREAS: &[(&str, &[Test])] = &[
         ("administrative_rights", administrative_rights::TESTS),
+        ("api_changes", api_changes::TESTS),
         ("api_login", api_login::TESTS),
         ("api_roles", api_roles::TESTS),
         ("api_servers", api_servers::TESTS),

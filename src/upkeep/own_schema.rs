@@ -21,6 +21,7 @@ const SCHEMA_INTERVAL: Duration = Duration::from_secs(60);
 /// Stores errors of servers, some at a time. Runs forever, and sleeps while there are none.
 pub(super) async fn store_errors(repository: &Repository, errors: &ErrorLog) -> Infallible {
     let mut next_look = None;
+    let mut logged = None;
     loop {
         errors.added().await;
         sleep(BATCH_INTERVAL).await;
@@ -28,12 +29,12 @@ pub(super) async fn store_errors(repository: &Repository, errors: &ErrorLog) -> 
             drop(errors.take(usize::MAX));
             continue;
         }
-        next_look = store_all(repository, errors).await;
+        next_look = store_all(repository, errors, &mut logged).await;
     }
 }
 
-/// Stores what waits. Returns when to look for the schema again if it is not there.
-async fn store_all(repository: &Repository, errors: &ErrorLog) -> Option<Instant> {
+/// Stores what waits. Returns when to look for the schema again if it is not there. A problem is logged as a warning once.
+async fn store_all(repository: &Repository, errors: &ErrorLog, logged: &mut Option<String>) -> Option<Instant> {
     loop {
         let batch = errors.take(BATCH_SIZE);
         if batch.is_empty() {
@@ -49,7 +50,9 @@ async fn store_all(repository: &Repository, errors: &ErrorLog) -> Option<Instant
         };
         if let Err(error) = result {
             let is_lost = error.is_connection() || error.is_momentary();
-            log(&error.to_string(), !is_lost);
+            let message = error.to_string();
+            log(&message, !is_lost && logged.as_ref() != Some(&message));
+            *logged = Some(message);
             // Stored with the next error. What the repository refuses would be refused again.
             if is_lost {
                 errors.put_back(batch);

@@ -155,7 +155,8 @@ impl From<LoginError> for Problem {
             LoginError::TooManyFailures { retry_after } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "too many failed logins").retry_after(retry_after)
             }
-            LoginError::Busy => Self::unavailable("too many logins are in progress").retry_after(Duration::ZERO),
+            LoginError::Busy => Self::unavailable("too many logins are in progress, or the repository is slow")
+                .retry_after(Duration::ZERO),
             LoginError::Unavailable(error) if error.is_connection() => {
                 // Nobody has shown yet that they may see names of hosts and roles.
                 tracing::debug!(%error, "the API cannot use the repository");

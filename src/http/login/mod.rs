@@ -24,7 +24,7 @@ use crate::repository::ApiRole;
 use libpq::Secret;
 use password::{NotVerified, is_possible};
 use proofs::{ProofKey, Proofs};
-use single_flight::SingleFlight;
+use single_flight::{Flight, SingleFlight};
 use throttle::{Attempt, LoginThrottle};
 
 /// A login that fails takes at least this long, whatever the reason: the time must not reveal which roles exist.
@@ -32,6 +32,9 @@ const FAILURE_DURATION: Duration = Duration::from_millis(500);
 
 /// Logins to the repository at once, beside the sessions of [`Backend`].
 const MAX_LOGINS: usize = 4;
+
+/// A verification, and the wait for another one, take at most this many times `timeouts.connect`.
+const MAX_ATTEMPTS: u32 = 3;
 
 /// Anybody can cause failed logins: they must not flood the log.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -69,7 +72,7 @@ pub(super) enum LoginError {
     TooManyFailures {
         retry_after: Duration,
     },
-    /// Too many logins at once.
+    /// Too many logins at once, or they take too long.
     Busy,
     Unavailable(session::Error),
     /// OpenSSL has failed.
@@ -129,7 +132,7 @@ impl Login {
     ) -> Result<Caller, LoginError> {
         let started = Instant::now();
         let key = self.proof_key(request.backend, name, password.reveal().as_bytes())?;
-        let flight = if self.is_verified(&key) { None } else { Some(self.in_progress.begin(key).await) };
+        let flight = self.begin_flight(request.backend, key).await?;
         // It may have been verified while this waited.
         if !self.is_verified(&key) {
             // Limited by the name that the repository would see.
@@ -166,7 +169,18 @@ impl Login {
         }
         let limit = backend.config.timeouts.connect;
         let Ok(Ok(_permit)) = timeout(limit, self.logins.acquire()).await else { return Err(NotVerified::Busy) };
-        password::verify(backend, name, password).await
+        // Each address of the repository has a limit of its own.
+        let verified = timeout(limit * MAX_ATTEMPTS, password::verify(backend, name, password)).await;
+        verified.unwrap_or(Err(NotVerified::Busy))
+    }
+
+    /// Waits until nobody else verifies these credentials. `None`: they are verified.
+    async fn begin_flight(&self, backend: &Backend, key: ProofKey) -> Result<Option<Flight<'_>>, LoginError> {
+        if self.is_verified(&key) {
+            return Ok(None);
+        }
+        let limit = backend.config.timeouts.connect * MAX_ATTEMPTS;
+        timeout(limit, self.in_progress.begin(key)).await.map(Some).map_err(|_| LoginError::Busy)
     }
 
     async fn by_token(&self, request: &Request<'_>, secret: &Secret) -> Result<Caller, LoginError> {
@@ -175,7 +189,7 @@ impl Login {
         }
         let digest = token::digest(secret.reveal());
         let key = self.proof_key(request.backend, "", &digest)?;
-        let flight = if self.is_verified(&key) { None } else { Some(self.in_progress.begin(key).await) };
+        let flight = self.begin_flight(request.backend, key).await?;
         // One that was valid a moment ago is not delayed by those who guess.
         let attempt = if self.is_verified(&key) { None } else { Some(self.begin(request.client, None)?) };
         let repository = &request.backend.repository;

@@ -22,7 +22,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) enum NotVerified {
     /// The login is refused, for a reason that the client must not learn.
     Refused(String),
-    /// Too many logins are in progress.
+    /// Too many logins are in progress, or it takes too long.
     Busy,
     /// The repository cannot be reached, or cannot decide.
     Unavailable(session::Error),
