@@ -31,14 +31,17 @@ mod pace;
 mod server;
 mod telemetry;
 
+mod schedule;
+
 #[cfg(test)]
 mod layers;
 
-/// What the benchmarks measure by itself.
+/// What benchmarks measure, and tests compare, by itself.
 #[doc(hidden)]
 pub mod measured {
     pub use crate::control::protocol::{Request, status_objects};
     pub use crate::remote::rows::copy_text::RowPrefixer;
+    pub use crate::schedule::due_times;
     pub use crate::server::ServerId;
     pub use crate::worker::Status;
     pub use crate::worker::schedule::Schedule;

@@ -64,7 +64,7 @@ fn a_program_runs_once_when_a_server_fails_and_once_when_it_has_recovered(scene:
     let failure = lines(&events).remove(0);
     let expected = format!("down|failure|{server}|{address}|could not connect to {address}");
     assert!(failure.starts_with(&expected) && failure.ends_with("|0"), "{failure}");
-    collector.wait_for_log("the program was run");
+    collector.wait_for_log("the program was called");
     proxy.accept().unwrap();
     wait_until("the recovery to be an event", || lines(&events).len() == 2);
     assert!(lines(&events)[1].starts_with(&format!("up|recovery|{server}|{address}|")), "{:?}", lines(&events));
@@ -170,7 +170,7 @@ fn a_webhook_gets_both_and_an_answer_that_means_later_is_tried_again(scene: &Sce
         [requests.recv().unwrap(), requests.recv().unwrap()].map(|again| body(&again)),
         [failure.clone(), failure]
     );
-    collector.wait_for_log("the webhook was run");
+    collector.wait_for_log("the webhook was called");
     proxy.accept().unwrap();
     assert_eq!(body(&requests.recv().unwrap())["event"], "recovery");
     assert!(requests.try_recv().is_err());

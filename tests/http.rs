@@ -15,7 +15,7 @@ const ANY_PORT: &str = "127.0.0.1:0";
 
 impl Scene<'_> {
     /// A collector, and one who watches it.
-    fn watched(&self) -> (Collector, Watcher) {
+    pub(crate) fn watched(&self) -> (Collector, Watcher) {
         self.watched_with(json!({}))
     }
 

@@ -51,6 +51,8 @@ mod repository_faults;
 mod repository_ways;
 mod round_trips;
 mod rows;
+mod schedule_times;
+mod schedules;
 mod secrets;
 mod servers;
 mod service;
@@ -168,6 +170,7 @@ fn trials_on<'a>(run: &'a Arc<Run>, bench: &'a Arc<Bench>, is_newest: bool) -> i
         ("repository_ways", repository_ways::TESTS),
         ("round_trips", round_trips::TESTS),
         ("rows", rows::TESTS),
+        ("schedules", schedules::TESTS),
         ("secrets", secrets::TESTS),
         ("servers", servers::TESTS),
         ("service", service::TESTS),
@@ -215,7 +218,12 @@ fn spread<T>(tests: Vec<T>, is_of_kind: impl Fn(&T) -> bool) -> Vec<T> {
 
 /// The tests that are about no server.
 fn once(run: &Arc<Run>) -> impl Iterator<Item = Trial> {
-    let areas = [("documents", documents::TESTS), ("libpq", libpq::TESTS), ("shells", shells::TESTS)];
+    let areas = [
+        ("documents", documents::TESTS),
+        ("libpq", libpq::TESTS),
+        ("schedule_times", schedule_times::TESTS),
+        ("shells", shells::TESTS),
+    ];
     let tests = areas.into_iter().flat_map(|(area, tests)| tests.iter().map(move |test| (area, test)));
     tests.map(|(area, (name, test))| run.trial(format!("once::{area}::{name}"), &[], *test))
 }

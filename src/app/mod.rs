@@ -27,7 +27,7 @@ use crate::telemetry::Telemetry;
 use crate::upkeep::Upkeep;
 use crate::worker::Status;
 use crate::worker::supervisor::Supervisor;
-use session::Endpoint;
+use session::{Endpoint, on_one_line};
 use startup::Startup;
 
 /// The part of `timeouts.stop` that is reserved for cancelling unfinished work.
@@ -64,6 +64,8 @@ struct Daemon {
     /// When the next reload may start, so that frequent requests do not keep the daemon busy with reloads.
     next_reload_at: Instant,
     invalid_rows: Vec<String>,
+    /// Schedules that have no effect, so that each is logged once.
+    schedule_problems: Vec<String>,
     /// The error of the last reload, so that an outage is logged once.
     last_error: Option<String>,
 }
@@ -126,6 +128,7 @@ pub(crate) async fn run(
         reads_servers_again: false,
         next_reload_at: Instant::now(),
         invalid_rows: Vec::new(),
+        schedule_problems: Vec::new(),
         last_error: None,
     };
     daemon.warn_about_unmatched_overrides(&servers);
@@ -342,12 +345,18 @@ impl Daemon {
             tracing::error!("{row}; the row is ignored");
         }
         self.invalid_rows = invalid_rows;
+        let schedule_problems = schedule_problems(&list);
+        for problem in schedule_problems.iter().filter(|problem| !self.schedule_problems.contains(problem)) {
+            tracing::warn!("{problem}");
+        }
+        self.schedule_problems = schedule_problems;
         self.supervisor.reconcile(list.servers);
     }
 
     async fn stop(mut self) {
         tracing::info!("stopping");
         self.http.stop().await;
+        self.hooks.stop().await;
         // Dropping the reply channels notifies the callers.
         (self.running_reload, self.reload) = (None, None);
         // Cancels its work, so that loads that wait for it can finish.
@@ -367,6 +376,14 @@ impl Daemon {
         self.closing.abort_all();
         drop(timeout_at(now + stop, context.repository.close()).await);
     }
+}
+
+/// What is wrong with the schedules, and what follows from it.
+fn schedule_problems(list: &ServerList) -> Vec<String> {
+    let table = list.schedules_problem.iter();
+    let table = table.map(|problem| format!("schedules and pauses have no effect: {}", on_one_line(problem)));
+    let invalid = list.servers.iter().filter_map(|server| server.timing.as_ref()?.invalid.as_ref());
+    table.chain(invalid.map(|invalid| format!("{invalid}; {}", invalid.effect()))).collect()
 }
 
 /// Waits for the reload in progress; forever if there is none. Cancel-safe.

@@ -45,7 +45,7 @@ impl Hooks {
     }
 }
 
-/// Empty means not set: an environment variable can so override the configuration file.
+/// Empty means not set, so that an environment variable can override the configuration file.
 fn program(list: Vec<String>) -> Vec<String> {
     if list.first().is_some_and(|program| program.is_empty()) { vec![] } else { list }
 }

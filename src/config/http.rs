@@ -60,7 +60,7 @@ impl Http {
     pub(super) fn read(values: &Checked, variables: &Variables, violations: &mut Vec<Violation>) -> Self {
         let mut unresolved = Vec::new();
         let mut file = |key: &str| {
-            // Empty means not set: an environment variable can so override the configuration file.
+            // Empty means not set, so that an environment variable can override the configuration file.
             let written = values.text(key).filter(|file| !file.is_empty())?;
             let expanded = variables.expand(&written);
             Some(PathBuf::from(expanded.unwrap_or_else(|problem| {

@@ -28,6 +28,18 @@ pub(crate) struct Detail {
     pub phase: String,
     /// Seconds from one snapshot to the next.
     pub frequency: u64,
+    /// The fields of the schedule that takes the place of the frequency, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// The time zone of the schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// Until when nothing is collected, because of a pause or the start of the schedule.
+    #[serde(default, with = "timestamp", skip_serializing_if = "Option::is_none")]
+    pub paused_until: Option<SystemTime>,
+    /// Why the schedule or the pause has no effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invalid_schedule: Option<String>,
     /// When the worker takes the next snapshot, or retries after a failure.
     #[serde(with = "timestamp")]
     pub next: Option<SystemTime>,
@@ -70,11 +82,19 @@ impl Detail {
     /// The JSON object of a worker.
     pub(crate) fn of(worker: &WorkerDetail) -> Self {
         let progress = &worker.progress;
+        let timing = worker.timing.as_deref();
+        let cron = timing.and_then(|timing| timing.cron.as_ref());
         Self {
             name: shorten(&worker.name, MAX_NAME_BYTES),
             status: worker.status.to_string(),
             phase: progress.phase.to_string(),
             frequency: worker.frequency.as_secs(),
+            schedule: cron.map(|cron| cron.text().to_owned()),
+            time_zone: cron.map(|cron| cron.zone_name().to_owned()),
+            paused_until: worker.quiet_until(SystemTime::now()),
+            invalid_schedule: timing
+                .and_then(|timing| timing.invalid.as_ref())
+                .map(|invalid| shorten(&invalid.to_string(), MAX_ERROR_BYTES)),
             next: progress.next,
             last: progress.last,
             snapshot: progress.report.as_deref().map(SnapshotFigures::of),
@@ -121,6 +141,7 @@ pub(super) mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::schedule::{InvalidRow, Timing};
     use crate::worker::detail::Progress;
     use crate::worker::{Phase, Status};
 
@@ -134,7 +155,13 @@ pub(super) mod tests {
             taken: 7,
             ..Progress::default()
         };
-        WorkerDetail { name: name.into(), frequency: Duration::from_secs(300), status: Status::Running, progress }
+        WorkerDetail {
+            name: name.into(),
+            frequency: Duration::from_secs(300),
+            timing: None,
+            status: Status::Running,
+            progress,
+        }
     }
 
     #[test]
@@ -150,7 +177,10 @@ pub(super) mod tests {
     #[test]
     fn whatever_others_say_one_server_fits_into_a_notification() {
         for c in ["\"", "\\", "é", "\u{1}", "\n", "\u{10ffff}"] {
-            let json = Detail::of(&worker(&c.repeat(5000), &c.repeat(5000))).to_json();
+            let invalid = InvalidRow::new(1, "cron", c.repeat(5000));
+            let timing = Some(Arc::new(Timing::unreadable(invalid)));
+            let worker = WorkerDetail { timing, ..worker(&c.repeat(5000), &c.repeat(5000)) };
+            let json = Detail::of(&worker).to_json();
             assert!(json.len() < 7_800, "{}: {c:?}", json.len());
         }
     }

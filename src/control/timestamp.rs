@@ -10,7 +10,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// # Errors
 /// An error of the serializer.
 pub(crate) fn serialize<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
-    time.map(|time| humantime::format_rfc3339_millis(time).to_string()).serialize(serializer)
+    time.map(text).serialize(serializer)
+}
+
+/// A time as text.
+pub(crate) fn text(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
 }
 
 /// For `#[serde(with = "timestamp")]`.

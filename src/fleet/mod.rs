@@ -10,6 +10,7 @@ mod host;
 mod limits;
 mod retention;
 mod rights;
+mod schedules;
 pub(crate) mod server_name;
 
 pub(crate) use alias::parse_alias;
@@ -19,6 +20,10 @@ pub(crate) use host::{InvalidHost, parse_host};
 pub(crate) use limits::{OutOfRange, parse_coalesce, parse_frequency, parse_port};
 pub(crate) use retention::{check_frequency, parse_retention};
 pub(crate) use rights::{MissingRights, require_rights};
+pub(crate) use schedules::{
+    InvalidPause, NoCollectorSchema, check_cron, check_zone, parse_pause, parse_time_of, pause, remove_schedule,
+    require_schedules, resume, set_schedule, zone_of,
+};
 
 use crate::repository::{Changes, NewServer, RegisteredServer, Repository};
 use duplicates::{Identity, check_duplicates};
@@ -53,6 +58,10 @@ pub(crate) enum Error {
     Duplicate(#[from] Duplicate),
     #[error(transparent)]
     MissingRights(#[from] MissingRights),
+    #[error(transparent)]
+    NoCollectorSchema(#[from] NoCollectorSchema),
+    #[error(transparent)]
+    Pause(#[from] InvalidPause),
     /// The repository cannot be reached, or its PoWA rejects the retention.
     #[error(transparent)]
     Repository(#[from] session::Error),

@@ -14,6 +14,11 @@ pub(crate) struct MissingRights {
 }
 
 impl MissingRights {
+    /// `grants` are the statements that the task needs, one a line.
+    pub(super) fn new(task: AdminTask, grants: Vec<String>) -> Self {
+        Self { task, grants }
+    }
+
     /// Whether the task would have changed something.
     pub(crate) fn is_for_change(&self) -> bool {
         self.task != AdminTask::List
@@ -28,6 +33,7 @@ impl fmt::Display for MissingRights {
             AdminTask::List => "list the servers",
             AdminTask::Register { .. } => "register a server",
             AdminTask::Change { .. } => "change a server",
+            AdminTask::Schedule => "change schedules and pauses",
             AdminTask::ChangeExtensions => "change the extensions of a server",
             AdminTask::Remove { .. } => "remove a server",
         };

@@ -9,16 +9,25 @@ use crate::server::ServerId;
 use session::on_one_line;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EventKind {
     Failure,
-    Recovery,
+    Recovery(Recovery),
 }
 
-impl Kind {
+/// Why a server fails no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recovery {
+    /// A new snapshot is stored.
+    Stored,
+    /// It was removed, disabled or excluded.
+    NotCollected,
+}
+
+impl EventKind {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Failure => "failure",
-            Self::Recovery => "recovery",
+            Self::Recovery(_) => "recovery",
         }
     }
 }
@@ -26,7 +35,7 @@ impl Kind {
 /// A server has failed or recovered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Event {
-    pub(super) kind: Kind,
+    pub(super) kind: EventKind,
     pub(super) server: ServerId,
     /// The server's name in logs.
     pub(super) name: String,
@@ -66,9 +75,12 @@ impl Event {
     fn message(&self) -> String {
         let (name, since) = (&self.name, format_rfc3339_seconds(self.since));
         match self.kind {
-            Kind::Failure => format!("powa-collector: no snapshots of {name} since {since}: {}", self.error),
-            Kind::Recovery => {
-                format!("powa-collector: snapshots of {name} are taken again; it had failed since {since}")
+            EventKind::Failure => format!("powa-collector: no snapshots of {name} since {since}: {}", self.error),
+            EventKind::Recovery(Recovery::Stored) => {
+                format!("powa-collector: snapshots of {name} are taken again; it had been failing since {since}")
+            }
+            EventKind::Recovery(Recovery::NotCollected) => {
+                format!("powa-collector: {name} is not collected any more; it had been failing since {since}")
             }
         }
     }
@@ -81,7 +93,7 @@ mod tests {
     #[test]
     fn both_forms_have_the_same() {
         let event = Event {
-            kind: Kind::Failure,
+            kind: EventKind::Failure,
             server: ServerId::new(3).unwrap(),
             name: "db\0\n3".into(),
             since: SystemTime::UNIX_EPOCH,

@@ -1,10 +1,10 @@
 //! Starts programs and posts to a webhook when a server has failed for some time, and when it has recovered.
 //!
-//! The main task passes the state of all workers once a second. `changes` decides what an event is, which is pure; `run` carries
-//! one out. Events are few at a time and have a time limit, and no worker waits for them.
+//! The main task passes the state of all workers once a second. `failure_tracker` (pure) decides when
+//! there is an event. Few events are handled at a time, each with a time limit, and no worker waits for them.
 
-mod changes;
 mod event;
+mod failure_tracker;
 mod program;
 mod webhook;
 
@@ -18,19 +18,22 @@ use tracing::Instrument;
 use crate::config;
 use crate::server::ServerId;
 use crate::worker::WorkerDetail;
-use changes::Changes;
-use event::Event;
+use event::{Event, EventKind};
+use failure_tracker::FailureTracker;
+use session::BlockingPool;
 
-/// Events that are carried out at once, each for another server.
+/// Events that are handled at once, each for another server.
 const MAX_RUNS: usize = 4;
 
-/// Between two looks at the workers.
+/// How often the workers are observed.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Owns the tasks that carry out events, and ends them when it is dropped.
+/// Owns the tasks that handle events.
 pub(crate) struct Hooks {
     config: config::Hooks,
-    changes: Changes,
+    failures: FailureTracker,
+    /// For what can hang: name resolution, and files.
+    blocking: BlockingPool,
     runs: JoinSet<ServerId>,
     ticks: Interval,
 }
@@ -39,13 +42,19 @@ impl Hooks {
     pub(crate) fn new(config: config::Hooks) -> Self {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { config, changes: Changes::default(), runs: JoinSet::new(), ticks }
+        Self {
+            config,
+            failures: FailureTracker::default(),
+            blocking: BlockingPool::default(),
+            runs: JoinSet::new(),
+            ticks,
+        }
     }
 
-    /// Uses another configuration for events from now on. Which failures were reported stays known.
+    /// Uses another configuration from now on. Reported failures are remembered, unless there are no hooks any more.
     pub(crate) fn set_config(&mut self, config: &config::Hooks) {
         if config.is_empty() {
-            self.changes = Changes::default();
+            self.failures = FailureTracker::default();
         }
         self.config = config.clone();
     }
@@ -65,49 +74,54 @@ impl Hooks {
 
     /// Starts what is due after the state of the workers has changed.
     pub(crate) fn observe(&mut self, workers: &BTreeMap<ServerId, WorkerDetail>) {
-        self.changes.update(workers, SystemTime::now(), self.config.delay);
+        self.failures.update(workers, SystemTime::now(), self.config.delay);
         while self.runs.len() < MAX_RUNS {
-            let Some((server, event)) = self.changes.start_next() else { return };
-            let span = tracing::info_span!("hook", server = server.get(), event = event.kind.name());
-            self.runs.spawn(run(self.config.clone(), server, event).instrument(span));
+            let Some(event) = self.failures.start_next() else { return };
+            let span = tracing::info_span!("hook", server = event.server.get(), event = event.kind.name());
+            self.runs.spawn(run(self.config.clone(), self.blocking.clone(), event).instrument(span));
         }
+    }
+
+    /// Ends all runs at once, with their programs.
+    pub(crate) async fn stop(&mut self) {
+        self.runs.shutdown().await;
     }
 
     fn on_run_end(&mut self, ended: Result<ServerId, tokio::task::JoinError>) {
         match ended {
-            Ok(server) => self.changes.ended(server),
+            Ok(server) => self.failures.mark_ended(server),
             Err(error) => {
                 tracing::error!(%error, "the task of a hook failed");
-                // Which server's it was is not known: none is kept waiting.
-                self.changes.all_ended();
+                // The error does not contain which server's it was: unblock all.
+                self.failures.mark_all_ended();
             }
         }
     }
 }
 
-/// Carries out an event: the program first, then the webhook. Failures are logged.
-async fn run(config: config::Hooks, server: ServerId, event: Event) -> ServerId {
+/// Handles an event: runs the program and calls the webhook, at the same time. Logs what fails.
+async fn run(config: config::Hooks, blocking: BlockingPool, event: Event) -> ServerId {
     let command = match event.kind {
-        event::Kind::Failure => &config.on_failure,
-        event::Kind::Recovery => &config.on_recovery,
+        EventKind::Failure => &config.on_failure,
+        EventKind::Recovery(_) => &config.on_recovery,
     };
     let program = async {
         if let Some((name, arguments)) = command.split_first() {
-            log("the program", program::run(name, arguments, &event, config.timeout).await);
+            log("the program", program::run((name, arguments), &event, config.timeout, &blocking).await);
         }
     };
     let webhook = async {
         if let Some(url) = &config.webhook {
-            log("the webhook", webhook::post(url.reveal(), &event, config.timeout).await);
+            log("the webhook", webhook::post(url.reveal(), &event, config.timeout, &blocking).await);
         }
     };
     tokio::join!(program, webhook);
-    server
+    event.server
 }
 
 fn log(what: &str, result: Result<(), String>) {
     match result {
-        Ok(()) => tracing::info!("{what} was run"),
+        Ok(()) => tracing::info!("{what} was called"),
         Err(reason) => tracing::warn!("{what} failed: {reason}"),
     }
 }

@@ -1,5 +1,7 @@
 //! Posts an event to a URL as JSON.
 
+use std::io;
+use std::net::ToSocketAddrs;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use backon::{ExponentialBuilder, Retryable};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use openssl::ssl::{SslConnector, SslMethod};
+use session::BlockingPool;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -24,11 +27,11 @@ const RETRIES: usize = 3;
 ///
 /// # Errors
 /// All attempts have failed, or the answer is no success. The message does not contain the path of the URL, which may be secret.
-pub(super) async fn post(url: &str, event: &Event, limit: Duration) -> Result<(), String> {
+pub(super) async fn post(url: &str, event: &Event, limit: Duration, blocking: &BlockingPool) -> Result<(), String> {
     let url: Uri = url.parse().map_err(|_| "the URL is not valid".to_owned())?;
     let body = event.json().to_string();
     let attempt = || async {
-        timeout(limit, send(&url, body.clone()))
+        timeout(limit, send(&url, body.clone(), blocking))
             .await
             .unwrap_or_else(|_| Err(Failure::Transient(format!("no answer within {} s", limit.as_secs()))))
     };
@@ -53,14 +56,14 @@ impl Failure {
     }
 }
 
-async fn send(url: &Uri, body: String) -> Result<(), Failure> {
+async fn send(url: &Uri, body: String, blocking: &BlockingPool) -> Result<(), Failure> {
     let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
     let is_encrypted = url.scheme_str() == Some("https");
     let port = url.port_u16().unwrap_or(if is_encrypted { 443 } else { 80 });
-    let stream = TcpStream::connect((host, port)).await.map_err(Failure::transient)?;
+    let stream = connect(host.to_owned(), port, blocking).await.map_err(Failure::transient)?;
     let request = request(url, body).map_err(|error| Failure::Permanent(error.to_string()))?;
     let status = if is_encrypted {
-        exchange(encrypt(host, stream).await?, request).await
+        exchange(encrypt(host, stream, blocking).await?, request).await
     } else {
         exchange(stream, request).await
     };
@@ -73,9 +76,17 @@ async fn send(url: &Uri, body: String) -> Result<(), Failure> {
     }
 }
 
-async fn encrypt(host: &str, stream: TcpStream) -> Result<SslStream<TcpStream>, Failure> {
+async fn connect(host: String, port: u16, blocking: &BlockingPool) -> io::Result<TcpStream> {
+    let look_up = move || (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+    TcpStream::connect(&blocking.run("hook lookup", look_up).await??[..]).await
+}
+
+/// Verifies the certificate with the system's authorities.
+async fn encrypt(host: &str, stream: TcpStream, blocking: &BlockingPool) -> Result<SslStream<TcpStream>, Failure> {
     let permanent = |error: openssl::error::ErrorStack| Failure::Permanent(error.to_string());
-    let connector = SslConnector::builder(SslMethod::tls_client()).map_err(permanent)?.build();
+    // Reads files.
+    let connector = blocking.run("hook files", || SslConnector::builder(SslMethod::tls_client()));
+    let connector = connector.await.map_err(Failure::transient)?.map_err(permanent)?.build();
     let ssl = connector.configure().and_then(|configuration| configuration.into_ssl(host)).map_err(permanent)?;
     let mut stream = SslStream::new(ssl, stream).map_err(permanent)?;
     Pin::new(&mut stream).connect().await.map_err(Failure::transient)?;

@@ -278,6 +278,7 @@ mod tests {
             let account = WorkerDetail {
                 name: (*name).into(),
                 frequency,
+                timing: None,
                 status: Status::Running,
                 progress: Progress::default(),
             };

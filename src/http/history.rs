@@ -96,7 +96,13 @@ mod tests {
     fn account(milliseconds: u64, last: SystemTime) -> WorkerDetail {
         let report = Report { collecting: Duration::from_millis(milliseconds), ..Report::default() };
         let progress = Progress { report: Some(Arc::new(report)), last: Some(last), ..Progress::default() };
-        WorkerDetail { name: "a".into(), frequency: Duration::from_secs(5), status: Status::Running, progress }
+        WorkerDetail {
+            name: "a".into(),
+            frequency: Duration::from_secs(5),
+            timing: None,
+            status: Status::Running,
+            progress,
+        }
     }
 
     #[test]

@@ -118,6 +118,9 @@ impl Scrape {
         let up = gauges("up", "1 if the worker reaches its server and the repository.");
         let failing = gauges("failing", "1 if an error prevents snapshots.");
         let frequency = gauges("frequency_seconds", "Seconds from one snapshot to the next.");
+        let paused =
+            gauges("paused", "1 if nothing is collected until the end of a pause, or the start of a schedule.");
+        let overdue = gauges("overdue", "1 if a snapshot is overdue, by the frequency or the schedule.");
         let last = gauges("last_snapshot_timestamp_seconds", "When the last snapshot in the repository began.");
         let next = gauges("next_snapshot_timestamp_seconds", "When the next snapshot or retry is due.");
         let collecting = gauges("last_collect_duration_seconds", "Seconds to read the last snapshot.");
@@ -135,7 +138,12 @@ impl Scrape {
             let server = &[id.as_str(), detail.name.as_str()];
             set(&up, server, f64::from(account.status == Status::Running));
             set(&failing, server, f64::from(ServerState::of(account, now) == ServerState::Failing));
-            set(&frequency, server, account.frequency.as_secs_f64());
+            // A schedule has no frequency.
+            if detail.schedule.is_none() {
+                set(&frequency, server, account.frequency.as_secs_f64());
+            }
+            set(&paused, server, f64::from(detail.paused_until.is_some()));
+            set(&overdue, server, f64::from(account.is_overdue(now)));
             set_time(&last, server, account.progress.last);
             set_time(&next, server, account.progress.next);
             add(&taken, server, account.progress.taken);

@@ -21,14 +21,24 @@ pub(super) enum ServerState {
     Running,
     /// It is in recovery, and not collected because of `collect.standby`.
     Standby,
+    /// Nothing is collected until the end of a pause, or the start of its schedule.
+    Paused,
     /// It was disabled or removed, and its worker is ending.
     Stopping,
 }
 
 impl ServerState {
     /// In the order of severity.
-    pub(super) const ALL: [Self; 7] =
-        [Self::Failing, Self::Overdue, Self::Incomplete, Self::Starting, Self::Running, Self::Standby, Self::Stopping];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Failing,
+        Self::Overdue,
+        Self::Incomplete,
+        Self::Starting,
+        Self::Running,
+        Self::Standby,
+        Self::Paused,
+        Self::Stopping,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -38,6 +48,7 @@ impl ServerState {
             Self::Starting => "starting",
             Self::Running => "running",
             Self::Standby => "standby",
+            Self::Paused => "paused",
             Self::Stopping => "stopping",
         }
     }
@@ -49,6 +60,8 @@ impl ServerState {
             Status::Stopping => Self::Stopping,
             // A worker that ends without an error is removed from the fleet.
             Status::Stopped => Self::Failing,
+            // It may be down meanwhile.
+            _ if account.quiet_until(now).is_some() => Self::Paused,
             Status::NoConnection(_) if is_new => Self::Starting,
             Status::NoConnection(_) => Self::Failing,
             Status::Running if progress.error.is_some() => Self::Failing,
@@ -111,7 +124,8 @@ mod tests {
         ];
         for (status, progress, expected) in cases {
             let frequency = Duration::from_secs(5);
-            let account = WorkerDetail { name: "a".into(), frequency, status, progress: progress.clone() };
+            let account =
+                WorkerDetail { name: "a".into(), frequency, timing: None, status, progress: progress.clone() };
             assert_eq!(ServerState::of(&account, now), expected, "{account:?}");
         }
     }

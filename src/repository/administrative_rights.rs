@@ -13,6 +13,8 @@ pub(crate) enum AdminTask {
     Register { with_password: bool, with_check: bool },
     /// Change the row of a server, which may be checked first, or disable the server.
     Change { with_check: bool },
+    /// Change the schedule of a server, or pause it.
+    Schedule,
     /// Change what is collected from a server.
     ChangeExtensions,
     /// Remove a server with its history. An enabled one is disabled first.
@@ -34,6 +36,7 @@ impl Repository {
             AdminTask::Register { with_password: true, .. } => "register with password",
             AdminTask::Change { .. } => "change",
             AdminTask::ChangeExtensions => "switch",
+            AdminTask::Schedule => return Ok(self.missing_to_schedule().await?.unwrap_or_default()),
             AdminTask::Remove { is_enabled: false } => "remove",
             AdminTask::Remove { is_enabled: true } => "disable and remove",
         };

@@ -24,6 +24,7 @@ pub(crate) mod powa_faults;
 mod registry;
 mod row_locks;
 mod savepoint;
+mod schedules;
 mod server_errors;
 mod shared_texts;
 mod sources;
@@ -36,6 +37,7 @@ mod versions;
 mod writing;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -75,6 +77,7 @@ use checked_out::CheckedOutSession;
 use libpq::Secret;
 use pool::{Opener, Pool};
 use row_locks::RowLocks;
+use schedules::Timings;
 use session::{Endpoint, Error, Side};
 
 /// The database of PoWA's history. Clones share one pool.
@@ -93,6 +96,8 @@ pub(crate) struct Repository {
     known: sources::SourceCache,
     /// How a server's rows are locked during a load.
     row_locks: RowLocks,
+    /// The last reading of the servers has found schedules of servers that are not registered any more.
+    has_removed_schedules: Arc<AtomicBool>,
 }
 
 /// The number of connections, by state.
@@ -113,6 +118,8 @@ pub(crate) struct PoolUsage {
 pub(crate) struct ServerList {
     pub servers: Vec<Server>,
     pub invalid: Vec<InvalidServer>,
+    /// Why schedules and pauses have no effect, if so.
+    pub schedules_problem: Option<String>,
 }
 
 /// Whether a server has a row in `powa_snapshot_metas`.
@@ -151,8 +158,17 @@ impl Repository {
         let most_loads = limits.loads.try_into().expect("within the limit of the configuration");
         let loads = Arc::new(Semaphore::new(limits.loads));
         let (known, row_locks) = (sources::SourceCache::default(), RowLocks::default());
-        let (cancelling, logged_faults) = (TaskTracker::new(), Arc::default());
-        Ok(Self { pool, loads, most_loads, cancelling, logged_faults, timeouts, known, row_locks })
+        Ok(Self {
+            pool,
+            loads,
+            most_loads,
+            cancelling: TaskTracker::new(),
+            logged_faults: Arc::default(),
+            timeouts,
+            known,
+            row_locks,
+            has_removed_schedules: Arc::default(),
+        })
     }
 
     /// Whether its connections have the parameters of an endpoint.
@@ -267,8 +283,23 @@ impl Repository {
     /// # Errors
     /// The repository cannot be reached, or has no supported PoWA.
     pub(crate) async fn servers(&self) -> Result<ServerList, Error> {
-        let rows = self.query("read powa_servers", include_str!("../../sql/repository/servers.sql"), &[]).await?;
-        Ok(ServerList::of(&rows))
+        let sql = include_str!("../../sql/repository/servers.sql");
+        let (rows, timings) = self.query_with_timings("read powa_servers", sql).await?;
+        self.has_removed_schedules.store(timings.has_removed, Ordering::Relaxed);
+        Ok(ServerList::of(&rows).with(timings))
+    }
+
+    /// Runs a statement that reads servers, and reads the timings of servers where there are any.
+    async fn query_with_timings(&self, action: &'static str, sql: &'static str) -> Result<(Vec<Row>, Timings), Error> {
+        self.run(action, sql, |session, sql| {
+            async move {
+                let rows = session.query(sql, &[]).await?;
+                let timings = Timings::read(session, &rows).await?;
+                Ok((rows, timings))
+            }
+            .boxed()
+        })
+        .await
     }
 
     /// Whether a server is registered, and the age of its last snapshot.
@@ -303,6 +334,12 @@ impl ServerList {
             let row = server_row(row)?;
             Ok(ServerRow { frequency: row.frequency.filter(|seconds| *seconds > 0).or(Some(ANY)), ..row })
         }))
+    }
+
+    fn with(mut self, mut timings: Timings) -> Self {
+        self.servers.iter_mut().for_each(|server| server.timing = timings.take(server.id));
+        self.schedules_problem = timings.problem;
+        self
     }
 
     fn of_rows(rows: impl Iterator<Item = Result<ServerRow, InvalidServer>>) -> Self {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_postgres::Row;
 
 use super::Repository;
+use crate::schedule::Timing;
 use crate::server::ServerId;
 use session::{Error, Side, on_one_line};
 
@@ -32,6 +34,8 @@ pub(crate) struct RegisteredServer {
     pub version: Option<String>,
     /// Another text after each change of the row.
     pub row_version: String,
+    /// Its schedule and pause, if it has any.
+    pub timing: Option<Arc<Timing>>,
 }
 
 impl RegisteredServer {
@@ -64,6 +68,7 @@ impl RegisteredServer {
             allow_ui_connection: true,
             version: None,
             row_version: "1".into(),
+            timing: None,
         }
     }
 }
@@ -94,8 +99,14 @@ impl Repository {
     /// The repository cannot be reached, has no supported PoWA, or the table has unexpected columns.
     pub(crate) async fn registered_servers(&self) -> Result<Vec<RegisteredServer>, Error> {
         let action = "read powa_servers";
-        let rows = self.query(action, include_str!("../../sql/repository/registered_servers.sql"), &[]).await?;
-        rows.iter().map(|row| read(row).map_err(|error| Error::new(Side::Repository, action, error))).collect()
+        let sql = include_str!("../../sql/repository/registered_servers.sql");
+        let (rows, mut timings) = self.query_with_timings(action, sql).await?;
+        let read = |row| {
+            let mut server = read(row).map_err(|error| Error::new(Side::Repository, action, error))?;
+            server.timing = timings.take(server.id);
+            Ok(server)
+        };
+        rows.iter().map(read).collect()
     }
 
     /// The databases of a server in its last snapshot; empty before the first one. For PoWA 5.
@@ -142,5 +153,6 @@ fn read(row: &Row) -> Result<RegisteredServer, tokio_postgres::Error> {
         allow_ui_connection: row.try_get("allow_ui_connection")?,
         version: row.try_get("version")?,
         row_version: row.try_get("row_version")?,
+        timing: None,
     })
 }

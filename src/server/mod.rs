@@ -7,11 +7,13 @@ mod update_target;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use crate::schedule::Timing;
 use libpq::Secret;
 
 pub(crate) use clock::ClockReading;
@@ -59,6 +61,8 @@ pub(crate) struct Server {
     /// Time from one snapshot to the next.
     pub frequency: Duration,
     pub alias: Option<String>,
+    /// Its schedule and pause, if it has any.
+    pub timing: Option<Arc<Timing>>,
 }
 
 /// The columns of `powa_servers`, not yet validated. `None` is null.
@@ -134,6 +138,7 @@ impl Server {
                 .map(Duration::from_secs)
                 .ok_or_else(|| refuse("frequency", number(row.frequency), "5 seconds or more"))?,
             alias: row.alias.filter(|alias| !alias.is_empty()),
+            timing: None,
         })
     }
 

@@ -13,7 +13,7 @@ const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
 /// The sources of messages: the modules of this program, and one library. Messages of the driver are never logged, because they
 /// contain the values of parameters.
-const SOURCES: [&str; 22] = [
+const SOURCES: [&str; 23] = [
     "powa_collector::app",
     "powa_collector::backoff",
     "powa_collector::check",
@@ -27,6 +27,7 @@ const SOURCES: [&str; 22] = [
     "powa_collector::pace",
     "powa_collector::remote",
     "powa_collector::repository",
+    "powa_collector::schedule",
     "powa_collector::server",
     "powa_collector::session",
     "powa_collector::snapshot",

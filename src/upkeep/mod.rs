@@ -5,6 +5,7 @@
 
 mod cleaning;
 mod own_schema;
+mod removed_servers;
 mod skipped_tables;
 
 use std::convert::Infallible;
@@ -17,6 +18,7 @@ use crate::config::Config;
 use crate::repository::Repository;
 use crate::worker::ErrorLog;
 use cleaning::LeftoverCleanup;
+use removed_servers::RemovedServers;
 use session::on_one_line;
 use skipped_tables::{SkipReason, SkippedTables};
 
@@ -32,6 +34,7 @@ impl Upkeep {
         let working = async move {
             let mut cleanup = LeftoverCleanup::default();
             let mut skipped = SkippedTables::default();
+            let mut removed = RemovedServers::default();
             let staging = async {
                 loop {
                     // First, because a table with rows is not emptied.
@@ -39,6 +42,7 @@ impl Upkeep {
                     if let Some(threshold) = threshold {
                         empty_bloated_tables(&repository, threshold, &mut skipped).await;
                     }
+                    removed.clean(&repository).await;
                     own_schema::delete_old_rows(&repository).await;
                     sleep(pause).await;
                 }

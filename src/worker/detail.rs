@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::Status;
+use crate::schedule::Timing;
 use crate::snapshot::Report;
 
 /// How late a snapshot may be before it counts as overdue.
@@ -69,6 +70,8 @@ pub(crate) struct WorkerDetail {
     pub name: String,
     /// Time from one snapshot to the next.
     pub frequency: Duration,
+    /// Its schedule and pause, if it has any.
+    pub timing: Option<Arc<Timing>>,
     pub status: Status,
     pub progress: Progress,
 }
@@ -81,14 +84,26 @@ impl WorkerDetail {
             return false;
         }
         let since = self.progress.last.or(self.progress.started);
-        let age = since.and_then(|since| now.duration_since(since).ok());
-        age.is_some_and(|age| is_overdue(age, self.frequency))
+        since.is_some_and(|since| is_overdue(since, now, self.frequency, self.timing.as_deref()))
+    }
+
+    /// Until when nothing is collected, because of a start or a pause; `None` if there is none.
+    pub(crate) fn quiet_until(&self, now: SystemTime) -> Option<SystemTime> {
+        self.timing.as_ref()?.quiet_until(now)
     }
 }
 
-/// Whether a last snapshot of this age is overdue: older than two frequencies and 10 s.
-pub(crate) fn is_overdue(age: Duration, frequency: Duration) -> bool {
-    age > frequency.saturating_mul(2).saturating_add(GRACE)
+/// Whether a snapshot is overdue, given the time of the last one: more than two frequencies and 10 s have passed since, or
+/// with a schedule, the second due time and 10 s. The time until a start or the end of a pause does not count.
+pub(crate) fn is_overdue(last: SystemTime, now: SystemTime, frequency: Duration, timing: Option<&Timing>) -> bool {
+    let second = match timing {
+        None => last.checked_add(frequency.saturating_mul(2)),
+        Some(timing) => match timing.next_after(Some(last)) {
+            Some(next) => timing.next_after(Some(next)),
+            None => last.max(timing.not_before().unwrap_or(last)).checked_add(frequency.saturating_mul(2)),
+        },
+    };
+    second.and_then(|second| second.checked_add(GRACE)).is_some_and(|latest| now > latest)
 }
 
 /// The part of a worker's state that the worker itself updates.
@@ -113,4 +128,38 @@ pub(crate) struct Progress {
     pub taken: u64,
     /// Failures since the worker was created.
     pub failures: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::TimingRow;
+
+    #[test]
+    fn overdue_is_judged_by_frequency_schedule_and_pause() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(1_799_971_200 + seconds);
+        let (hour, day) = (3600, 86_400);
+        let minute = Duration::from_secs(60);
+        let row = |cron: Option<&str>, paused_until: Option<u64>| TimingRow {
+            cron: cron.map(Into::into),
+            time_zone: cron.map(|_| "UTC".into()),
+            paused_until: paused_until.map(|until| (1_799_971_200 + until) as f64),
+            ..TimingRow::default()
+        };
+        for (cron, paused_until, age, expected) in [
+            (None, None, 130, false),
+            (None, None, 131, true),
+            (None, Some(hour), hour + 130, false),
+            (None, Some(hour), hour + 131, true),
+            // Due at 3:00 of each day.
+            (Some("0 3 * * *"), None, day + 3 * hour + 10, false),
+            (Some("0 3 * * *"), None, day + 3 * hour + 11, true),
+            (Some("0 3 * * *"), Some(2 * day), 3 * day + 3 * hour, false),
+        ] {
+            let timing =
+                (cron.is_some() || paused_until.is_some()).then(|| Timing::of_row(1, &row(cron, paused_until)));
+            let found = is_overdue(at(0), at(age), minute, timing.as_ref());
+            assert_eq!(found, expected, "{cron:?}, {paused_until:?}, {age}");
+        }
+    }
 }

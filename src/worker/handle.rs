@@ -122,6 +122,7 @@ impl Handle {
         WorkerDetail {
             name,
             frequency: self.server.frequency,
+            timing: self.server.timing.clone(),
             status: self.status_of(&mailbox.state),
             progress: mailbox.progress.clone(),
         }

@@ -4,6 +4,7 @@
 mod collect_permits;
 mod context;
 pub(crate) mod detail;
+mod due_times;
 mod error_log;
 mod handle;
 mod next;
@@ -33,11 +34,12 @@ use crate::repository::{Registration, Sources};
 use crate::server::Server;
 use crate::snapshot::{self, CatalogRetries, Sessions};
 use collect_permits::MIN_SILENCE;
+use due_times::DueTimes;
 use handle::Shared;
 use next::{Next, State};
 use pending_load::PendingLoad;
 use retry::{Operation, RetryState};
-use schedule::{LastSnapshot, Schedule};
+use schedule::LastSnapshot;
 use session::Side;
 use take_snapshot::lend_after;
 
@@ -48,7 +50,7 @@ pub(crate) struct Worker {
     shared: Arc<Shared>,
     cancel: CancellationToken,
     name: String,
-    schedule: Schedule,
+    due_times: DueTimes,
     sessions: Sessions,
     /// The datasources that the repository wants, as last read from it.
     known: Option<Sources>,
@@ -72,7 +74,7 @@ impl Worker {
         let (handle, shared) = Handle::new(server.clone(), context.config.pace, cancel.clone());
         let name = context.name_of(&server);
         let worker = Self {
-            schedule: Schedule::new(server.id, context.config.pace.frequency(server.frequency)),
+            due_times: DueTimes::new(&server, context.config.pace),
             sessions: Sessions::new(endpoints::remote(&server, &name, &context.config, &context.connectors)),
             name,
             server,
@@ -126,9 +128,15 @@ impl Worker {
             is_loaded: self.pending.is_none(),
             is_ready: self.is_ready(),
             is_forced: self.shared.is_forced(),
-            due: self.last.map_or(now, |last| self.schedule.due(last, now)),
+            is_quiet: self.due_times.is_quiet(now),
+            due: self.due(now),
         };
         state.next(now, clock)
+    }
+
+    /// When the next regular snapshot is due.
+    fn due(&self, now: SystemTime) -> SystemTime {
+        self.due_times.due(self.last.unwrap_or(LastSnapshot::Overdue { started: None }), now)
     }
 
     /// Publishes what the worker does next, and when.
@@ -136,7 +144,7 @@ impl Worker {
         let (phase, at) = match next {
             // The sleep may be shorter (`next::LONGEST_SLEEP`).
             Next::Wait(until) if self.is_pausing() => (Phase::Idle, Some(to_system_time(*until))),
-            Next::Wait(_) => (Phase::Idle, self.last.map(|last| self.schedule.due(last, SystemTime::now()))),
+            Next::Wait(_) => (Phase::Idle, Some(self.due(SystemTime::now()))),
             Next::Connect => (Phase::Connecting, None),
             Next::Load => (Phase::WaitingToLoad, None),
             Next::Snapshot { due } => (Phase::WaitingToCollect, Some(*due)),
@@ -203,12 +211,12 @@ impl Worker {
                 self.shared.end_snapshot(pending.refresh);
             }
         }
-        if server.frequency != self.server.frequency {
-            self.schedule = Schedule::new(server.id, context.config.pace.frequency(server.frequency));
+        if (server.frequency, &server.timing) != (self.server.frequency, &self.server.timing) {
+            self.due_times = DueTimes::new(&server, context.config.pace);
             // A snapshot older than the new frequency is overdue.
             let now = SystemTime::now();
             if let Some(started) = self.last.and_then(LastSnapshot::started) {
-                self.last = Some(self.schedule.resume(now.duration_since(started).ok(), now));
+                self.last = Some(self.due_times.resume(now.duration_since(started).ok(), now));
             }
         }
         tracing::debug!(frequency = server.frequency.as_secs(), "settings changed");
@@ -239,7 +247,7 @@ impl Worker {
         let registration = async { if is_known { None } else { Some(repository.registration(server).await) } };
         let (session, registration) = tokio::join!(self.sessions.main(), registration);
         if let Some(Ok(Registration::Present(age))) = registration {
-            let last = self.schedule.resume(age, SystemTime::now());
+            let last = self.due_times.resume(age, SystemTime::now());
             self.shared.update(|progress| progress.last = last.started());
             self.last = Some(last);
         }
@@ -284,8 +292,8 @@ impl Worker {
         self.shared.set_unreachable(unreachable);
         unreachable.into_iter().for_each(|side| self.context.metrics.count_unreachable(side));
         let failure = (operation, reason, unreachable);
-        let frequency = self.context.config.pace.frequency(self.server.frequency);
-        let (retry, is_new) = RetryState::after(self.retry.take(), failure, frequency, Instant::now());
+        let interval = self.due_times.interval(SystemTime::now());
+        let (retry, is_new) = RetryState::after(self.retry.take(), failure, interval, Instant::now());
         if is_new {
             tracing::error!("{}", retry.reason());
         }

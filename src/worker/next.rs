@@ -31,6 +31,8 @@ pub(super) struct State {
     pub(super) is_ready: bool,
     /// A snapshot was requested.
     pub(super) is_forced: bool,
+    /// Nothing is collected now, because of a start or a pause. `due` is when that ends, or later.
+    pub(super) is_quiet: bool,
     /// When the next regular snapshot is due.
     pub(super) due: SystemTime,
 }
@@ -45,7 +47,8 @@ impl State {
         if !self.is_loaded {
             return Next::Load;
         }
-        if !self.is_ready {
+        // A server that is not collected may be down.
+        if !self.is_ready && (self.is_forced || !self.is_quiet) {
             return Next::Connect;
         }
         if self.is_forced {
@@ -71,6 +74,7 @@ mod tests {
             is_loaded: true,
             is_ready: true,
             is_forced: false,
+            is_quiet: false,
             due: now + Duration::from_secs(20),
         };
         let cases = [
@@ -81,6 +85,10 @@ mod tests {
             (State { is_forced: true, ..idle }, Next::Snapshot { due: now }),
             (State { is_ready: false, is_forced: true, due: now, ..idle }, Next::Connect),
             (State { is_loaded: false, is_ready: false, is_forced: true, due: now, ..idle }, Next::Load),
+            (State { is_ready: false, is_quiet: true, ..idle }, Next::Wait(clock + Duration::from_secs(20))),
+            (State { is_ready: false, is_quiet: true, is_forced: true, ..idle }, Next::Connect),
+            (State { is_quiet: true, is_forced: true, ..idle }, Next::Snapshot { due: now }),
+            (State { is_loaded: false, is_quiet: true, ..idle }, Next::Load),
             (State { pause: Some(soon), is_loaded: false, is_forced: true, due: now, ..idle }, Next::Wait(soon)),
         ];
         for (state, next) in cases {

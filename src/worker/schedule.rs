@@ -47,6 +47,11 @@ impl Schedule {
         Self { phase, frequency }
     }
 
+    /// The time from one point to the next.
+    pub(crate) fn frequency(&self) -> Duration {
+        self.frequency
+    }
+
     /// The last snapshot from its age, for a worker that starts or gets another frequency. A snapshot older than the frequency
     /// is overdue.
     pub fn resume(&self, age: Option<Duration>, now: SystemTime) -> LastSnapshot {

@@ -86,7 +86,7 @@ impl Worker {
 
     /// Schedules the next snapshot after one that was due and begun at these times, whether or not it succeeded.
     fn record_attempt(&mut self, due: SystemTime, started: SystemTime) {
-        let (last, skipped) = self.schedule.after_snapshot(due, started, SystemTime::now());
+        let (last, skipped) = self.due_times.after_snapshot(due, started, SystemTime::now());
         self.last = Some(last);
         if skipped > 0 {
             self.context.metrics.snapshots_skipped(skipped);
@@ -121,7 +121,7 @@ impl Worker {
             tracing::info!("collected again: no longer a standby, or collect.standby is true");
             self.shared.update(|progress| progress.excluded = None);
         }
-        let first_pause = context.config.pace.frequency(self.server.frequency);
+        let first_pause = self.due_times.interval(SystemTime::now());
         let catalogs = Catalogs { refresh, retries: &mut self.catalog_retries, first_pause };
         let collecting = timeout(limit, snapshot.collect(started, &self.sessions, catalogs, &context.spools));
         let lending = async {
@@ -225,7 +225,7 @@ impl Worker {
             progress.last = Some(pending.started);
             progress.report = Some(Arc::new(report));
         });
-        if !pending.attempts.is_first() && self.schedule.has_passed(pending.due, SystemTime::now()) {
+        if !pending.attempts.is_first() && self.due_times.has_passed(pending.due, SystemTime::now()) {
             // Snapshots that were due while this one was pending have not been taken: take one now.
             self.last = Some(LastSnapshot::Overdue { started: Some(pending.started) });
         }
@@ -285,8 +285,7 @@ impl Worker {
 
     fn close_idle_sessions(&self) {
         let now = SystemTime::now();
-        let due = self.last.map_or(now, |last| self.schedule.due(last, now));
-        if due.duration_since(now).unwrap_or_default() > self.context.config.timeouts.idle {
+        if self.due(now).duration_since(now).unwrap_or_default() > self.context.config.timeouts.idle {
             self.sessions.close_databases();
         }
     }

@@ -177,13 +177,13 @@ fn what_dashboard_alerts_and_documents_name_is_there(scene: &Scene) {
 fn the_alert_rules_are_valid_and_say_what_they_should(_: &Scene) {
     let file = |name: &str| format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));
     let message = promtool(&["check", "rules", &file("dist/prometheus-alerts.yml")], "");
-    assert!(message.contains("SUCCESS: 8 rules found"), "{message}");
+    assert!(message.contains("SUCCESS: 9 rules found"), "{message}");
     let message = promtool(&["test", "rules", &file("tests/http/alerts.yml")], "");
     assert!(message.contains("SUCCESS"), "{message}");
     // Each of them is seen firing, and not firing.
     let (rules, cases) = (include_str!("../../dist/prometheus-alerts.yml"), include_str!("alerts.yml"));
     let names: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
-    assert_eq!(names.len(), 8, "{names:?}");
+    assert_eq!(names.len(), 9, "{names:?}");
     for name in names {
         assert!(cases.contains(&format!("alertname: {name}, exp_alerts: []}}")), "{name} is never seen not firing");
         let fires = format!("alertname: {name}\n        exp_alerts:\n          - exp_labels:");

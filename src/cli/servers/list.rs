@@ -1,7 +1,7 @@
 //! `servers list`: the registered servers.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -10,8 +10,10 @@ use crate::cli::output::{self, print_error};
 use crate::cli::subcommand::Context;
 use crate::cli::table::{Cell, Table, Tone};
 use crate::cli::units;
+use crate::control::timestamp;
 use crate::fleet::require_rights;
 use crate::repository::{AdminTask, Collectable, CollectableKind, RegisteredServer};
+use crate::schedule::Cron;
 use crate::server::ServerId;
 
 /// Lists the servers that are registered in the repository.
@@ -70,15 +72,22 @@ fn table(servers: &[RegisteredServer], tracked: &AllTracked) -> Table {
     table
 }
 
-/// `off` for a disabled server.
+/// The frequency or the schedule, and whether the server is paused; `off` for a disabled server.
 fn frequency(server: &RegisteredServer) -> String {
-    match u64::try_from(server.frequency) {
-        Ok(seconds @ 1..) => units::duration(Duration::from_secs(seconds)),
-        _ => "off".into(),
-    }
+    let timing = server.timing.as_deref();
+    let every = match (u64::try_from(server.frequency), timing.and_then(|timing| timing.cron.as_ref())) {
+        (Ok(1..), Some(cron)) => cron.text().to_owned(),
+        (Ok(seconds @ 1..), None) => units::duration(Duration::from_secs(seconds)),
+        _ => return "off".into(),
+    };
+    let is_paused = timing.is_some_and(|timing| timing.quiet_until(SystemTime::now()).is_some());
+    if is_paused { format!("{every} (paused)") } else { every }
 }
 
 fn object(server: &RegisteredServer, tracked: &AllTracked) -> Value {
+    let timing = server.timing.as_deref();
+    let cron = timing.and_then(|timing| timing.cron.as_ref());
+    let time = |time: Option<SystemTime>| time.map(timestamp::text);
     json!({
         "id": server.id.get(),
         "alias": server.alias,
@@ -90,6 +99,10 @@ fn object(server: &RegisteredServer, tracked: &AllTracked) -> Value {
         "database": server.dbname,
         "active": server.is_active(),
         "frequency": server.is_active().then_some(server.frequency),
+        "schedule": cron.map(Cron::text),
+        "time_zone": cron.map(Cron::zone_name),
+        "start": time(timing.and_then(|timing| timing.start)),
+        "paused_until": time(timing.and_then(|timing| timing.paused_until).filter(|until| *until > SystemTime::now())),
         "coalesce": server.coalesce,
         "retention": server.retention,
         "allow_ui_connection": server.allow_ui_connection,
@@ -155,7 +168,7 @@ ID  ALIAS   ADDRESS        USER  DATABASE  FREQUENCY  RETENTION  EXTENSIONS
         let (servers, tracked) = fleet();
         let expected = json!({
             "id": 1, "alias": "ma\nin", "address": "10.0.0.1:5432", "host": "10.0.0.1", "port": 5432, "user": "powa", "has_password": true,
-            "database": "powa", "active": true, "frequency": 330, "coalesce": 100, "retention": "1 mon",
+            "database": "powa", "active": true, "frequency": 330, "schedule": null, "time_zone": null, "start": null, "paused_until": null, "coalesce": 100, "retention": "1 mon",
             "allow_ui_connection": true, "postgresql": "17.5", "extensions": ["pg_qualstats", "pg_stat_statements"],
         });
         assert_eq!(object(&servers[0], &tracked), expected);

@@ -1,5 +1,5 @@
-//! `servers`: lists, registers, changes and removes servers. PoWA's own functions in the repository make all changes, and the
-//! collector reloads after each.
+//! `servers`: lists, registers, changes and removes servers. PoWA's own functions in the repository change its tables, schedules and
+//! pauses are in the collector's own schema, and the collector reloads after each change.
 
 mod add;
 mod check_first;
@@ -8,7 +8,9 @@ mod enable;
 mod extensions;
 mod list;
 mod password;
+mod pause;
 mod remove;
+mod schedule;
 mod set;
 mod terminal_echo;
 
@@ -17,9 +19,10 @@ use std::process::ExitCode;
 
 use super::subcommand::{self, Context, ExitResult};
 use crate::config::Location;
+use crate::fleet::{self, Duplicate, InvalidHost, InvalidPause, MissingRights, NoCollectorSchema};
 use crate::fleet::server_name::{NotFound, ServerName};
-use crate::fleet::{self, Duplicate, InvalidHost, MissingRights};
 use crate::repository::{RegisteredServer, Repository};
+use crate::schedule::{InvalidSchedule, InvalidTime};
 use crate::server::InvalidServer;
 
 /// The arguments of `servers`.
@@ -38,6 +41,9 @@ enum Command {
     Disable(enable::DisableArguments),
     Remove(remove::Arguments),
     Extensions(extensions::Arguments),
+    Schedule(schedule::Arguments),
+    Pause(pause::PauseArguments),
+    Resume(pause::ResumeArguments),
 }
 
 impl Arguments {
@@ -49,6 +55,9 @@ impl Arguments {
             Command::Enable(arguments) => run("enable", location, async |context| arguments.run(&context).await),
             Command::Disable(arguments) => run("disable", location, async |context| arguments.run(&context).await),
             Command::Remove(arguments) => run("remove", location, async |context| arguments.run(&context).await),
+            Command::Schedule(arguments) => run("schedule", location, async |context| arguments.run(&context).await),
+            Command::Pause(arguments) => run("pause", location, async |context| arguments.run(&context).await),
+            Command::Resume(arguments) => run("resume", location, async |context| arguments.run(&context).await),
             Command::Extensions(arguments) => {
                 arguments.exit_on_contradiction();
                 run("extensions", location, async |context| arguments.run(&context).await)
@@ -87,6 +96,14 @@ enum Failure {
         .0
     )]
     MissingRights(MissingRights),
+    #[error(transparent)]
+    NoCollectorSchema(NoCollectorSchema),
+    #[error(transparent)]
+    Schedule(#[from] InvalidSchedule),
+    #[error(transparent)]
+    Time(#[from] InvalidTime),
+    #[error(transparent)]
+    Pause(InvalidPause),
     #[error("{0}")]
     NotConfirmed(&'static str),
     #[error("could not write to standard output: {0}")]
@@ -99,6 +116,8 @@ impl From<fleet::Error> for Failure {
             fleet::Error::OutOfRange(number) => Self::OutOfRange(number),
             fleet::Error::Duplicate(duplicate) => Self::Duplicate(duplicate),
             fleet::Error::MissingRights(missing) => Self::MissingRights(missing),
+            fleet::Error::NoCollectorSchema(missing) => Self::NoCollectorSchema(missing),
+            fleet::Error::Pause(invalid) => Self::Pause(invalid),
             fleet::Error::Repository(error) => Self::Postgres(error),
         }
     }

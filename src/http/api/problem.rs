@@ -220,6 +220,8 @@ impl From<fleet::Error> for Problem {
                 Self::forbidden(missing.to_string().replace("\n ", ""))
                     .with_hint("a superuser can run these statements in the repository")
             }
+            fleet::Error::NoCollectorSchema(missing) => Self::unavailable(missing.to_string()).with_hint(SET_UP),
+            fleet::Error::Pause(invalid) => Self::invalid(invalid.to_string()),
             // The repository refuses a retention by a message of ours.
             fleet::Error::Repository(error) if error.kind() == ErrorKind::UnexpectedAnswer => {
                 Self::invalid(error.to_string())

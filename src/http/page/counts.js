@@ -6,7 +6,7 @@ import { arrange, view } from "./order.js";
 import { byId, setText } from "./patch.js";
 
 // States whose button is hidden while no server has them.
-const OPTIONAL_STATES = ["starting", "standby", "stopping"];
+const OPTIONAL_STATES = ["starting", "standby", "paused", "stopping"];
 
 export function summarize() {
   const counts = Object.fromEntries(STATES.map((state) => [state, 0]));

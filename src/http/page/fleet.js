@@ -1,7 +1,7 @@
 // The shared data of the page: the rows by server id, and the collector's clock.
 
 // In the order of severity.
-export const STATES = ["failing", "overdue", "incomplete", "starting", "running", "standby", "stopping"];
+export const STATES = ["failing", "overdue", "incomplete", "starting", "running", "standby", "paused", "stopping"];
 
 export const rows = new Map();
 

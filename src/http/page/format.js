@@ -22,11 +22,11 @@ export function bytes(n) {
   return `${numbers.format(n)} ${units[unit]}`;
 }
 
-// The error that prevents snapshots, or the errors of the last snapshot.
+// The error that prevents snapshots, the errors of the last snapshot, or why its schedule has no effect.
 export function errorOf(server) {
   if (server.trouble) return server.trouble;
   if (server.status !== "running" && server.state === "failing") return server.status;
-  if (!server.snapshot || server.snapshot.errors.length === 0) return "";
+  if (!server.snapshot || server.snapshot.errors.length === 0) return server.invalid_schedule || "";
   const [first, ...others] = server.snapshot.errors;
   const more = others.length + server.snapshot.more_errors;
   return more > 0 ? `${first} (and ${more} more)` : first;

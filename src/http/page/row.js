@@ -42,7 +42,8 @@ export class Row {
     // Also for rows out of view: screen readers, search and printing use them.
     const { parts } = this;
     setText(parts.phase, server.phase);
-    setText(parts.frequency, `every ${span(server.frequency)}`);
+    setText(parts.frequency, server.schedule || `every ${span(server.frequency)}`);
+    setAttribute(parts.frequency, "title", server.schedule ? `schedule, ${server.time_zone}` : "");
     setText(parts.error, this.error);
     setText(parts.took, snapshot ? millis(this.total) : "–");
     setText(parts.parts, snapshot ? `${millis(snapshot.collect_ms)} + ${millis(snapshot.load_ms)}` : "");
@@ -57,13 +58,16 @@ export class Row {
     const { parts, server } = this;
     const age = this.last === null ? null : Math.max(0, (now - this.last) / 1000);
     setText(parts.last, age === null ? "none yet" : `${span(age)} ago`);
-    const ratio = age === null ? 0 : age / server.frequency;
+    // A schedule has no even frequency.
+    const ratio = age === null || server.schedule ? 0 : age / server.frequency;
     const fill = Math.min(1, ratio).toFixed(2);
     if (fill !== this.fill) {
       this.fill = fill;
       parts.fill.style.setProperty("--fill", fill);
     }
-    setAttribute(parts.gauge, "data-late", server.state === "standby" ? "no" : ratio > 2 ? "very" : ratio > 1.2 ? "yes" : "no");
+    const mayBeLate = server.state !== "standby" && server.state !== "paused";
+    const late = ratio > 2 || (server.schedule && server.state === "overdue") ? "very" : ratio > 1.2 ? "yes" : "no";
+    setAttribute(parts.gauge, "data-late", mayBeLate ? late : "no");
     setText(parts.next, this.nextText(now));
   }
 

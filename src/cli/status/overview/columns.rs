@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{OFF, ServerLine, UNKNOWN};
+use super::{OFF, PAUSED, ServerLine, UNKNOWN};
 use crate::cli::output::Screen;
 use crate::cli::table::{Cell, GAP, Table, Tone};
 use crate::cli::units;
@@ -98,19 +98,22 @@ impl ServerLine {
         };
         Cell::new(state).with(match self.state.as_str() {
             "running" => Tone::Good,
-            OFF => Tone::Faint,
+            OFF | PAUSED => Tone::Faint,
             UNKNOWN | "stopping" => Tone::Warning,
             _ => Tone::Bad,
         })
     }
 
     fn last(&self) -> Cell {
-        let tone = if self.is_overdue() { Tone::Bad } else { Tone::Plain };
+        let tone = if self.is_overdue { Tone::Bad } else { Tone::Plain };
         value_or_dash(self.age, |age| units::duration(Duration::from_secs_f64(age)) + " ago").with(tone)
     }
 
     fn every(&self) -> Cell {
-        value_or_dash(self.frequency, |seconds| units::duration(Duration::from_secs(seconds)))
+        match &self.schedule {
+            Some(schedule) => Cell::new(schedule),
+            None => value_or_dash(self.frequency, |seconds| units::duration(Duration::from_secs(seconds))),
+        }
     }
 
     fn took(&self) -> Cell {
@@ -132,8 +135,11 @@ impl ServerLine {
 
     pub(super) fn error(&self) -> Cell {
         // The error of a disabled server is an old one.
-        let tone = if self.state == OFF { Tone::Faint } else { Tone::Bad };
-        self.error.as_ref().map_or_else(Cell::default, |error| Cell::new(error).with(tone))
+        let tone = if self.state == OFF || self.state == PAUSED { Tone::Faint } else { Tone::Bad };
+        self.error
+            .as_ref()
+            .or(self.invalid_schedule.as_ref())
+            .map_or_else(Cell::default, |error| Cell::new(error).with(tone))
     }
 }
 

@@ -40,11 +40,19 @@ struct ServerLine {
     address: String,
     alias: Option<String>,
     active: bool,
-    /// The worker's status, why the server is excluded, or one of [`OFF`], [`UNKNOWN`], [`NOT_COLLECTED`].
+    /// The worker's status, why the server is excluded, or one of [`OFF`], [`PAUSED`], [`UNKNOWN`], [`NOT_COLLECTED`].
     state: String,
     phase: Option<String>,
     /// In seconds; `None` for a disabled server.
     frequency: Option<u64>,
+    /// The fields of the schedule that takes the place of the frequency.
+    schedule: Option<String>,
+    time_zone: Option<String>,
+    /// Until when nothing is collected, because of a pause or the start of the schedule.
+    #[serde(with = "timestamp")]
+    paused_until: Option<SystemTime>,
+    /// Why the schedule or the pause has no effect.
+    invalid_schedule: Option<String>,
     /// Seconds since the last snapshot in the repository, by the repository's clock.
     age: Option<f64>,
     #[serde(with = "timestamp")]
@@ -52,11 +60,13 @@ struct ServerLine {
     snapshot: Option<SnapshotFigures>,
     error: Option<String>,
     #[serde(skip)]
-    is_excluded: bool,
+    is_overdue: bool,
 }
 
 /// The server is disabled.
 const OFF: &str = "off";
+/// Nothing is collected until the end of a pause, or the start of the schedule.
+const PAUSED: &str = "paused";
 /// No collector has answered.
 const UNKNOWN: &str = "unknown";
 /// The server is enabled, and the collector does not know it.
@@ -86,9 +96,10 @@ impl Overview {
         };
         let details = answered.as_ref().ok();
         let nothing = LastSnapshot::default();
+        let now = SystemTime::now();
         let line = |server: &&RegisteredServer| {
             let detail = details.map(|details| details.get(&server.id));
-            ServerLine::new(server, last.get(&server.id).unwrap_or(&nothing), detail)
+            ServerLine::new(server, last.get(&server.id).unwrap_or(&nothing), detail, now)
         };
         Self {
             servers: servers.iter().map(line).collect(),
@@ -156,8 +167,12 @@ fn lines_of(text: &str, width: Option<u16>) -> usize {
 
 impl ServerLine {
     /// `detail` is `None` where no collector has answered.
-    fn new(server: &RegisteredServer, last: &LastSnapshot, detail: Option<Option<&Detail>>) -> Self {
+    fn new(server: &RegisteredServer, last: &LastSnapshot, detail: Option<Option<&Detail>>, now: SystemTime) -> Self {
+        let timing = server.timing.as_deref();
+        let cron = timing.and_then(|timing| timing.cron.as_ref());
+        let paused_until = timing.and_then(|timing| timing.quiet_until(now));
         let state = match detail {
+            _ if paused_until.is_some() && server.is_active() => PAUSED,
             // For example a standby, which intentionally has no snapshots.
             Some(Some(detail)) if detail.status == Status::Running.to_string() => {
                 detail.left_out.as_deref().unwrap_or(&detail.status)
@@ -174,9 +189,13 @@ impl ServerLine {
             alias: server.alias.clone(),
             active: server.is_active(),
             state: state.into(),
-            is_excluded: detail.is_some_and(|detail| detail.left_out.is_some()),
+            is_overdue: is_late(server, last, now) && detail.is_none_or(|detail| detail.left_out.is_none()),
             phase: detail.map(|detail| detail.phase.clone()),
             frequency: u64::try_from(server.frequency).ok(),
+            schedule: cron.map(|cron| cron.text().to_owned()),
+            time_zone: cron.map(|cron| cron.zone_name().to_owned()),
+            paused_until,
+            invalid_schedule: timing.and_then(|timing| timing.invalid.as_ref()).map(ToString::to_string),
             age: last.age.map(|age| (age.as_secs_f64() * 1000.0).round() / 1000.0),
             next: detail.and_then(|detail| detail.next),
             snapshot: detail.and_then(|detail| detail.snapshot.clone()),
@@ -186,16 +205,16 @@ impl ServerLine {
 
     /// Whether there is a current error, or the last snapshot had one. Never for a disabled server.
     fn is_failing(&self) -> bool {
-        self.error.is_some() && self.state != OFF
+        self.error.is_some() && self.state != OFF && self.state != PAUSED
     }
+}
 
-    /// Whether a snapshot is missing.
-    fn is_overdue(&self) -> bool {
-        match (self.age, self.frequency) {
-            _ if self.is_excluded => false,
-            (Some(age), Some(frequency)) => is_overdue(Duration::from_secs_f64(age), Duration::from_secs(frequency)),
-            _ => false,
-        }
+/// Whether a snapshot is missing.
+fn is_late(server: &RegisteredServer, last: &LastSnapshot, now: SystemTime) -> bool {
+    let last = last.age.and_then(|age| now.checked_sub(age));
+    match (last, u64::try_from(server.frequency)) {
+        (Some(last), Ok(frequency)) => is_overdue(last, now, Duration::from_secs(frequency), server.timing.as_deref()),
+        _ => false,
     }
 }
 
@@ -254,6 +273,10 @@ mod tests {
             status: "no connection to remote server".into(),
             phase: "idle".into(),
             frequency: 300,
+            schedule: None,
+            time_zone: None,
+            paused_until: None,
+            invalid_schedule: None,
             next: None,
             last: None,
             snapshot: None,

@@ -61,6 +61,8 @@ pub(in crate::http::api) enum State {
     Running,
     /// A standby that is left out.
     Standby,
+    /// No snapshots are taken until a time.
+    Paused,
     /// It is about to be disabled.
     Stopping,
     Disabled,
@@ -77,6 +79,7 @@ impl From<ServerState> for State {
             ServerState::Starting => Self::Starting,
             ServerState::Running => Self::Running,
             ServerState::Standby => Self::Standby,
+            ServerState::Paused => Self::Paused,
             ServerState::Stopping => Self::Stopping,
         }
     }
