@@ -19,8 +19,8 @@ use std::process::ExitCode;
 
 use super::subcommand::{self, Context, ExitResult};
 use crate::config::Location;
-use crate::fleet::{self, Duplicate, InvalidHost, InvalidPause, MissingRights, NoCollectorSchema};
 use crate::fleet::server_name::{NotFound, ServerName};
+use crate::fleet::{self, Duplicate, InvalidHost, InvalidPause, MissingRights, NoCollectorSchema};
 use crate::repository::{RegisteredServer, Repository};
 use crate::schedule::{InvalidSchedule, InvalidTime};
 use crate::server::InvalidServer;
