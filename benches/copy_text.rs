@@ -1,4 +1,4 @@
-//! How many bytes a second get their leading columns?
+//! Benchmarks of prepending the leading columns to rows.
 
 use std::hint::black_box;
 

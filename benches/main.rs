@@ -1,4 +1,4 @@
-//! How fast is what is pure, and done for every row, notification or wait?
+//! Benchmarks of pure functions that run for every row, notification or wait.
 
 mod copy_text;
 mod protocol;

@@ -1,4 +1,4 @@
-//! How long does it take to read a request, and to write an answer?
+//! Benchmarks of parsing a request and writing an answer.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;

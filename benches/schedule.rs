@@ -1,4 +1,4 @@
-//! How long does it take to tell when the next snapshot is?
+//! Benchmarks of computing the next snapshot.
 
 use std::hint::black_box;
 use std::time::{Duration, UNIX_EPOCH};

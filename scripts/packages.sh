@@ -1,5 +1,5 @@
-# Read by the scripts that install something: how does a package of the distribution get here? With apt, as root; without
-# it they say what is missing, and end.
+# Functions for the scripts that install something. Packages of the distribution are installed with apt, as root; without apt,
+# the scripts print what is missing, and end.
 
 install() {
     has_apt || fail "missing here: $*; install them and run this again"
@@ -9,7 +9,7 @@ install() {
         apt-get install --yes --quiet --no-install-recommends "$@" >&2
 }
 
-# Once: without the lists of packages, or with old ones, apt finds nothing.
+# Once: without current lists of packages, apt finds nothing.
 lists_updated=false
 update_lists() {
     $lists_updated || as_root apt-get update --quiet >&2
@@ -36,7 +36,7 @@ fail() {
     exit 1
 }
 
-# Where install_cargo_tool puts programs, in "bin".
+# Where install_cargo_tool installs programs, in "bin".
 readonly cargo_tools=$PWD/target/tools
 
 # Arguments: a crate, its exact version, and options for "cargo install", if any.
@@ -47,7 +47,7 @@ install_cargo_tool() {
     fi
 }
 
-# The version of the project, as Cargo.toml has it.
+# The version of the project, from Cargo.toml.
 project_version() {
     sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1
 }

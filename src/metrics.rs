@@ -65,7 +65,7 @@ impl Metrics {
             started,
             snapshots: counters(
                 "powa_collector_snapshots_total",
-                "Snapshots by result: stored completely (complete), stored without some datasources (incomplete), or begun \
+                "Snapshots by result: stored completely (complete), stored without some datasources (incomplete), or started \
                  and not stored (failed).",
                 &["result"],
             ),
@@ -126,7 +126,7 @@ impl Metrics {
         self.bytes.inc_by(report.bytes);
     }
 
-    /// Counts a snapshot that was begun and not stored.
+    /// Counts a snapshot that was started and not stored.
     pub(crate) fn snapshot_failed(&self) {
         self.snapshots.with_label_values(&["failed"]).inc();
     }

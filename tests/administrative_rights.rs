@@ -1,4 +1,4 @@
-//! `servers` by a role that may not do all of it: it is told before anything is done, and what is printed is the cure.
+//! `servers` by a role that lacks privileges: the error comes before any change, and the printed cure works.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,4 @@
-//! Tables that rows only pass through, and that have bloated: they are emptied, if there is nothing in them, and nobody
-//! else is kept from anything.
+//! Bloated `*_src_tmp` tables: they are truncated if they are empty, and nobody is blocked.
 
 use std::time::Duration;
 

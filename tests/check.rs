@@ -1,4 +1,4 @@
-//! `powa-collector check`: nothing is changed by looking, and it comes to an end whatever it finds.
+//! `powa-collector check` changes nothing, and always ends.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -258,8 +258,8 @@ fn what_a_configuration_says_in_vain_is_told(scene: &Scene) {
     let (code, output) = check_json(scene, config.clone(), &[]);
     assert_eq!((code, &output["result"]), (1, &json!("wrong")), "{output:#}");
     let complaints = complaints(&output["configuration"]);
-    let message: Vec<_> = complaints.iter().map(|complaint| [&complaint["what"], &complaint["mark"]]).collect();
-    assert_eq!(message, [["overrides", "warning"], ["spool", "wrong"]]);
+    let found: Vec<_> = complaints.iter().map(|complaint| [&complaint["what"], &complaint["mark"]]).collect();
+    assert_eq!(found, [["overrides", "warning"], ["spool", "wrong"]]);
     let cure = cures(&output["configuration"], "configuration")[1];
     assert!(cure.starts_with("spool.directory: a directory"), "{cure}");
     let output = check(scene, config, &[]);

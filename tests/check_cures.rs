@@ -1,4 +1,4 @@
-//! `powa-collector check`: what is wrong with a server is told with its cure, and the cure is one.
+//! `powa-collector check`: every problem of a server is reported with a cure, and the cure works.
 
 use std::net::TcpListener;
 

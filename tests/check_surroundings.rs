@@ -1,4 +1,4 @@
-//! What `check` and the other commands make of what is around them: folders of sockets, ports that are taken, and variables
+//! `check` and other commands report problems of the machine: socket directories, ports that are in use, and variables
 //! that only the service has.
 
 use std::net::TcpListener;
@@ -30,12 +30,15 @@ fn a_socket_that_is_not_there_is_told_with_its_folder_and_not_with_listen_addres
         let of_remote = Registration::of(scene.remote_server());
         scene.register_beside_others(Registration { hostname, port, alias: Some(alias), ..of_remote })
     };
-    let (no_folder, no_socket, left_over) =
-        (register(&gone, 7, "no folder"), register(directory, 8, "no socket"), register(directory, 7, "left over"));
+    let (no_directory, no_socket, left_over) =
+        (register(&gone, 7, "no directory"), register(directory, 8, "no socket"), register(directory, 7, "left over"));
     let (code, output) = check_json(scene, json!({}), &[]);
     assert_eq!(code, 1);
     for (id, expected) in [
-        (no_folder, format!("start PostgreSQL on this machine on port 7 with \"{gone}\" in unix_socket_directories")),
+        (
+            no_directory,
+            format!("start PostgreSQL on this machine on port 7 with \"{gone}\" in unix_socket_directories"),
+        ),
         (no_socket, format!("there is no socket \"{directory}/.s.PGSQL.8\"")),
         (left_over, format!("the socket \"{left}\" exists, but no server listens on it")),
     ] {
@@ -74,7 +77,7 @@ fn a_host_that_can_be_none_is_explained_whoever_wrote_it(scene: &Scene) {
         ("http://db1", "a URL is not a host name: use host db1"),
         ("db1:5433", "a host cannot contain a port; use host db1, and give port 5433"),
         ("::1:5433", "if 5433 is the port, use host ::1"),
-        ("/tmp:5433", "if 5433 is the port, use folder /tmp"),
+        ("/tmp:5433", "if 5433 is the port, use directory /tmp"),
     ] {
         let dsn = format!("host='{host}' user=nobody password={SECRET} dbname=powa connect_timeout=3");
         let (code, output) = check_json(scene, json!({"repository": {"dsn": dsn}}), &[]);

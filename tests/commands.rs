@@ -1,4 +1,4 @@
-//! The command channel, as powa-web and psql use it: each command, each refusal, and who may.
+//! The command channel, as powa-web and psql use it: each command, each refusal, and the permissions.
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ fn reload_with_a_broken_file_says_why_and_changes_nothing(scene: &Scene) {
 
 fn force_snapshot_takes_one_but_not_too_soon(scene: &Scene) {
     let server = scene.register_as(Registration { frequency: 3600, ..Registration::of(scene.remote_server()) });
-    // The 10 s are those since it has begun.
+    // The 10 s are those since it has started.
     scene.without_databases();
     let collector = scene.collector();
     // It is in the repository before the worker knows that it is, and is in progress until then.

@@ -1,5 +1,5 @@
-//! The demonstration of docker-compose.yml, without containers: with the roles that its SQL files make, everything that can be
-//! typed in the collector's container works.
+//! The demonstration of docker-compose.yml, without containers: with the roles that its SQL files create, every command
+//! works that can be typed in the collector's container.
 
 use std::io::Write;
 use std::process::Stdio;

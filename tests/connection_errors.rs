@@ -1,5 +1,5 @@
-//! What an error says of a connection that did not come about: which server, which address, over TLS or not, and why. It
-//! is the same for the repository as for a remote server, but that a collector without a repository ends.
+//! The error of a failed connection names the server, the address, whether TLS was used, and the reason. It is the same
+//! for the repository as for a remote server, except that a collector without a repository ends.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -32,20 +32,23 @@ struct Trouble<'a> {
     password: Option<&'a str>,
     given: Vec<(&'a str, &'a str)>,
     /// What is said of it, behind the name of the server.
-    output: &'a str,
+    expected: &'a str,
     /// It may be better in a while, so that nobody gives up.
     may_pass: bool,
 }
 
 impl<'a> Trouble<'a> {
     /// With the right password, at 127.0.0.1.
-    fn new(gate: &Gate, user: &'a str, given: &[(&'a str, &'a str)], output: &'a str) -> Self {
+    fn new(gate: &Gate, user: &'a str, given: &[(&'a str, &'a str)], expected: &'a str) -> Self {
         let (host, port) = ("127.0.0.1", gate.cluster.port());
-        Self { host, port, user, password: Some("right"), given: given.to_vec(), output, may_pass: false }
+        Self { host, port, user, password: Some("right"), given: given.to_vec(), expected, may_pass: false }
     }
 
     fn whole(&self, side: &str) -> String {
-        format!("could not connect to {}:{}, database \"powa\" ({side} server): {}", self.host, self.port, self.output)
+        format!(
+            "could not connect to {}:{}, database \"powa\" ({side} server): {}",
+            self.host, self.port, self.expected
+        )
     }
 
     fn password(&self) -> Option<String> {
@@ -100,7 +103,7 @@ fn check_remotes(scene: &Scene, gate: &Gate, troubles: &[Trouble]) {
     command.arg("-c").arg(scene.config(json!({"remote": {"servers": overrides}}))).env("HOME", gate.home());
     let collector = Collector::run(command);
     for (trouble, server) in troubles.iter().zip(servers) {
-        let error = wait_for(trouble.output, || scene.errors(server).into_iter().next());
+        let error = wait_for(trouble.expected, || scene.errors(server).into_iter().next());
         assert!(error.starts_with(&trouble.whole("remote")), "{error}\nis not:\n{}", trouble.whole("remote"));
         assert_eq!(scene.snapshots(server), 0, "{error}");
     }
@@ -132,8 +135,8 @@ fn a_server_that_is_not_reached_is_told(scene: &Scene) {
     create_roles(&gate);
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent_port = silent.local_addr().unwrap().port();
-    let new = |given: &[_], output| Trouble { may_pass: true, ..Trouble::new(&gate, "by_anyhow", given, output) };
-    let named = |given: &[_], output| Trouble { host: "db.powa.test", ..new(given, output) };
+    let new = |given: &[_], expected| Trouble { may_pass: true, ..Trouble::new(&gate, "by_anyhow", given, expected) };
+    let named = |given: &[_], expected| Trouble { host: "db.powa.test", ..new(given, expected) };
     let troubles = [
         Trouble { port: 1, ..new(&[], "Connection refused (os error 111)") },
         Trouble { port: 1, ..named(&[("hostaddr", "127.0.0.1")], "127.0.0.1: Connection refused (os error 111)") },
@@ -171,10 +174,10 @@ fn a_certificate_that_is_not_good_is_told(scene: &Scene) {
     let root = certificates.root.file();
     let given = [("sslmode", "verify-full"), ("sslrootcert", text(&root)), ("sslcrl", text(&list))];
     let by_name = [&given[..], &[("hostaddr", "127.0.0.1")]].concat();
-    let check_with = |certificate: &Certificate, output: &str| {
+    let check_with = |certificate: &Certificate, expected: &str| {
         gate.show(Some(certificate));
-        let named = format!("127.0.0.1, {output}").replace("\"127.0.0.1\"", "\"localhost\"");
-        let by_address = Trouble::new(&gate, "by_anyhow", &given, output);
+        let named = format!("127.0.0.1, {expected}").replace("\"127.0.0.1\"", "\"localhost\"");
+        let by_address = Trouble::new(&gate, "by_anyhow", &given, expected);
         let by_name = Trouble { host: "localhost", ..Trouble::new(&gate, "by_anyhow", &by_name, &named) };
         check(scene, &gate, &[by_address, by_name]);
     };
@@ -189,9 +192,9 @@ fn a_certificate_that_is_not_good_is_told(scene: &Scene) {
     );
     gate.show(Some(&good));
     let nowhere = [("sslmode", "verify-full"), ("sslrootcert", "/nowhere/root.crt")];
-    let output = "over TLS: the server's certificate cannot be verified without a root certificate: \
+    let expected = "over TLS: the server's certificate cannot be verified without a root certificate: \
                 /nowhere/root.crt does not exist; set sslrootcert to an existing file or to \"system\"";
-    check(scene, &gate, &[Trouble::new(&gate, "by_anyhow", &nowhere, output)]);
+    check(scene, &gate, &[Trouble::new(&gate, "by_anyhow", &nowhere, expected)]);
 }
 
 fn files_of_ours_that_are_not_good_are_told(scene: &Scene) {
@@ -205,7 +208,7 @@ fn files_of_ours_that_are_not_good_are_told(scene: &Scene) {
     let wrong = format!("{SECRET}-simsim");
     let certificate = ("sslcert", text(client.file()));
     let with = |key: &'_ Path| format!("over TLS: the private key {} ", key.display());
-    let output = [
+    let expected = [
         with(&open) + "can be used by others; set its mode to 0600 or less, or to 0640 or less if root owns it",
         with(&encrypted) + "cannot be decrypted with the sslpassword: ",
         with(&encrypted) + "is encrypted, but sslpassword is not set",
@@ -216,15 +219,15 @@ fn files_of_ours_that_are_not_good_are_told(scene: &Scene) {
         scene,
         &gate,
         &[
-            Trouble::new(&gate, "by_certificate", &[mode, certificate, ("sslkey", text(&open))], &output[0]),
+            Trouble::new(&gate, "by_certificate", &[mode, certificate, ("sslkey", text(&open))], &expected[0]),
             Trouble::new(
                 &gate,
                 "by_certificate",
                 &[mode, certificate, ("sslkey", text(&encrypted)), ("sslpassword", &wrong)],
-                &output[1],
+                &expected[1],
             ),
-            Trouble::new(&gate, "by_certificate", &[mode, certificate, ("sslkey", text(&encrypted))], &output[2]),
-            Trouble::new(&gate, "by_certificate", &[mode, certificate, ("sslkey", "/nowhere/key")], &output[3]),
+            Trouble::new(&gate, "by_certificate", &[mode, certificate, ("sslkey", text(&encrypted))], &expected[2]),
+            Trouble::new(&gate, "by_certificate", &[mode, certificate, ("sslkey", "/nowhere/key")], &expected[3]),
         ],
     );
 }
@@ -239,11 +242,11 @@ fn a_login_that_is_refused_is_told(scene: &Scene) {
     std::fs::write(&file, format!("*:*:*:*:{SECRET}-wrong\n")).unwrap();
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let (tls, plain) = (("sslmode", "require"), ("sslmode", "disable"));
-    let wrong = |user: &'static str, given: &[(&'static str, &'static str)], output| Trouble {
+    let wrong = |user: &'static str, given: &[(&'static str, &'static str)], expected| Trouble {
         password: Some("wrong"),
-        ..Trouble::new(&gate, user, given, output)
+        ..Trouble::new(&gate, user, given, expected)
     };
-    let none = |user: &'static str, output| Trouble { password: None, ..Trouble::new(&gate, user, &[tls], output) };
+    let none = |user: &'static str, expected| Trouble { password: None, ..Trouble::new(&gate, user, &[tls], expected) };
     let of_file = format!(
         "over TLS, scram-sha-256: FATAL: password authentication failed for user \"by_scram\" (SQLSTATE 28P01); the \
          password was read from \"{}\"",
@@ -311,7 +314,7 @@ fn last_word(scene: &Scene, config: &Value, environment: &[(&str, &str)]) -> Str
 fn a_parameter_that_is_not_good_ends_a_collector_before_it_connects(scene: &Scene) {
     let good = scene.dsn("postgres");
     let secret = format!("{SECRET}-word");
-    for (more, output) in [
+    for (more, expected) in [
         ("nonsense=1", "\"repository.dsn\" is not a valid connection string: "),
         ("ssl_mode=require", "did you mean \"sslmode\""),
         ("gssencmode=require", "\"gssencmode\" is not supported except as disable, prefer"),
@@ -323,25 +326,25 @@ fn a_parameter_that_is_not_good_ends_a_collector_before_it_connects(scene: &Scen
         ("service=gone", "service \"gone\""),
     ] {
         let message = last_word(scene, &json!({"repository": {"dsn": format!("{good} {more}")}}), &[]);
-        assert!(message.contains("\"repository.dsn\"") && message.contains(output), "{more}: {message}");
+        assert!(message.contains("\"repository.dsn\"") && message.contains(expected), "{more}: {message}");
     }
-    for (remote, output) in [
+    for (remote, expected) in [
         (json!({"sslmod": secret}), "unknown key \"remote.sslmod\"; did you mean \"remote.sslmode\"?"),
         (json!({"password": secret}), "\"remote.password\" is not allowed here"),
         (json!({"gssencmode": "require"}), "\"remote.gssencmode\" is invalid: "),
         (json!({"sslmode": secret}), "\"remote.sslmode\" is invalid: \"sslmode\" must be one of disable, allow"),
     ] {
         let message = last_word(scene, &json!({"repository": {"dsn": good}, "remote": remote}), &[]);
-        assert!(message.contains(output), "{remote}: {message}");
+        assert!(message.contains(expected), "{remote}: {message}");
     }
     let config = json!({"repository": {"dsn": good}});
-    for (variable, value, output) in [
+    for (variable, value, expected) in [
         ("PGSSLMODE", "sometimes", "\"sslmode\" must be one of "),
         ("PGCONNECT_TIMEOUT", "soon", "\"connect_timeout\" must be an integer"),
         ("PGSERVICE", "gone", "service \"gone\" does not exist: there is no service file"),
     ] {
         let message = last_word(scene, &config, &[(variable, value), ("HOME", "/nowhere")]);
-        assert!(message.contains(output), "{variable}: {message}");
+        assert!(message.contains(expected), "{variable}: {message}");
     }
 }
 

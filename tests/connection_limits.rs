@@ -1,4 +1,4 @@
-//! Servers that let in few sessions of the collector's role.
+//! Servers that accept few sessions of the collector's role.
 
 use lab::{Cluster, Registration};
 use serde_json::json;

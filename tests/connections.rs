@@ -1,4 +1,4 @@
-//! Getting through to the servers: several hosts, hosts that are of no use, and what is left behind.
+//! Connecting to servers: several hosts, unusable hosts, and no sessions left behind.
 
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;

@@ -1,4 +1,4 @@
-//! How long a peer that says nothing is put up with: of several hosts each, and a session that is open.
+//! Time limits for silent peers: for each of several hosts, and for an open session.
 
 use std::net::TcpListener;
 use std::sync::mpsc;

@@ -1,5 +1,5 @@
-//! The documents: every link and anchor in them leads somewhere, in the repository and where the package puts them; and what the
-//! program and the unit refer to is there.
+//! The documents: every link and anchor leads somewhere, in the repository and where the package puts them; and
+//! everything that the program and the unit refer to exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -69,7 +69,7 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The documents in a folder and those below it.
+/// The documents in a directory and those below it.
 fn documents(directory: &Path, found: &mut Vec<PathBuf>) {
     let mut entries: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
@@ -83,7 +83,7 @@ fn documents(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Where a relative link leads, without the `..` in it; `None` if it leaves the folder.
+/// Where a relative link leads, without the `..` in it; `None` if it leaves the directory.
 fn resolve(root: &Path, file: &Path, link: &str) -> Option<PathBuf> {
     let mut path = file.parent()?.to_owned();
     for component in Path::new(link).components() {
@@ -106,7 +106,7 @@ fn fault(root: &Path, file: &Path, link: &str) -> Option<String> {
     }
     let (path, anchor) = link.split_once('#').map_or((link, None), |(path, anchor)| (path, Some(anchor)));
     let target = if path.is_empty() { Some(file.to_owned()) } else { resolve(root, file, path) };
-    let Some(target) = target else { return Some("leads out of the folder".into()) };
+    let Some(target) = target else { return Some("leads out of the directory".into()) };
     if !target.exists() {
         return Some("leads to a file that does not exist".into());
     }
@@ -134,14 +134,14 @@ fn assert_links(root: &Path) {
 fn every_link_in_the_repository_leads_somewhere() {
     assert_links(repository());
     // Files that are named without a link have to be there too.
-    const FOLDERS: [&str; 7] = ["scripts/", "docs/", "dist/", "src/", "sql/", "lab/", "tests/"];
+    const DIRECTORIES: [&str; 7] = ["scripts/", "docs/", "dist/", "src/", "sql/", "lab/", "tests/"];
     let mut files = vec![];
     documents(repository(), &mut files);
     for file in files {
         for code in Document::read(&file).code {
             let path = code.split_whitespace().next().unwrap_or_default();
             let is_file =
-                FOLDERS.iter().any(|directory| path.starts_with(directory)) && !path.contains(['*', '<', '{']);
+                DIRECTORIES.iter().any(|directory| path.starts_with(directory)) && !path.contains(['*', '<', '{']);
             let is_there = !is_file || repository().join(path).exists();
             assert!(is_there, "{}: there is no `{path}`", file.display());
         }
@@ -181,7 +181,7 @@ fn every_link_in_the_package_leads_somewhere() {
     }
 }
 
-/// The text of all Rust files in a folder and those below it.
+/// The text of all Rust files in a directory and those below it.
 fn sources(directory: &Path, found: &mut String) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

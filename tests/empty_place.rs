@@ -1,4 +1,4 @@
-//! A snapshot begins with an empty place in the tables that rows only pass through, and leaves one behind.
+//! A snapshot starts with empty `*_src_tmp` tables, and leaves them empty.
 
 use lab::Registration;
 

@@ -1,5 +1,5 @@
-//! What becomes of the lists of databases, roles and settings when they cannot be read? They stay as they are: an empty list
-//! would be taken for a server that has lost all of it.
+//! Lists of databases, roles and settings that cannot be read stay as they are: PoWA would take an empty list for a
+//! server that has lost all of them.
 
 use lab::{Cluster, Registration};
 use postgres::Client;

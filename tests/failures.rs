@@ -1,4 +1,4 @@
-//! What fails in a snapshot: it costs itself only, is told with what cures it, and is gone when it is mended.
+//! A datasource that fails costs only itself, is reported with its cure, and the error ends when it is repaired.
 
 use lab::{Cluster, Registration};
 

@@ -1,5 +1,5 @@
-//! Hooks: a program and a webhook learn once that a server has failed, and once that it has recovered; whatever they do, snapshots
-//! go on.
+//! Hooks: a program and a webhook are notified once that a server has failed, and once that it has recovered. Whatever
+//! they do, snapshots go on.
 
 use std::fs;
 use std::io::{Read, Write};

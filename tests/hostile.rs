@@ -1,5 +1,4 @@
-//! What people send who mean harm, and names that look as if somebody did: nothing of it runs as SQL, keeps anybody
-//! waiting, or writes lines of its own into the log.
+//! Hostile input: nothing is executed as SQL, blocks anybody, or forges lines of the log.
 
 pub(crate) mod channel;
 pub(crate) mod names;

@@ -1,4 +1,4 @@
-//! Several hosts, and other ways to say where a server is: the one that is found is the one that psql finds.
+//! Several hosts, and other ways to specify a server: the collector connects where psql does.
 
 use std::collections::HashSet;
 use std::io;

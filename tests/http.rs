@@ -1,4 +1,4 @@
-//! The collector as it is watched by HTTP: probes, metrics, who may, and what strangers cannot do.
+//! HTTP: probes, metrics, access, and clients that are not welcome.
 
 pub(crate) mod access;
 pub(crate) mod metrics;

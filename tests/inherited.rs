@@ -1,4 +1,4 @@
-//! Roles and databases have settings of their own, which every session inherits. The same rows arrive.
+//! Settings of roles and databases, which every session inherits, do not change the stored rows.
 
 use std::collections::BTreeSet;
 use std::ops::Range;

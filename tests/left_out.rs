@@ -1,4 +1,4 @@
-//! Databases, their statements, and standbys that are left out of what is collected.
+//! Databases, their statements, and standbys that are excluded from collection.
 
 use lab::{Cluster, Registration, Workload};
 use serde_json::{Value, json};

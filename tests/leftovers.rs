@@ -1,5 +1,4 @@
-//! Rows that a load has left behind in the tables that rows only pass through: they are deleted, or named with their
-//! cure, and nobody else is kept from anything.
+//! Left-over rows in the `*_src_tmp` tables: they are deleted, or reported with a cure, and block no other server.
 
 use lab::Registration;
 use serde_json::{Value, json};

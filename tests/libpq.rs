@@ -1,4 +1,4 @@
-//! Connection strings are read as the real libpq reads them: the one that psycopg2 brings along, and the one of psql.
+//! Connection strings are parsed as the real libpq parses them: that of psycopg2, and that of psql.
 
 mod compared_with_psql;
 

@@ -1,4 +1,4 @@
-//! What the log looks like to who reads it: people, the journal, and programs that read JSON.
+//! The log for its readers: people, the journal, and programs that read JSON.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -96,36 +96,36 @@ fn json_can_be_read_line_by_line(scene: &Scene) {
 
 fn a_start_that_fails_says_so_in_the_form_of_the_log(scene: &Scene) {
     let config = scene.config(json!({"limits": {"loads": 0, "collects": 0}}));
-    let message = |format: &str| {
+    let stderr_of = |format: &str| {
         let mut command = program();
         let output = output(command.arg("--log-format").arg(format).arg("-c").arg(&config));
         assert_eq!(output.status.code(), Some(1));
         String::from_utf8(output.stderr).unwrap()
     };
-    let text = message("text");
+    let text = stderr_of("text");
     assert!(text.starts_with("powa-collector: configuration file") && text.lines().count() > 2, "{text}");
-    assert_eq!(message("auto"), text);
+    assert_eq!(stderr_of("auto"), text);
     let journal: String = text.lines().map(|line| format!("<3>{line}\n")).collect();
-    assert_eq!(message("journal"), journal);
-    let json: Value = serde_json::from_str(&message("json")).unwrap();
+    assert_eq!(stderr_of("journal"), journal);
+    let json: Value = serde_json::from_str(&stderr_of("json")).unwrap();
     assert_eq!(format!("powa-collector: {}\n", json["message"].as_str().unwrap()), text);
 }
 
 fn who_types_a_command_is_told_what_matters_and_not_when(scene: &Scene) {
     scene.register();
-    let message = |config: &Path| {
+    let stderr_of = |config: &Path| {
         let mut command = program();
         let output = output(command.arg("servers").arg("list").arg("-c").arg(config));
         assert!(output.status.success(), "{}", output.status);
         String::from_utf8(output.stderr).unwrap()
     };
-    assert_eq!(message(&scene.config(json!({}))), "");
+    assert_eq!(stderr_of(&scene.config(json!({}))), "");
     let file = scene.directory().join("open.pgpass");
     std::fs::write(&file, format!("*:*:*:*:{SECRET}\n")).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     // Without a password in it, the file is looked at; and no password is needed.
     let dsn = scene.dsn("postgres").replace(&format!("password={SECRET}"), &format!("passfile={}", file.display()));
-    let told = message(&scene.config(json!({"repository": {"dsn": dsn}})));
+    let told = stderr_of(&scene.config(json!({"repository": {"dsn": dsn}})));
     assert!(told.contains("WARN ") && told.contains("open.pgpass") && told.lines().count() == 1, "{told}");
     assert!(!told.starts_with("20"), "{told}");
 }

@@ -1,4 +1,4 @@
-//! A commit was lost, or its answer: the snapshot is there once, whoever has taken over and whatever came in between.
+//! If a commit or its response is lost, the snapshot is stored once, also after a failover or other snapshots.
 
 use lab::{Act, Cluster, Proxy, Registration};
 use postgres::Client;

@@ -1,7 +1,7 @@
-//! The collector against real PostgreSQL with real PoWA: every test, with every generation that this machine has.
+//! Runs the collector against real PostgreSQL with real PoWA: every test, with every generation on this machine.
 //!
-//! Each test has a repository database of its own, as commands are heard by whoever listens in the same database. The
-//! servers are shared by all tests of a generation, and made when the first of them begins.
+//! Each test has a repository database of its own, because every collector that listens in a database receives its
+//! commands. The servers are shared by all tests of a generation, and started for the first of them.
 
 #![allow(clippy::unwrap_used, reason = "the tests' own harness is not known to clippy as one")]
 
@@ -110,7 +110,7 @@ const OF_ANY_POWA: [&str; 18] = [
 
 fn main() -> ExitCode {
     let run = Run::from_arguments();
-    let generations = Generation::available().expect("the folders of PostgreSQL's packages can be read");
+    let generations = Generation::available().expect("the directories of PostgreSQL's packages can be read");
     let benches: Vec<_> = generations.into_iter().map(|generation| Arc::new(Bench::of(generation))).collect();
     let of_one = |(number, bench)| trials_on(&run, bench, number + 1 == benches.len());
     let trials = benches.iter().enumerate().flat_map(of_one).chain(once(&run)).chain(missing(&benches)).collect();

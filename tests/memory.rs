@@ -1,4 +1,4 @@
-//! However many servers are due at once, and however slow the repository is: memory and threads are bounded.
+//! Memory and threads are bounded, however many servers are due at once, and however slow the repository is.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The README's GRANTs, to the letter: with them, and no more, everything is collected.
+//! The README's GRANTs, literally: with them, and no more, everything is collected.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,9 +9,9 @@ use crate::support::{SECRET, Scene, tests, with_powa};
 
 tests![the_grants_of_the_readme_are_enough, without_pg_read_all_stats_the_readmes_cure_is_named];
 
-/// What the README says for a side, with roles of this test's own.
+/// The README's grants for a side, with roles of this test's own.
 pub(crate) fn grants(scene: &Scene, side: &str) -> (String, String, String) {
-    let sql = output(scene, side);
+    let sql = readme_grants(scene, side);
     let own = scene.number();
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
     let (collector, reader) = (format!("collector_{own}_{since}"), format!("reader_{own}_{since}"));
@@ -19,8 +19,8 @@ pub(crate) fn grants(scene: &Scene, side: &str) -> (String, String, String) {
     (sql, collector, reader)
 }
 
-/// What the README says for a side, to the letter.
-fn output(scene: &Scene, side: &str) -> &'static str {
+/// The README's grants for a side, literally.
+fn readme_grants(scene: &Scene, side: &str) -> &'static str {
     let readme = include_str!("../README.md");
     // A block may serve several versions of PoWA.
     let major = scene.generation().powa_major().to_string();
@@ -31,7 +31,7 @@ fn output(scene: &Scene, side: &str) -> &'static str {
     &readme[from..from + readme[from..].find("```").unwrap()]
 }
 
-/// Roles that have what the README says, and nothing else.
+/// Roles that have the README's grants, and nothing else.
 pub(crate) struct Granted {
     /// Its own, as on the shared server there are databases of other tests that not everybody may connect to.
     pub remote: Cluster,
@@ -104,7 +104,7 @@ impl Scene<'_> {
     pub(crate) fn create_operator(&self) -> String {
         let mut repository = self.repository();
         let operator = format!("operator_{}", self.number());
-        let mut sql = output(self, "administration").replace("powa_operator", &operator);
+        let mut sql = readme_grants(self, "administration").replace("powa_operator", &operator);
         if self.generation().powa_major() >= 5 {
             sql = sql.replace("powa_admin", &self.powa_roles(&mut repository, "powa_admin"));
         }

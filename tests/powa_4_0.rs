@@ -1,4 +1,4 @@
-//! PoWA 4.0, which has no place for the versions of servers and extensions: is it served like its successors?
+//! PoWA 4.0, which does not store the versions of servers and extensions, is collected like its successors.
 
 use lab::Registration;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The real powa-web, of the series that belongs to the PoWA at hand, with the collector at the other end.
+//! The real powa-web, of the series that belongs to the version of PoWA, with a collector.
 //!
 //! Forcing a snapshot and refreshing catalogs came with powa-web 5.
 
@@ -163,7 +163,7 @@ fn powa_web_forces_a_snapshot_unless_the_last_is_too_young(scene: &Scene) {
     let server = scene.register_as(Registration { frequency: SELDOM, ..Registration::of(scene.remote_server()) });
     // Before the snapshot that is to be young: it takes its time.
     let web = PowaWeb::start(scene);
-    // The 10 s are those since it has begun.
+    // The 10 s are those since it has started.
     scene.without_databases();
     let collector = scene.collector();
     // It is in the repository before the worker knows that it is, and is in progress until then.

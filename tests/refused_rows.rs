@@ -1,4 +1,4 @@
-//! What becomes of a snapshot of which the repository refuses a part: that part is told, and all else is there.
+//! If the repository refuses a part of a snapshot, that part is reported, and the rest is stored.
 
 use lab::Registration;
 use serde_json::json;

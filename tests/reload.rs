@@ -1,4 +1,4 @@
-//! Servers that come, go and change, and a configuration that does.
+//! Reloads: servers that are added, removed and changed, and changes of the configuration.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! A remote server that is away, silent, or breaks off: only its own worker notices, says why once, and it heals.
+//! A remote server that is unreachable, silent, or breaks the connection: only its own worker is affected, logs the
+//! reason once, and recovers.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! `servers remove` by a role that may not do all of it: nothing is done, and what is printed is the cure.
+//! `servers remove` by a role that lacks a privilege: nothing is changed, and the printed cure works.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What becomes of a server that somebody removes by SQL while it is collected?
+//! A server that is removed by SQL while it is collected.
 
 use lab::Registration;
 

@@ -1,5 +1,5 @@
-//! What PoWA itself, an extension that is missing, or the encoding of the repository costs: it is told as what it is, once, and
-//! nothing else is drowned by it.
+//! Bugs of PoWA, missing extensions and the encoding of the repository: each is reported once, as what it is, and hides
+//! no other error.
 
 use lab::Registration;
 use serde_json::json;

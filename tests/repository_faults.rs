@@ -1,5 +1,5 @@
-//! A repository that is away, comes back, refuses, or breaks off: nothing that was read is lost, and nothing is there
-//! twice.
+//! A repository that is unreachable, comes back, refuses, or breaks the connection: no collected rows are lost or
+//! stored twice.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Every way to the repository that libpq has: over TLS, by services and variables, with passwords and keys from files, and
-//! with all of these changed while the collector runs.
+//! All ways to connect to the repository that libpq has: over TLS, by services and variables, with passwords and keys
+//! from files, and with changes to all of these while the collector runs.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

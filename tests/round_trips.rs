@@ -1,4 +1,4 @@
-//! How many times does a snapshot wait for an answer? What is far away is slow only by that.
+//! How many round trips a snapshot takes. Latency costs time only for each of them.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What becomes of rows on the way: all of them arrive as they were, and none where it does not belong.
+//! All rows are stored unchanged, each in the place where it belongs.
 
 use lab::{Cluster, Registration};
 use serde_json::{Value, json};

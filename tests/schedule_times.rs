@@ -1,7 +1,8 @@
-//! Whether schedules are due when croniter, a well-known program in Python, finds them due, for any number of generated schedules.
+//! Compares the due times of generated schedules with those of croniter, a well-known Python program.
 //!
-//! What croniter decides otherwise is left out: days on which a clock is changed (it repeats or leaves out what is due then), due
-//! times in winter after a time in summer or the other way round (it is wrong by the hour between them), and `*/2` as a day of the month or of the week beside the other one (it takes such a step for `*`; here, either is enough).
+//! Left out is what croniter decides differently: days on which a clock is changed (it repeats or skips what is due then),
+//! due times in winter after a time in summer or the other way round (it is wrong by the difference of the two), and `*/2`
+//! as a day of the month or of the week beside the other one (it treats such a step as `*`; here, either is enough).
 
 use std::fmt::Write as _;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! Schedules and pauses: set by the commands, kept by the collector, and shown.
+//! Schedules and pauses: the commands set them, the collector applies them, and `status` shows them.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! No password is in any log, error or answer. The harness looks for one in every test; here is where one might slip out.
+//! No password is in any log, error or answer. Every test checks that; the tests here provoke leaks.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! `powa-collector servers`: who is registered, what is changed of that, and that the collector knows at once.
+//! `powa-collector servers`: lists, adds, changes and removes servers, and the collector applies it at once.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

@@ -1,4 +1,4 @@
-//! What a service manager such as systemd is told, and that telling it is never in the way.
+//! Notifications to a service manager such as systemd, which never block.
 
 use std::process::Command;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Settings that a role or a database gets, and loses again, while sessions are open: these have what they logged in with.
+//! Settings that a role or a database gets, and loses again, while sessions are open: a session keeps those of its
+//! login.
 
 use lab::Registration;
 use serde_json::json;

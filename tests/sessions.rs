@@ -1,4 +1,4 @@
-//! What the collector's sessions are called, how many there are, and what they look like from the servers.
+//! The names and the number of the collector's sessions, as the servers see them.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `powa-collector setup`: the collector's own schema, with the privileges that each role needs, and nothing twice.
+//! `powa-collector setup`: creates the collector's own schema, with the privileges that each role needs, once.
 
 use std::process::Output;
 use std::thread;

@@ -1,4 +1,4 @@
-//! What shells and man make of the command line: completions in the shells themselves, pages without a warning.
+//! Completions in the real shells, and manual pages without warnings.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,7 +21,7 @@ const COMPLETIONS: [(&str, &str); 4] = [
     ("powa-collector refresh-catalogs --hel", "--help"),
 ];
 
-fn message(command: &mut Command) -> String {
+fn stdout_of(command: &mut Command) -> String {
     let output = output(command);
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && error.is_empty(), "{command:?}: {error}");
@@ -30,7 +30,7 @@ fn message(command: &mut Command) -> String {
 
 fn completions(shell: &str, directory: &Path) -> PathBuf {
     let file = directory.join(format!("_powa-collector.{shell}"));
-    std::fs::write(&file, message(program().args(["completions", shell]))).unwrap();
+    std::fs::write(&file, stdout_of(program().args(["completions", shell]))).unwrap();
     file
 }
 
@@ -54,7 +54,7 @@ fn bash_completes_commands_and_options() {
         printf '%s\n' "${COMPREPLY[@]}""#;
     let file = completions("bash", directory.path());
     for (typed, completed) in COMPLETIONS {
-        let found = message(shell("bash").args(["--norc", "-c", script, "bash"]).arg(&file).arg(typed));
+        let found = stdout_of(shell("bash").args(["--norc", "-c", script, "bash"]).arg(&file).arg(typed));
         assert_eq!(found.lines().collect::<Vec<_>>(), [completed], "{typed}");
     }
 }
@@ -65,7 +65,7 @@ fn fish_completes_commands_and_options() {
     for (typed, completed) in COMPLETIONS {
         let mut fish = shell("fish");
         fish.env("HOME", directory.path()).args(["--no-config", "-c", "source $argv[1]; complete -C $argv[2]"]);
-        let found = message(fish.arg(&file).arg(typed));
+        let found = stdout_of(fish.arg(&file).arg(typed));
         let names: Vec<_> = found.lines().filter_map(|line| line.split('\t').next()).collect();
         assert_eq!(names, [completed], "{typed}");
     }
@@ -92,13 +92,13 @@ fn zsh_completes_commands_and_options() {
 
 fn man_shows_a_page_for_each_command() {
     let directory = tempfile::tempdir().unwrap();
-    assert_eq!(message(program().arg("man").arg("--directory").arg(directory.path())), "");
+    assert_eq!(stdout_of(program().arg("man").arg("--directory").arg(directory.path())), "");
     let pages: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|page| page.unwrap().path()).collect();
     let shown = |page: &Path| {
         let mut man = shell("man");
         // All warnings there are; they go to standard error.
         man.env("MANROFFOPT", "-ww").env("MANWIDTH", "100").env("LC_ALL", "C.UTF-8").env("PAGER", "cat");
-        message(man.args(["--warnings", "--local-file"]).arg(page))
+        stdout_of(man.args(["--warnings", "--local-file"]).arg(page))
     };
     let there: Vec<_> = pages.iter().map(|page| page.file_stem().unwrap().to_str().unwrap()).collect();
     for page in &pages {
@@ -134,16 +134,16 @@ fn man_shows_a_page_for_each_command() {
     assert!(page("powa-collector-servers-add.1").contains("powa-collector-servers-set(1)"));
     assert!(page("powa-collector-snapshot.1").contains("with --wait, it was stored completely"));
     let alone = directory.path().join("alone");
-    std::fs::write(&alone, message(program().arg("man"))).unwrap();
+    std::fs::write(&alone, stdout_of(program().arg("man"))).unwrap();
     assert_eq!(std::fs::read(alone).unwrap(), std::fs::read(directory.path().join("powa-collector.1")).unwrap());
-    let nowhere = output(program().args(["man", "--directory", "/nonexistent/folder"]));
+    let nowhere = output(program().args(["man", "--directory", "/nonexistent/directory"]));
     assert_eq!(nowhere.status.code(), Some(1));
-    assert!(String::from_utf8(nowhere.stderr).unwrap().contains("could not write to \"/nonexistent/folder\""));
+    assert!(String::from_utf8(nowhere.stderr).unwrap().contains("could not write to \"/nonexistent/directory\""));
 }
 
 fn a_reader_who_has_enough_is_no_error() {
     let mut bash = shell("bash");
     let collector = program();
     bash.args(["-c", r#"set -o pipefail; "$1" completions bash | read -r line"#, "bash"]).arg(collector.get_program());
-    message(&mut bash);
+    stdout_of(&mut bash);
 }

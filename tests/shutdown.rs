@@ -1,4 +1,4 @@
-//! The end: soon, in good order, and with nothing left behind.
+//! The collector stops soon and cleanly, and leaves nothing behind.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};

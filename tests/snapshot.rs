@@ -1,4 +1,4 @@
-//! What arrives in the repository.
+//! The rows that a snapshot stores in the repository.
 
 use lab::{Cluster, Registration, Workload};
 use serde_json::json;

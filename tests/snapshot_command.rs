@@ -1,4 +1,4 @@
-//! `reload`, `snapshot`, `wait` and `refresh-catalogs`: what a running collector is told to do from the command line.
+//! `reload`, `snapshot`, `wait` and `refresh-catalogs`: commands to a running collector from the command line.
 
 use lab::Registration;
 use serde_json::{Value, json};
@@ -56,7 +56,7 @@ fn a_snapshot_is_asked_for_or_waited_for(scene: &Scene) {
         frequency: 3600,
         ..Registration::of(scene.remote_server())
     });
-    // The 10 s are those since it has begun.
+    // The 10 s are those since it has started.
     scene.without_databases();
     let collector = scene.collector();
     let config = scene.config(json!({}));
@@ -204,7 +204,7 @@ fn the_snapshot_that_is_waited_for_is_begun_after_the_time(scene: &Scene) {
     assert_eq!((printed.code, printed.text.as_str()), (3, ""));
     let expected = "powa-collector wait: timed out: waiting for a snapshot of rare (";
     assert!(printed.errors.starts_with(expected), "{}", printed.errors);
-    assert!(printed.errors.contains("; the last one was begun at 20"), "{}", printed.errors);
+    assert!(printed.errors.contains("; the last one was started at 20"), "{}", printed.errors);
     assert_eq!(operate(&config, &["wait", "nobody"]).code, 1);
 }
 
@@ -221,7 +221,7 @@ fn a_collector_that_is_restarted_meanwhile_is_waited_for(scene: &Scene) {
     wait_until("it to be connected", || scene.count(connected) >= 1);
     drop(first);
     let _second = scene.collector();
-    // Taken by the collector before: when it was begun is not known.
+    // Taken by the collector before: when it was started is not known.
     assert_eq!(operate(&scene.config(json!({})), &["wait", "--newer-than", "0", "--timeout", "2"]).code, 3);
     assert!(waiting.try_wait().unwrap().is_none());
     assert_eq!(operate(&scene.config(json!({})), &["snapshot", &server.to_string(), "--wait"]).code, 0);

@@ -1,4 +1,4 @@
-//! What the collector needs for what waits: little memory, and a folder, without which a snapshot fails, and no more.
+//! The spool needs little memory and a directory; without the directory, snapshots fail and nothing else does.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -19,7 +19,7 @@ tests![
     a_large_datasource_is_collected_and_loaded_in_little_memory,
 ];
 
-/// A command with the arguments for a collector whose snapshots all go to a folder.
+/// A command with the arguments for a collector whose snapshots all go to a directory.
 fn spooling_to(scene: &Scene, directory: &Path, through: &[&str]) -> Command {
     let config = scene.config(json!({"spool": {"memory": 0, "directory": directory.to_str().unwrap()}}));
     let collector = program();
@@ -65,7 +65,7 @@ fn a_missing_folder_is_one_error_that_heals(scene: &Scene) {
 
 fn a_file_in_place_of_the_folder_is_one_error_that_heals(scene: &Scene) {
     let directory = scene.directory().join("spool");
-    std::fs::write(&directory, "not a folder").unwrap();
+    std::fs::write(&directory, "not a directory").unwrap();
     let collector = Collector::run(spooling_to(scene, &directory, &[]));
     fails_until_mended(scene, &collector, &directory, "Not a directory", || {
         std::fs::remove_file(&directory).unwrap();

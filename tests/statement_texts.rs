@@ -1,4 +1,4 @@
-//! Texts in pg_stat_statements that PostgreSQL, or the repository, can hardly take: the cure is named, and is one.
+//! Texts in pg_stat_statements that PostgreSQL or the repository cannot convert: the error names a cure that works.
 
 use lab::{Cluster, Registration};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What `status` shows, and what it says where nobody answers.
+//! The output of `status`, with and without a collector that answers.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};

@@ -1,4 +1,5 @@
-//! What may stand between a collector and a server that has TLS: one who reads along, and one who answers in its place.
+//! Attackers between a collector and a server with TLS: one that reads along, and one that answers in the server's
+//! place.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

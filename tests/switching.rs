@@ -1,4 +1,4 @@
-//! `servers extensions`: what is changed, what was so already, and what there is not.
+//! `servers extensions`: changes, repeated changes, and extensions that do not exist.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! TLS means what it means to psql: the same parameters, the same servers, the same outcome.
+//! TLS works as in psql: the same parameters and servers have the same result.
 
 use std::path::Path;
 use std::process::Command;

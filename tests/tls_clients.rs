@@ -1,4 +1,4 @@
-//! Who one is, is shown as psql shows it: with certificates, keys and passwords, and no more than is allowed.
+//! The collector authenticates as psql does: with certificates, keys and passwords, and sends no more than allowed.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;

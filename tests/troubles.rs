@@ -1,4 +1,4 @@
-//! What is in the way of a snapshot, and what the collector makes of it: neither nothing nor too much.
+//! Problems that prevent a snapshot, and the reaction of the collector: each is logged, and none too often.
 
 use std::time::Duration;
 

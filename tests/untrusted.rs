@@ -1,4 +1,4 @@
-//! What a server says is not believed: neither a value that is missing or too large nor silence ends anything but a snapshot.
+//! Responses of a server are not trusted: missing or oversized values and silence end only a snapshot.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

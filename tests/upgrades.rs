@@ -1,4 +1,4 @@
-//! The repository's tables change while a snapshot waits to be loaded: it is loaded into what there is now.
+//! If the repository's tables change while a snapshot waits, it is loaded into the new ones.
 
 use lab::Registration;
 use postgres::Client;

@@ -1,7 +1,7 @@
 # PostgreSQL with PoWA's extensions, for the repository and for the remote servers of docker-compose.yml.
 FROM debian:trixie-slim
 
-# The package would make a cluster of its own, which is not what gets started here.
+# The package would create a cluster, which is not used here.
 RUN mkdir /etc/postgresql-common \
     && echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf \
     && apt-get update \
@@ -21,6 +21,6 @@ COPY dist/docker/postgres.sh dist/docker/workload.sh /usr/local/bin/
 COPY dist/docker/repository.sql dist/docker/remote.sql /usr/local/share/
 
 USER postgres
-# To PostgreSQL: end now, do not wait for the clients to leave.
+# PostgreSQL's fast shutdown, which does not wait for clients.
 STOPSIGNAL SIGINT
 ENTRYPOINT ["postgres.sh"]

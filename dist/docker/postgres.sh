@@ -1,12 +1,12 @@
 #!/bin/sh
-# postgres.sh FILE [OPTION...]: starts PostgreSQL with these options. The first time, it makes the cluster and runs
-# the SQL file in it before anyone else can connect.
+# postgres.sh FILE [OPTION...]: starts PostgreSQL with these options. The first time, it creates the cluster and runs
+# the SQL file before other clients can connect.
 set -eu
 sql=/usr/local/share/$1
 shift
 
 if ! [ -d /data/cluster ]; then
-    # Half a cluster, left by a start that was cut short, is of no use.
+    # An incomplete cluster of an interrupted start is removed.
     rm -rf /data/partial
     initdb --pgdata=/data/partial --auth-local=peer --auth-host=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8
     echo 'host all all all scram-sha-256' >> /data/partial/pg_hba.conf

@@ -1,7 +1,7 @@
-# powa-web, the page that shows the history.
+# powa-web, which shows the history.
 FROM debian:trixie-slim
 
-# The first two numbers of powa-web's version have to be those of the postgresql-17-powa package.
+# The first two numbers of powa-web's version must be those of the package postgresql-17-powa.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates python3-psycopg2 python3-tornado python3-venv \
     && rm -rf /var/lib/apt/lists/* \

@@ -1,4 +1,4 @@
--- The database that holds PoWA's history, the roles that use it, and the servers to collect.
+-- The database with PoWA's history, its roles, and the registered servers.
 -- The passwords come from docker-compose.yml.
 \getenv collector_password COLLECTOR_PASSWORD
 \getenv web_password WEB_PASSWORD
@@ -6,17 +6,17 @@
 
 create database powa;
 \connect powa
--- Makes the roles powa_snapshot, powa_read_all_data and others, too.
+-- Also creates the roles powa_snapshot, powa_read_all_data and others.
 create extension powa cascade;
 create extension pg_track_settings;
 
 create role powa_collector login password :'collector_password' in role powa_snapshot;
--- For status, reload, snapshot and the like, typed in the collector's container.
+-- For status, reload, snapshot and other commands in the collector's container.
 grant pg_signal_backend to powa_collector;
--- The collector keeps the versions of PostgreSQL and of the extensions up to date, hypopg's also where nobody added it.
+-- The collector updates the stored versions of PostgreSQL and of the extensions, including hypopg, which it may add.
 grant update (version) on powa_servers, powa_extension_config to powa_collector;
 grant insert, delete on powa_extension_config to powa_collector;
--- pg_track_settings is no part of PoWA: powa_snapshot may not write its tables.
+-- pg_track_settings is not part of PoWA: powa_snapshot has no privileges on its tables.
 grant select, insert on
     pg_reboot, pg_track_settings_history, pg_track_db_role_settings_history
     to powa_collector;
@@ -28,7 +28,7 @@ grant truncate on
     pg_track_settings_settings_src_tmp, pg_track_settings_rds_src_tmp, pg_track_settings_reboot_src_tmp
     to powa_collector;
 
--- Whoever logs in to powa-web: reads the history, commands the collector, and sees whether it is there.
+-- The role for powa-web: reads the history, sends commands to the collector, and sees whether it is connected.
 create role powa_web login password :'web_password' in role powa_read_all_data, powa_signal_backend, pg_read_all_stats;
 grant select on
     pg_track_settings_list, pg_track_settings_history,

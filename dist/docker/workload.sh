@@ -1,5 +1,5 @@
 #!/bin/sh
-# workload.sh HOST...: keeps the applications' databases of these servers a little busy.
+# workload.sh HOST...: runs a light load on the applications' databases of these servers.
 set -eu
 
 for host in "$@"; do

@@ -1,6 +1,6 @@
-//! Where do certificates come from?
+//! Issues certificates for tests.
 //!
-//! From an authority that lives in a test's folder. Nothing here is secret or lasts.
+//! They come from an authority in a test's directory. Nothing here is secret or kept.
 
 use std::fs;
 use std::ops::Range;
@@ -26,7 +26,7 @@ use openssl::x509::{
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// Issues certificates and says which are revoked. Its files are in a folder that somebody else removes.
+/// Issues certificates and says which are revoked. Its files are in a directory that somebody else removes.
 pub struct Authority {
     directory: PathBuf,
     name: String,

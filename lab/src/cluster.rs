@@ -1,4 +1,4 @@
-//! What is a running server of a generation, and how does it come up?
+//! Starts and stops a server of a generation.
 
 use std::fs;
 use std::io::Write;
@@ -42,7 +42,7 @@ enum Failure {
 }
 
 impl Cluster {
-    /// Makes a new cluster and waits until it takes connections. `name` becomes part of the folder's name.
+    /// Makes a new cluster and waits until it takes connections. `name` becomes part of the directory's name.
     ///
     /// # Errors
     /// The server does not come up; the end of its log is in the message.
@@ -85,7 +85,7 @@ impl Cluster {
         (data, self.server.into_inner().unwrap_or_else(PoisonError::into_inner).guard)
     }
 
-    /// Makes a cluster of what `fill` puts into its data folder, and waits until it takes connections.
+    /// Makes a cluster of what `fill` puts into its data directory, and waits until it takes connections.
     pub(crate) fn make(
         generation: &Generation,
         name: &str,
@@ -96,7 +96,7 @@ impl Cluster {
         let directory = tempfile::Builder::new()
             .prefix(&format!("lab-{name}-"))
             .tempdir_in(&temporary)
-            .with_context(|| format!("making a folder in {}", temporary.display()))?;
+            .with_context(|| format!("making a directory in {}", temporary.display()))?;
         launcher.give(directory.path())?;
         let data = directory.path().join("data");
         let log = directory.path().join("server.log");
@@ -104,7 +104,7 @@ impl Cluster {
         let mut postgres = launcher.command("postgres");
         postgres.arg("-D").arg(launcher.inside(&data));
         let guard = Guard::over(directory.path(), &log, &postgres)?;
-        // From here on the folder is the guard's to remove.
+        // From here on the directory is the guard's to remove.
         let directory = directory.keep();
 
         fill(&launcher, &data)?;
@@ -239,7 +239,7 @@ impl Cluster {
         self.server().pid
     }
 
-    /// The folder that goes when the cluster goes, whichever way: a place for what belongs to it.
+    /// The directory of the cluster, for files that belong to it. It is removed with the cluster, even if this process is killed.
     pub fn directory(&self) -> &Path {
         &self.directory
     }

@@ -1,6 +1,6 @@
-//! How does a database with PoWA come about quickly?
+//! Creates databases with PoWA quickly.
 //!
-//! `create extension powa` takes half a second; a copy of a database that has it takes a tenth of that.
+//! `create extension powa` takes half a second; copying a database that has it takes a tenth of that.
 
 use anyhow::{Context, Result};
 use postgres::Client;

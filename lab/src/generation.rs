@@ -1,4 +1,4 @@
-//! Which pairs of PostgreSQL and PoWA can this machine run?
+//! Lists the pairs of PostgreSQL and PoWA that this machine can run.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +25,7 @@ pub struct Generation {
 
 impl Generation {
     /// Lists what the host has installed and what was prepared with [`prepare`](crate::prepare), oldest PoWA
-    /// first. A version that the host has is not listed a second time from a prepared folder.
+    /// first. A version that the host has is not listed a second time from a prepared directory.
     ///
     /// # Errors
     /// A control file that can't be read or names no version.
@@ -117,12 +117,12 @@ impl Generation {
         self.postgres_major
     }
 
-    /// A name for test reports and folders: `powa-5.0.2`.
+    /// A name for test reports and directories: `powa-5.0.2`.
     pub fn label(&self) -> String {
         format!("powa-{}", self.powa_version())
     }
 
-    /// The folder of the prepared suite that this generation runs from; nothing when it is the host's own.
+    /// The directory of the prepared suite that this generation runs from; nothing when it is the host's own.
     pub fn root(&self) -> Option<&Path> {
         self.root.as_deref()
     }

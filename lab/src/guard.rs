@@ -1,7 +1,7 @@
-//! Who ends a server and removes its folder when the process that wanted it is gone, be it by SIGKILL?
+//! Ends a server and removes its directory when the process that started it has ended, even by SIGKILL.
 //!
-//! A shell process (`guard.sh`) whose standard input is a pipe that this process holds. The kernel closes the pipe
-//! whichever way this process ends; the guard sees the end of its input and cleans up.
+//! A shell process (`guard.sh`) reads from a pipe that this process holds open. The kernel closes the pipe whichever
+//! way this process ends; the guard reads the end of its input and cleans up.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-/// The owner of one server process and of the folder with its data. Dropping it ends both.
+/// The owner of one server process and of the directory with its data. Dropping it ends both.
 #[derive(Debug)]
 pub(crate) struct Guard {
     process: Child,
@@ -20,7 +20,7 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Watches over `folder` from now on; `server` is what [`start`](Guard::start) will run.
+    /// Watches over `directory` from now on; `server` is what [`start`](Guard::start) will run.
     pub(crate) fn over(directory: &Path, log: &Path, server: &Command) -> Result<Guard> {
         let mut command = Command::new("/bin/sh");
         command

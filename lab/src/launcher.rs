@@ -1,4 +1,4 @@
-//! How is a program of a generation run: on the host or inside a prepared suite, and as which user?
+//! Runs a program of a generation: on the host or inside a prepared suite, and as the right user.
 //!
 //! PostgreSQL refuses to run as root, and a suite's programs need the suite's own libraries.
 
@@ -17,7 +17,7 @@ const MEMORY: &str = "/dev/shm";
 /// So much of it has to be free: the servers of a dozen tests take half.
 const ROOM: u64 = 6 << 30;
 
-/// Temporary folders of a suite, as its programs call them.
+/// Temporary directories of a suite, as its programs call them.
 const TEMPORARY: &str = "/tmp";
 
 /// Runs programs of one generation as a user that PostgreSQL accepts.
@@ -25,7 +25,7 @@ pub(crate) struct Launcher {
     root: Option<PathBuf>,
     programs: PathBuf,
     user: Option<User>,
-    /// Temporary folders are in [`MEMORY`].
+    /// Temporary directories are in [`MEMORY`].
     in_memory: bool,
 }
 
@@ -94,12 +94,12 @@ impl Launcher {
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LANG", "C.UTF-8")
-            // The folder we are in may be closed to the user that we become.
+            // The directory we are in may be closed to the user that we become.
             .current_dir("/");
         command
     }
 
-    /// The folder in which temporary folders of this generation can be made.
+    /// The directory in which temporary directories of this generation can be made.
     pub(crate) fn temporary(&self) -> PathBuf {
         match &self.root {
             _ if self.in_memory => MEMORY.into(),
@@ -114,7 +114,7 @@ impl Launcher {
             None => path.to_owned(),
             Some(root) => {
                 let here = path.strip_prefix(MEMORY).or_else(|_| path.strip_prefix(below(root, TEMPORARY)));
-                Path::new(TEMPORARY).join(here.expect("files of a suite's server are in a temporary folder"))
+                Path::new(TEMPORARY).join(here.expect("files of a suite's server are in a temporary directory"))
             }
         }
     }
@@ -143,7 +143,7 @@ fn may_mount() -> bool {
         && Command::new("unshare").args(["--mount", "true"]).output().is_ok_and(|output| output.status.success())
 }
 
-/// `chroot`, without its arguments, into a suite whose temporary folder is in memory. Only the program and its children see it
+/// `chroot`, without its arguments, into a suite whose temporary directory is in memory. Only the program and its children see it
 /// there.
 fn mounting(root: &Path) -> Command {
     let mut command = Command::new("unshare");

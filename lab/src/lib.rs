@@ -1,7 +1,7 @@
-//! Real PostgreSQL servers with PoWA, made for a test, a benchmark or a demonstration, and gone afterwards.
+//! Real PostgreSQL servers with PoWA for tests, benchmarks and demonstrations.
 //!
-//! A [`Generation`] is what this machine can run; a [`Cluster`] is one running server of it. Servers listen on
-//! free ports of 127.0.0.1 and live in temporary folders. Their end is certain: see `guard`.
+//! A [`Generation`] is a pair of versions that this machine can run; a [`Cluster`] is a running server of it. Servers
+//! listen on free ports of 127.0.0.1 and live in temporary directories. They are always ended and removed: see `guard`.
 
 #![warn(missing_docs)]
 

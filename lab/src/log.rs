@@ -1,4 +1,4 @@
-//! What does the end of a log say?
+//! Reads the end of a log.
 
 use std::fs;
 use std::path::Path;

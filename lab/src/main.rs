@@ -1,8 +1,9 @@
-//! The laboratory's own program: what to make, and for how long.
+//! The command line of the lab.
 //!
 //! Each subcommand is a module of `command`; arguments are read here and nowhere else.
 
 mod command;
+mod print;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ use lab::{Generation, Result, Suite};
 use command::bench::{Bench, Case};
 use command::soak::Soak;
 
-/// Makes real PostgreSQL + PoWA servers for tests and demonstrations, and removes them afterwards.
+/// Runs real PostgreSQL servers with PoWA for tests and demonstrations, and removes them afterwards.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -26,23 +27,23 @@ struct Arguments {
 enum Command {
     /// Lists the generations of PoWA that this machine can run
     List,
-    /// Installs a Debian suite with its PostgreSQL and PoWA into target/lab, unless it is there (takes root)
+    /// Installs a Debian suite with its PostgreSQL and PoWA into target/lab, unless it is installed (needs root)
     Prepare { suite: SuiteName },
     /// Runs a repository and two remote servers until Ctrl-C
     Run {
-        /// Which PoWA, such as 5.0; the newest one if not given
+        /// The version of PoWA, such as 5.0; by default the newest one
         #[arg(long, value_name = "VERSION")]
         powa: Option<String>,
     },
-    /// Runs a collector on a repository with two busy remote servers, until Ctrl-C, and tells what it collected
+    /// Runs a collector on a repository with two busy remote servers, until Ctrl-C, and prints what it collected
     Demo {
         /// The collector's program
         #[arg(long, value_name = "PATH")]
         collector: PathBuf,
-        /// Which PoWA, such as 5.0; the newest one if not given
+        /// The version of PoWA, such as 5.0; by default the newest one
         #[arg(long, value_name = "VERSION")]
         powa: Option<String>,
-        /// End by itself after so many seconds
+        /// End after this many seconds
         #[arg(long, value_name = "N")]
         seconds: Option<u64>,
     },
@@ -54,42 +55,42 @@ enum Command {
         /// The Python collector's program
         #[arg(long, value_name = "PATH")]
         python: PathBuf,
-        /// Which PoWA, such as 5.0; 4.1, 5.0 and 5.3 if not given
+        /// The version of PoWA, such as 5.0; by default 4.1, 5.0 and 5.3
         #[arg(long, value_name = "VERSION")]
         powa: Vec<String>,
-        /// How often to measure what varies, for the median of it
+        /// How many times to measure values that vary; their median is printed
         #[arg(long, value_name = "N", default_value = "3", value_parser = value_parser!(u8).range(1..))]
         rounds: u8,
-        /// Write the figures as JSON, too
+        /// Also write the figures as JSON
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
         /// Replace the table in a document
         #[arg(long, value_name = "FILE")]
         record: Option<PathBuf>,
-        /// Draw what grows with what, as SVG (the case growth)
+        /// Draw the case growth, as SVG
         #[arg(long, value_name = "FILE")]
         picture: Option<PathBuf>,
-        /// What to measure; everything if not given
+        /// The cases to measure; by default all except those that take long
         cases: Vec<Case>,
     },
-    /// Lets a collector run on a fleet in which one fault follows another, and judges it afterwards
+    /// Runs a collector on a fleet with random faults, and judges the result
     Soak {
         /// The collector's program
         #[arg(long, value_name = "PATH")]
         collector: PathBuf,
-        /// How long there are faults
+        /// How long faults are injected
         #[arg(long, value_name = "N", default_value = "5")]
         minutes: f64,
-        /// What the faults are drawn by; another one each time if not given
+        /// The seed of the random faults; by default a new one each time
         #[arg(long, value_name = "N")]
         seed: Option<u64>,
-        /// How many servers
+        /// The number of servers
         #[arg(long, value_name = "N", default_value = "50")]
         servers: usize,
         /// Seconds between two snapshots of a server
         #[arg(long, value_name = "N", default_value = "5")]
         frequency: u32,
-        /// Which PoWA, such as 5.0; the newest one if not given
+        /// The version of PoWA, such as 5.0; by default the newest one
         #[arg(long, value_name = "VERSION")]
         powa: Option<String>,
     },

@@ -1,4 +1,4 @@
-//! Which TCP port is free for a server?
+//! Finds a free TCP port for a server.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::ErrorKind;

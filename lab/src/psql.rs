@@ -1,4 +1,4 @@
-//! How is a generation's psql run by a test?
+//! Runs the psql of a generation.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,8 +28,8 @@ impl Generation {
 
 /// The suite's dynamic loader: its programs need the libraries that it finds, not the host's.
 fn loader(root: &Path, libraries: &Path) -> PathBuf {
-    let folders = [root.join("lib64"), root.join("lib"), libraries.to_owned()];
-    let files = folders.iter().filter_map(|directory| std::fs::read_dir(directory).ok()).flatten().flatten();
+    let directories = [root.join("lib64"), root.join("lib"), libraries.to_owned()];
+    let files = directories.iter().filter_map(|directory| std::fs::read_dir(directory).ok()).flatten().flatten();
     files
         .map(|file| file.path())
         .find(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld-linux")))

@@ -1,4 +1,4 @@
-//! How does a remote server become known to a repository?
+//! Registers a remote server in a repository.
 
 use anyhow::{Context, Result, ensure};
 use postgres::Client;

@@ -1,4 +1,4 @@
-//! How does a running server get other settings, other certificates, other rules for who may connect?
+//! Changes settings, certificates and authentication rules of a running server.
 
 use std::fs;
 use std::io::Write;

@@ -1,6 +1,6 @@
-//! What are new clusters copied from?
+//! Makes the data directory that new clusters are copied from.
 //!
-//! `initdb` and `create extension` take a second and a half of work; a copy of what they make takes a tenth of that.
+//! `initdb` and `create extension` take a second and a half; copying their result takes a tenth of that.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ impl Seed {
         Ok(Seed { data, _guard: guard })
     }
 
-    /// Copies it to where no folder is yet.
+    /// Copies it to where no directory is yet.
     pub(crate) fn copy_to(&self, data: &Path) -> Result<()> {
         let mut copy = Command::new("cp");
         copy.args(["--archive", "--reflink=auto", "--"]).arg(&self.data).arg(data);

@@ -1,4 +1,4 @@
-//! How is a laboratory server set up?
+//! The settings of the lab's servers.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ host replication all 127.0.0.1/32 trust
 
 const SETTINGS: [(&str, &str); 26] = [
     ("listen_addresses", "127.0.0.1"),
-    // A socket's path may have 107 bytes: not sure in a deep temporary folder, and not needed.
+    // A socket's path may have 107 bytes: not sure in a deep temporary directory, and not needed.
     ("unix_socket_directories", ""),
     ("max_connections", "200"),
     ("shared_buffers", "32MB"),

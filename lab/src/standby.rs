@@ -1,4 +1,4 @@
-//! How does a running server get a hot standby, and how does that take over?
+//! Creates a hot standby of a running server, and promotes it.
 
 use std::thread;
 use std::time::{Duration, Instant};

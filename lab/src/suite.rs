@@ -1,4 +1,4 @@
-//! How does a generation that the host doesn't carry get here?
+//! Installs the packages of a generation that this machine does not have.
 //!
 //! A Debian suite is installed by debootstrap into `target/lab/<suite>`, and its PostgreSQL runs from there.
 
@@ -53,7 +53,7 @@ impl Suite {
         format!("{postgres},{}", extensions.join(","))
     }
 
-    /// The folder of this suite when it is there; only complete ones are.
+    /// The directory of this suite when it is there; only complete ones are.
     pub(crate) fn prepared_root(self) -> Option<PathBuf> {
         let root = prepared_suites().join(self.name());
         root.is_dir().then_some(root)
@@ -63,7 +63,7 @@ impl Suite {
 /// `target/lab` of the workspace, whatever CARGO_TARGET_DIR says: a suite is worth keeping across builds.
 fn prepared_suites() -> PathBuf {
     let lab = Path::new(env!("CARGO_MANIFEST_DIR"));
-    lab.parent().expect("lab is a folder of the workspace").join("target/lab")
+    lab.parent().expect("lab is a directory of the workspace").join("target/lab")
 }
 
 /// Installs `suite` into `target/lab/<suite>`, which takes about a minute, unless it is already there.
@@ -134,7 +134,7 @@ fn bootstrap(suite: Suite, target: &Path, log: &Path) -> Result<()> {
     remove_downloads(target)
 }
 
-/// The downloaded packages are a third of the folder's size and of no further use.
+/// The downloaded packages are a third of the directory's size and of no further use.
 fn remove_downloads(target: &Path) -> Result<()> {
     let archives = target.join("var/cache/apt/archives");
     for file in fs::read_dir(&archives).context("listing the downloaded packages")? {

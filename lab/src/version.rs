@@ -1,4 +1,4 @@
-//! How do versions of PoWA compare?
+//! Compares versions of PoWA.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What keeps a remote server busy, so that there is something to collect?
+//! Keeps a remote server busy, so that there is something to collect.
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};

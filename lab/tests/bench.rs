@@ -1,4 +1,4 @@
-//! Are both collectors measured on the same servers, and are the figures told of in every way?
+//! Both collectors are measured on the same servers, and the figures are written in every format.
 
 #![allow(clippy::unwrap_used)]
 

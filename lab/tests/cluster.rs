@@ -1,4 +1,4 @@
-//! Does every generation of this machine give working servers, databases and workloads?
+//! Every generation of this machine runs servers, databases and workloads.
 
 #![allow(clippy::unwrap_used)]
 

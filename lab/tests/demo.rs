@@ -1,4 +1,4 @@
-//! Does the demonstration run a collector, end it, and pass on how it ended?
+//! The demonstration runs a collector, ends it, and passes on its exit code.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,8 +1,8 @@
-//! Does anything stay behind when the process that wanted the servers is killed?
+//! Nothing is left when the process that started the servers is killed.
 
 #![allow(clippy::unwrap_used)]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,7 +18,7 @@ fn wait_until(what: &str, happened: impl Fn() -> bool) {
     }
 }
 
-/// The port and the folder out of `NAME  postgresql://postgres@127.0.0.1:PORT/powa  (log: FOLDER/server.log)`.
+/// The port and the directory out of `NAME  postgresql://postgres@127.0.0.1:PORT/powa  (log: DIRECTORY/server.log)`.
 fn server_in(line: &str) -> Option<(u16, PathBuf)> {
     let (_, rest) = line.split_once("postgres@127.0.0.1:")?;
     let (port, _) = rest.split_once('/')?;
@@ -33,8 +33,9 @@ fn nothing_stays_after(signal: &str, generation: &Generation) {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let output = BufReader::new(lab.stdout.take().unwrap());
-    let servers: Vec<_> = output.lines().filter_map(|line| server_in(&line.unwrap())).take(3).collect();
+    // Kept open: a closed pipe would end the process.
+    let mut output = BufReader::new(lab.stdout.take().unwrap());
+    let servers: Vec<_> = output.by_ref().lines().filter_map(|line| server_in(&line.unwrap())).take(3).collect();
     assert_eq!(servers.len(), 3);
     for (port, directory) in &servers {
         TcpStream::connect(("127.0.0.1", *port)).unwrap();
@@ -44,8 +45,8 @@ fn nothing_stays_after(signal: &str, generation: &Generation) {
     assert!(killed.success());
     lab.wait().unwrap();
     for (port, directory) in &servers {
-        wait_until("the folder is removed", || !directory.exists());
-        assert!(TcpStream::connect(("127.0.0.1", *port)).is_err(), "a server outlived its folder");
+        wait_until("the directory is removed", || !directory.exists());
+        assert!(TcpStream::connect(("127.0.0.1", *port)).is_err(), "a server outlived its directory");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Does the proxy do to a real conversation what it was asked to do, and nothing else?
+//! The proxy does to a real connection what was requested, and nothing else.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! Is a collector that stood some faults judged, and found to be well?
+//! A soak test with some faults ends with a good judgement.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! Does a standby follow its primary, refuse writes, and take over?
+//! A standby follows its primary, refuses writes, and can be promoted.
 
 #![allow(clippy::unwrap_used)]
 

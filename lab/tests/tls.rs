@@ -1,4 +1,4 @@
-//! Does a server show what it was given, and believe whom it should?
+//! A server shows the certificate that it was given, and accepts the clients that it should.
 
 #![allow(clippy::unwrap_used)]
 

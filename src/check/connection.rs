@@ -123,10 +123,10 @@ fn with_cures(finding: Finding, error: &Error, server: &Server, target: CheckTar
             .cured_by(CureKind::Advice, target.change_password(server))
             // SQL could be logged.
             .cured_by(CureKind::Advice, format!("in psql, on the remote server: \\password {role}")),
-        Stage::Database if error.sqlstate() == Some("42501") => {
+        Stage::Database if error.kind() == ErrorKind::Denied => {
             finding.cured_by(CureKind::RemoteSql, format!("grant connect on database {database} to {role}"))
         }
-        Stage::Database if error.sqlstate() == Some("55000") => {
+        Stage::Database if error.kind() == ErrorKind::NotInState => {
             finding.cured_by(CureKind::RemoteSql, format!("alter database {database} allow_connections true"))
         }
         Stage::Database => finding
@@ -230,10 +230,10 @@ pub(super) fn repository_finding(error: &Error) -> Finding {
             // SQL could be logged.
             Cure::new(CureKind::Advice, format!("in psql, in the repository: \\password {}", name("user"))),
         ],
-        Stage::Database if error.sqlstate() == Some("42501") => {
+        Stage::Database if error.kind() == ErrorKind::Denied => {
             vec![Cure::new(CureKind::RepositorySql, format!("grant connect on database {} to ...", name("database")))]
         }
-        Stage::Database if error.sqlstate() == Some("55000") => {
+        Stage::Database if error.kind() == ErrorKind::NotInState => {
             vec![Cure::new(
                 CureKind::RepositorySql,
                 format!("alter database {} allow_connections true", name("database")),

@@ -85,11 +85,11 @@ impl Checker {
     }
 
     async fn check_server(&self, row: &Server, target: CheckTarget<'_>, findings: &mut Findings) -> ServerFacts {
-        let started = Instant::now();
+        let started_at = Instant::now();
         let mut facts = ServerFacts::default();
         // The findings contain the reason for an early end.
         let _ = self.check_connection(row, target, findings, &mut facts).await;
-        facts.took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        facts.took = u64::try_from(started_at.elapsed().as_millis()).unwrap_or(u64::MAX);
         facts
     }
 
@@ -173,7 +173,7 @@ impl Checker {
         };
         facts.version = Some(inspection.version.clone());
         let selection = self.config.collect.of(row.id, row.alias.as_deref());
-        let snapshot = Snapshot {
+        let context = Snapshot {
             server: row.id,
             name: &row.name(self.config.use_server_alias),
             config: &self.config,
@@ -186,18 +186,18 @@ impl Checker {
                 self.repository.sources_if_registered(row, extensions, session.version_num()).await
             }
         };
-        let started = match wanted {
+        let snapshot = match wanted {
             Ok(sources) => Snapshot::begin_for(sources, sessions).await,
             Err(error) => Err(error.into()),
         };
-        let started = match started {
-            Ok(started) => started,
+        let snapshot = match snapshot {
+            Ok(snapshot) => snapshot,
             Err(error) => {
                 let mut finding = unusable(&error);
                 if let snapshot::Error::Incompatible { repository, remote } = &error {
                     finding.cures.extend(self.version_cures(session, repository, remote).await);
                 }
-                if error.is_of_repository() && error.sqlstate() == Some("42501") {
+                if error.is_denied_by_repository() {
                     finding.cures.extend(target.use_admin_role());
                 }
                 if error.is_of_repository() {
@@ -207,21 +207,21 @@ impl Checker {
                 return Err(Stop);
             }
         };
-        facts.powa = started.extensions().version("powa").map(Into::into);
+        facts.powa = snapshot.extensions().version("powa").map(Into::into);
         let mut powa = facts.powa.clone().unwrap_or_default();
-        if started.is_standby() && !selection.standby {
+        if snapshot.is_standby() && !selection.standby {
             powa += "; the server is a standby, and is excluded while it is one (collect.standby)";
         }
         findings.well(CheckItem::Powa, powa);
-        let missing = extensions::missing_extensions(started.sources(), started.extensions());
-        let (sources, extensions) = (started.sources().clone(), started.extensions().clone());
+        let missing = extensions::missing_extensions(snapshot.sources(), snapshot.extensions());
+        let (sources, extensions) = (snapshot.sources().clone(), snapshot.extensions().clone());
         findings.push(extensions::libraries(&sources, &inspection));
 
-        let needed = started.needed();
-        let most = max_sessions(started.other_databases(), self.config.limits.databases);
+        let needed = snapshot.needed();
+        let most = max_sessions(snapshot.other_databases(), self.config.limits.databases);
         let role_limit = RoleLimit { inspection: &inspection, needed: most };
-        let started = if role_limit.leaves_one_session() { started.without_other_databases() } else { started };
-        let dry_run_result = self.dry_run(&snapshot, started, sessions, findings).await;
+        let snapshot = if role_limit.leaves_one_session() { snapshot.without_other_databases() } else { snapshot };
+        let dry_run_result = self.dry_run(&context, snapshot, sessions, findings).await;
         // Outside of the transaction of the dry run, which an error would abort.
         let session = match sessions.main().await {
             Ok(session) => session,
@@ -275,13 +275,13 @@ impl Checker {
 
     async fn dry_run(
         &self,
-        snapshot: &Snapshot<'_>,
-        started: StartedSnapshot,
+        context: &Snapshot<'_>,
+        snapshot: StartedSnapshot,
         sessions: &mut Sessions,
         findings: &mut Findings,
     ) -> Option<DryRun> {
         let limit = self.config.timeouts.snapshot;
-        let failure = match timeout(limit, snapshot.dry_run(started, sessions)).await {
+        let failure = match timeout(limit, context.dry_run(snapshot, sessions)).await {
             Ok(Ok(dry_run)) => return Some(dry_run),
             Ok(Err(error)) => Finding::new(CheckItem::Datasources, Verdict::Wrong, error.to_string()),
             Err(_) => {
@@ -311,7 +311,7 @@ fn stop(findings: &mut Findings, item: CheckItem, error: &session::Error) -> Res
     Err(Stop)
 }
 
-/// The finding about a snapshot that cannot begin.
+/// The finding about a snapshot that cannot start.
 fn unusable(error: &snapshot::Error) -> Finding {
     // An error of the repository is about this server only: its own check has passed.
     let item = if error.is_of_repository() { CheckItem::Registration } else { CheckItem::Powa };

@@ -24,7 +24,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The exit code after --timeout.
 const TIMED_OUT: u8 = 3;
 
-/// Waits until a snapshot of each server is stored that was begun at or after a time.
+/// Waits until a snapshot of each server is stored that was started at or after a time.
 ///
 /// It requests no snapshot: see "powa-collector snapshot --wait". The exit code is 3 if --timeout has passed, and 1 if no collector
 /// answers.
@@ -136,7 +136,7 @@ impl Wait<'_> {
             Some(Detail { trouble: Some(error), .. }) => error.clone(),
             Some(Detail { left_out: Some(reason), .. }) => format!("it is excluded: {reason}"),
             Some(Detail { last: Some(last), .. }) => {
-                format!("the last one was begun at {}", format_rfc3339_millis(*last))
+                format!("the last one was started at {}", format_rfc3339_millis(*last))
             }
             Some(_) => "there is none yet".to_owned(),
         };
@@ -145,7 +145,7 @@ impl Wait<'_> {
     }
 }
 
-/// Whether the last snapshot was begun at or after a time. The collector knows when a snapshot was begun only if it has taken it
+/// Whether the last snapshot was started at or after a time. The collector knows when a snapshot was started only if it has taken it
 /// since its start: until then, it shows the time when the last one was stored, which is later.
 fn is_newer(detail: &Detail, time: SystemTime) -> bool {
     detail.taken > 0 && detail.last.is_some_and(|last| last >= time)

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_a_server_takes_the_place_of_what_is_said_of_all() {
+    fn keys_of_a_server_replace_those_of_all() {
         let collect = read(
             &[],
             r#"{
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_out_where_nobody_says_so() {
+    fn nothing_is_excluded_by_default() {
         for nothing in ["null", "{}", r#"{"servers": null, "exclude_databases": null}"#, r#"{"servers": {"3": {}}}"#] {
             assert_eq!(of(&read(&[], nothing), 3, None), Selection::default(), "{nothing}");
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use libpq::{Conninfo, InvalidConninfo, InvalidParameter, Parameters, Secret, TargetSessionAttrs};
-use session::{Connectors, Endpoint, Side, Source, Target};
+use session::{Connectors, Destination, Endpoint, Side, Source, Target};
 
 use crate::config::{Config, Remotes};
 use crate::server::Server;
@@ -47,7 +47,7 @@ fn of_repository(key: &'static str, source: Source, config: &Config) -> Result<E
     }
     let target = Target::of(&parameters);
     let timeouts = config.timeouts.of_session(Side::Repository);
-    Ok(Endpoint::new(Side::Repository, (source, target), &format!("{NAME} - repository"), timeouts))
+    Ok(Endpoint::new(Side::Repository, Destination { source, target }, &format!("{NAME} - repository"), timeouts))
 }
 
 /// The same for the main task: powa-web reads the collector's version from its `application_name`.
@@ -98,7 +98,8 @@ pub(crate) fn for_caller(
     }
     let source = Source { given, environment: Arc::clone(&config.environment), password_file: None };
     let timeouts = config.timeouts.of_session(Side::Repository);
-    Ok(Endpoint::new(Side::Repository, (source, repository.target().clone()), &format!("{NAME} - API"), timeouts))
+    let destination = Destination { source, target: repository.target().clone() };
+    Ok(Endpoint::new(Side::Repository, destination, &format!("{NAME} - API"), timeouts))
 }
 
 /// The same for a subcommand of that name.
@@ -117,7 +118,8 @@ pub(crate) fn remote(server: &Server, name: &str, config: &Config, connectors: &
     };
     let target = Target { hosts: format!("{}:{}", server.host, server.port), dbname: server.dbname.clone() };
     let timeouts = config.timeouts.of_session(Side::Remote);
-    Endpoint::new(Side::Remote, (source, target), &format!("{NAME} - worker {name}"), timeouts).sharing(connectors)
+    Endpoint::new(Side::Remote, Destination { source, target }, &format!("{NAME} - worker {name}"), timeouts)
+        .sharing(connectors)
 }
 
 /// The columns of the server's row, and the configured parameters.

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_listened_to_unless_it_is_wanted() {
+    fn http_is_off_by_default() {
         for none in ["", r#""listen": null"#, r#""listen": """#] {
             assert_eq!(read(&section(none)).unwrap().http, Http::default(), "{none}");
         }
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_get_to_takes_tokens_or_the_word_that_it_is_open() {
+    fn an_address_beyond_this_machine_requires_tokens_or_open_to_all() {
         for beyond in ["0.0.0.0:9187", "[::]:9187", "192.0.2.1:9187", "[::ffff:192.0.2.1]:9187"] {
             let listen = format!(r#""listen": "{beyond}""#);
             let message = refusal_among(&[], &section(&listen));
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_it_is_said() {
+    fn each_error_names_the_key() {
         let cases = [
             (r#""listen": "9187""#, "must be an address and a port"),
             (r#""listen": "localhost:9187""#, "must be an address and a port"),

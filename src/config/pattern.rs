@@ -59,12 +59,12 @@ impl Pattern {
         // Where to resume after a mismatch: the parts after the last `*`, one character further on.
         let mut again = None;
         loop {
-            let started = left.clone();
+            let before = left.clone();
             let matched = match (parts.split_first(), left.next()) {
                 (None, None) => return true,
                 (Some((Part::Any, after)), _) => {
-                    (parts, left) = (after, started.clone());
-                    again = Some((after, started));
+                    (parts, left) = (after, before.clone());
+                    again = Some((after, before));
                     continue;
                 }
                 (Some((part, after)), Some(c)) if part.is(c) => Some(after),

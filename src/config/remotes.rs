@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_a_server_goes_before_what_is_said_of_all() {
+    fn parameters_of_a_server_override_those_of_all() {
         let remotes = read(
             &[],
             r#"{

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_end_is_not_read_to_it() {
+    fn an_endless_file_is_not_read_to_its_end() {
         let error = read(Path::new("/dev/zero")).unwrap_err().to_string();
         assert_eq!(error, "configuration file \"/dev/zero\" is not valid JSON: the file is larger than 16 MB");
     }

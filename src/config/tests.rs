@@ -49,7 +49,7 @@ fn the_sample_and_the_documentation_have_every_key() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_said_at_once() {
+fn all_errors_are_reported_at_once() {
     let error = read(
         r#"{"repositori": {}, "debug": "yes", "limits": {"loads": 0, "databases": 2.5},
             "timeouts": 3, "repository": {"dsn": ["a"], "pool": 3}, "remote": {"sslmod": 1, "servers": 2}}"#,
@@ -73,7 +73,7 @@ fn everything_that_is_wrong_is_said_at_once() {
 }
 
 #[test]
-fn of_thousands_of_errors_the_first_are_said_and_the_rest_is_counted() {
+fn the_first_of_many_errors_are_listed_and_the_rest_is_counted() {
     let keys: String = (0..5000).map(|n| format!(", \"x{n:04}\": 1")).collect();
     let message = refusal_among(&[], &format!(r#"{{"repository": {{"dsn": "host=h"}}{keys}}}"#));
     assert!(message.contains("has 5000 errors:") && message.ends_with("\n  - and 4980 more"), "{message}");

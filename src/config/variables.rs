@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_overrides_has_to_be_utf_8() {
+    fn an_overriding_variable_must_be_utf_8() {
         let found = variables().with_prefix("POWA_");
         assert_eq!(found, Ok(vec![("POWA_X".into(), "1".into()), ("powa_y".into(), "2".into())]));
         assert_eq!(variables().with_prefix("OTHER_"), Err("OTHER_ODD".into()));

@@ -88,7 +88,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn silence_is_counted_from_the_last_word() {
+    async fn silence_is_measured_from_the_last_data() {
         let activity = ActivityMonitor::new();
         for _ in 0..5 {
             assert!(timeout(LIMIT * 9 / 10, activity.wait_for_silence(LIMIT)).await.is_err());
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_had_to_be_waited_for_is_heard_when_it_comes() {
+    async fn data_that_arrives_late_counts_when_it_arrives() {
         let activity = ActivityMonitor::new();
         let listening = async {
             for _ in 0..5 {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_is_not_silent_while_what_it_said_is_kept() {
+    async fn a_server_is_not_silent_while_its_data_waits() {
         let activity = ActivityMonitor::new();
         let slow_disk = activity.pause_during(sleep(LIMIT * 10));
         tokio::select! {

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::Sources;
-use super::load::Care;
+use super::load::LoadMode;
 use super::savepoint::attempt;
 use crate::server::ServerId;
 use session::{Error, Side, in_order};
@@ -34,7 +34,7 @@ pub(super) async fn clear(
     client: &ClientWrapper,
     server: ServerId,
     sources: &Sources,
-    (clear, care): (Clear, Care),
+    (clear, mode): (Clear, LoadMode),
 ) -> Result<(), Error> {
     let failed = |error| Error::new(Side::Repository, DELETING, error);
     let tables = include_str!("../../sql/repository/tables_to_clear.sql");
@@ -56,7 +56,7 @@ pub(super) async fn clear(
     let deleting = names.iter().map(statement).map(|sql| {
         async move {
             let values: &[(&(dyn ToSql + Sync), Type)] = &[(&id, Type::INT4)];
-            if care != Care::LastTry {
+            if mode != LoadMode::SkipFailingRows {
                 return client.execute_typed(&sql, values).await.map_err(failed);
             }
             match attempt(client, client.execute_typed(&sql, values)).await.map_err(failed)?.map_err(failed) {

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_one_line() {
+    fn each_failure_is_one_line() {
         assert_eq!(Failures::from_iter(["database \"a\nb\""]).lines(), ["database \"a\\nb\""]);
     }
 }

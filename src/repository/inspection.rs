@@ -187,7 +187,7 @@ async fn collectors_there(session: &CheckedOutSession) -> Result<Option<Vec<Coll
     let unreadable = |error| Error::new(Side::Repository, session.action, error);
     match session.query(collectors::QUERY, &[&MAIN_TASK]).await {
         Ok(rows) => rows.iter().map(Collector::of_row).collect::<Result<_, _>>().map(Some).map_err(unreadable),
-        Err(error) if error.sqlstate() == Some("42501") => Ok(None),
+        Err(error) if error.kind() == ErrorKind::Denied => Ok(None),
         Err(error) => Err(error),
     }
 }

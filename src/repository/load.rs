@@ -40,26 +40,26 @@ pub(crate) struct Load<'a> {
     pub incomplete_catalogs: &'a [String],
     /// The [`Loaded::coalesce_seq`] of the server's last load, if that load left no rows behind.
     pub last_count: Option<i64>,
-    pub care: Care,
+    pub mode: LoadMode,
 }
 
 /// How a load handles a table that refuses its rows.
 ///
 /// A savepoint for each table costs a transaction id and three more answers, but is rarely needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Care {
-    /// No savepoints. If a table refuses its rows, the load is repeated with `Careful`.
+pub(crate) enum LoadMode {
+    /// No savepoints. If a table refuses its rows, the load is repeated with `Savepoints`.
     NoSavepoints,
     /// A savepoint for each table. A temporary error of the repository fails the load: a later attempt may succeed, and
     /// the rows cannot be collected again.
-    Careful,
-    /// As `Careful`, but also skips rows that fail with a temporary error, because there will be no other attempt.
-    LastTry,
+    Savepoints,
+    /// As `Savepoints`, but also skips rows that fail with a temporary error, because there will be no other attempt.
+    SkipFailingRows,
 }
 
-impl Care {
-    fn at_least_careful(self) -> Self {
-        if self == Self::NoSavepoints { Self::Careful } else { self }
+impl LoadMode {
+    fn with_savepoints(self) -> Self {
+        if self == Self::NoSavepoints { Self::Savepoints } else { self }
     }
 }
 
@@ -131,17 +131,17 @@ impl Repository {
         &self,
         load: Load<'_>,
         attempt: &mut Option<Attempt>,
-        _turn: LoadPermit,
+        _permit: LoadPermit,
     ) -> Result<Loaded, Error> {
         // The server's own limit for each statement is shorter, and its error more specific.
         let limit = self.timeouts.snapshot + self.timeouts.connect;
         let loading = async {
-            let (mut care, mut columns) = (load.care, Columns::AsPlanned);
+            let (mut mode, mut columns) = (load.mode, Columns::AsPlanned);
             loop {
-                let again = Load { pieces: &mut *load.pieces, care, ..load };
+                let again = Load { pieces: &mut *load.pieces, mode, ..load };
                 match self.try_to_load(again, columns, attempt).await {
                     Err(Failed { retry: Some(Retry::WithSavepoints), .. }) if columns == Columns::AsPlanned => {
-                        (care, columns) = (care.at_least_careful(), Columns::Reread);
+                        (mode, columns) = (mode.with_savepoints(), Columns::Reread);
                     }
                     Err(Failed { retry: Some(Retry::WithoutServerLock), .. }) => {}
                     tried => return tried,

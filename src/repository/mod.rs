@@ -61,7 +61,7 @@ pub(crate) use collectors::Collector;
 pub(crate) use committed::Attempt;
 pub(crate) use inspection::{MissingPrivileges, Purpose, RepositoryState};
 pub(crate) use leftovers::{LeftoverRows, Leftovers, UnreadTable, WhyUnread};
-pub(crate) use load::{Care, Load, LoadPermit, Loaded};
+pub(crate) use load::{Load, LoadMode, LoadPermit, Loaded};
 pub(crate) use powa_faults::FoundFault;
 pub(crate) use registry::{LastSnapshot, RegisteredServer};
 pub(crate) use server_errors::{NewError, StoredError};

@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_uses_is_forgotten() {
+    fn unused_texts_are_dropped() {
         let texts = SharedTexts::default();
         let (first, same) = (texts.share("select 1"), texts.share("select 1"));
         assert!(Arc::ptr_eq(&first, &same));

@@ -12,7 +12,7 @@ use futures_util::{FutureExt, SinkExt};
 use tokio_postgres::{CopyInSink, Statement};
 
 use super::columns::{CopyTarget, Mismatch};
-use super::load::{Care, Columns, DOING, Refused};
+use super::load::{Columns, DOING, LoadMode, Refused};
 use super::savepoint::{KEEP, SAVEPOINT, UNDO, attempt};
 use crate::spool::SpooledRows;
 
@@ -22,7 +22,7 @@ type Sink = Pin<Box<CopyInSink<Bytes>>>;
 pub(super) struct Tables<'a> {
     waiting: VecDeque<Table<'a>>,
     refused: Vec<Refused>,
-    care: Care,
+    mode: LoadMode,
     columns: Columns,
 }
 
@@ -78,7 +78,7 @@ impl<'a> Tables<'a> {
     /// `powa_take_snapshot()` reports it. `copy_target` tells how to copy rows into a table.
     pub(super) fn of(
         pieces: &'a mut [SpooledRows],
-        (care, columns): (Care, Columns),
+        (mode, columns): (LoadMode, Columns),
         copy_target: impl Fn(&str) -> Result<CopyTarget, Mismatch>,
     ) -> Self {
         let mut tables: Vec<Table<'a>> = Vec::new();
@@ -104,7 +104,7 @@ impl<'a> Tables<'a> {
             };
             tables[index].pieces.push(piece);
         }
-        Self { waiting: tables.into(), refused, care, columns }
+        Self { waiting: tables.into(), refused, mode, columns }
     }
 
     /// Prepares the COPY statements that the session has not prepared yet. A missing table counts as refusing its rows.
@@ -162,9 +162,9 @@ impl<'a> Tables<'a> {
     /// is ready for data; the end of the previous table is sent with it. Only a few parts of the spool are in memory,
     /// because a table's rows are read when the repository is ready for them.
     pub(super) async fn copy(self, client: &ClientWrapper) -> Result<Vec<Refused>, Failed> {
-        match self.care {
-            Care::NoSavepoints => Ok(self.copy_and(client, ready(())).await?.0),
-            Care::Careful | Care::LastTry => self.copy_carefully(client).await,
+        match self.mode {
+            LoadMode::NoSavepoints => Ok(self.copy_and(client, ready(())).await?.0),
+            LoadMode::Savepoints | LoadMode::SkipFailingRows => self.copy_with_savepoints(client).await,
         }
     }
 
@@ -176,17 +176,17 @@ impl<'a> Tables<'a> {
     ) -> Result<(Vec<Refused>, T), Failed> {
         let mut last: Option<Copying<'_>> = None;
         for table in self.waiting {
-            let (ended, started) = tokio::join!(biased; finish(last.take()), begin(client, &table));
+            let (ended, sink) = tokio::join!(biased; finish(last.take()), begin(client, &table));
             // The next COPY was started in a failed transaction, which leaves the driver unusable.
             ended.map_err(|error| Failed { can_be_rolled_back: false, ..Failed::refused_by_table(error) })?;
-            last = Some(table.send(started?).await);
+            last = Some(table.send(sink?).await);
         }
         let (ended, done) = tokio::join!(biased; finish(last), then);
         ended.map_err(Failed::refused_by_table)?;
         Ok((self.refused, done))
     }
 
-    async fn copy_carefully(mut self, client: &ClientWrapper) -> Result<Vec<Refused>, Failed> {
+    async fn copy_with_savepoints(mut self, client: &ClientWrapper) -> Result<Vec<Refused>, Failed> {
         let mut last: Option<Copying<'_>> = None;
         loop {
             let Some(table) = self.waiting.pop_front() else {
@@ -196,14 +196,14 @@ impl<'a> Tables<'a> {
                 self.handle_result(ended)?;
                 continue;
             };
-            let (ended, _, started) = tokio::join!(
+            let (ended, _, sink) = tokio::join!(
                 biased;
                 keep_or_undo(client, last.take()),
                 client.batch_execute(SAVEPOINT),
                 begin(client, &table),
             );
             self.handle_result(ended)?;
-            last = Some(table.send(started?).await);
+            last = Some(table.send(sink?).await);
         }
     }
 
@@ -222,11 +222,11 @@ impl<'a> Tables<'a> {
     }
 
     fn refuse(&mut self, table: &Table<'_>, error: Error) -> Result<(), Failed> {
-        if error.is_connection() || error.is_momentary() && self.care != Care::LastTry {
+        if error.is_connection() || error.is_momentary() && self.mode != LoadMode::SkipFailingRows {
             return Err(error.into());
         }
         let may_fit = self.columns == Columns::AsPlanned && error.kind() == ErrorKind::MissingColumn;
-        if self.care == Care::NoSavepoints || may_fit {
+        if self.mode == LoadMode::NoSavepoints || may_fit {
             return Err(Failed::refused_by_table(error));
         }
         let reason = error.to_string();
@@ -316,10 +316,9 @@ fn with_suffix(part: &[u8], suffix: &str) -> Bytes {
 
 async fn begin(client: &ClientWrapper, table: &Table<'_>) -> Result<Sink, Failed> {
     let statement = table.statement.as_ref().expect("it was prepared, or refused");
-    let started = client.copy_in::<_, Bytes>(statement).await;
+    let sink = client.copy_in::<_, Bytes>(statement).await;
     // The driver is unusable.
-    started
-        .map(Box::pin)
+    sink.map(Box::pin)
         .map_err(|error| Failed { can_be_rolled_back: false, ..Failed::refused_by_table(table.failed(error)) })
 }
 

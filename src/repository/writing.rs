@@ -17,7 +17,7 @@ use super::columns::Targets;
 use super::committed::{Attempt, AttemptState, EVIDENCE, Evidence};
 use super::failed_functions::Sorted;
 use super::gaps::{Gaps, forget_refresh, revive_databases};
-use super::load::{APPENDING, Care, Columns, DOING, Frame, Load, Loaded};
+use super::load::{APPENDING, Columns, DOING, Frame, Load, LoadMode, Loaded};
 use super::row_locks::LockedServer;
 use super::sources::read_targets;
 use super::tables::{Failed, Retry, Tables};
@@ -64,7 +64,7 @@ impl Repository {
     ) -> Result<Written, Failed> {
         let Try { columns, frame, before } = this;
         let (server, id) = (load.server, load.server.get());
-        let is_trusting = load.care == Care::NoSavepoints;
+        let is_trusting = load.mode == LoadMode::NoSavepoints;
         let reread = match columns {
             Columns::AsPlanned => None,
             Columns::Reread => Some(self.reread(session).await?),
@@ -81,7 +81,7 @@ impl Repository {
         let mut gaps = Gaps::in_collected(load.sources, load.pieces, load.incomplete_catalogs, &mut refused);
         let evidence = evidence_of(load.pieces);
         let planned = &load.sources.targets;
-        let mut tables = Tables::of(load.pieces, (load.care, columns), |table| targets.copy_target(planned, table));
+        let mut tables = Tables::of(load.pieces, (load.mode, columns), |table| targets.copy_target(planned, table));
 
         // Before the transaction, where a failed prepare would make all later statements fail.
         let preparing = async {
@@ -132,7 +132,7 @@ impl Repository {
 
         let is_clear = load.last_count == Some(locked.coalesce_seq);
         if !is_clear {
-            clear(client, server, load.sources, (Clear::IncludingShared, load.care)).await?;
+            clear(client, server, load.sources, (Clear::IncludingShared, load.mode)).await?;
         }
         if !is_trusting {
             tables.probe_each(client).await?;
@@ -150,7 +150,7 @@ impl Repository {
         };
         let failures: i32 = taken.try_get(0).map_err(failed(DOING))?;
         let Sorted { faults, failed: failed_functions, .. } = if failures > 0 {
-            after_failures(client, extensions, server, (load.sources, load.care)).await?
+            after_failures(client, extensions, server, (load.sources, load.mode)).await?
         } else {
             Sorted::default()
         };
@@ -226,14 +226,14 @@ async fn after_failures(
     client: &ClientWrapper,
     extensions: &Extensions,
     server: ServerId,
-    (sources, care): (&Sources, Care),
+    (sources, mode): (&Sources, LoadMode),
 ) -> Result<Sorted, Error> {
     let action = "read powa_snapshot_metas";
     let id = server.get();
     let reasons = expand(extensions, (action, include_str!("../../sql/repository/snapshot_errors.sql")))?;
     let rows = client.query_typed(&reasons, &[(&id, Type::INT4)]).await.map_err(failed(action))?;
     let errors: Vec<_> = rows.iter().flat_map(|row| row.try_get::<_, Vec<String>>(0).unwrap_or_default()).collect();
-    clear(client, server, sources, (Clear::Own, care)).await?;
+    clear(client, server, sources, (Clear::Own, mode)).await?;
     if errors.iter().any(|error| error.contains("powa_catalog_generic_snapshot")) {
         forget_refresh(client, extensions, server).await?;
     }

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_clock_is_as_far_away_as_it_says() {
+    async fn the_difference_of_clocks_is_computed() {
         let mut asked = 0;
         let ask = || {
             asked += 1;
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_the_way_is_not_the_clock() {
+    fn the_round_trip_is_not_a_difference_of_clocks() {
         assert_eq!(reading(5.0, 1000).surely_ahead_of(&reading(2.0, 3000)), 1.0);
         assert_eq!(reading(-5.0, 1000).surely_ahead_of(&reading(0.0, 1000)), -4.0);
         assert_eq!(reading(0.3, 1000).surely_ahead_of(&reading(0.0, 0)), 0.0);

@@ -27,15 +27,15 @@ const UNTRANSLATABLE_CHARACTER: &str = "22P05";
 const SQL_ASCII: &str = "SQL_ASCII";
 
 /// Adds cures to the failures of datasources in the database with PoWA. The outcomes are in the order of the plan.
-pub(super) async fn add(started: &StartedSnapshot, plan: &[Datasource<'_>], outcomes: &mut [Outcome]) {
+pub(super) async fn add(snapshot: &StartedSnapshot, plan: &[Datasource<'_>], outcomes: &mut [Outcome]) {
     let is_one_of =
         |failure: &SourceFailure, codes: &[&str]| failure.sqlstate.as_deref().is_some_and(|code| codes.contains(&code));
     let any =
         |codes: &[&str]| outcomes.iter().flat_map(|outcome| &outcome.failures).any(|failure| is_one_of(failure, codes));
     let is_about_privileges = any(&[INSUFFICIENT_PRIVILEGE, UNDEFINED_OBJECT[0], UNDEFINED_OBJECT[1]]);
     let is_about_encodings = any(&[INVALID_BYTE_SEQUENCE, UNTRANSLATABLE_CHARACTER]);
-    let (session, extensions) = (&started.session, started.extensions());
-    let missing = if is_about_privileges { or_log(missing_grants(session, started).await) } else { vec![] };
+    let (session, extensions) = (&snapshot.session, snapshot.extensions());
+    let missing = if is_about_privileges { or_log(missing_grants(session, snapshot).await) } else { vec![] };
     let databases = if is_about_encodings { or_log(session.other_encodings(extensions).await) } else { vec![] };
     for (source, outcome) in plan.iter().zip(outcomes) {
         for failure in &mut outcome.failures {
@@ -57,8 +57,8 @@ fn or_log<T>(answer: Result<Vec<T>, Error>) -> Vec<T> {
 }
 
 /// The `GRANT` statements for the privileges that the role lacks.
-async fn missing_grants(session: &RemoteSession, started: &StartedSnapshot) -> Result<Vec<String>, Error> {
-    let missing = session.missing_grants(&started.needed()).await?;
+async fn missing_grants(session: &RemoteSession, snapshot: &StartedSnapshot) -> Result<Vec<String>, Error> {
+    let missing = session.missing_grants(&snapshot.needed()).await?;
     if missing.is_empty() {
         return Ok(vec![]);
     }
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_granted_for_what_it_is_missing_for() {
+    fn each_failure_gets_the_grants_that_cure_it() {
         let missing = [
             "grant execute on function \"powa\".\"powa_statements_src\"(integer) to \"me\"",
             "grant select on \"powa\".\"powa_databases\" to \"me\"",

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_off_comes_after_the_others() {
+    fn a_deferred_database_comes_after_the_others() {
         let plans = plans(3);
         let queue = DatabaseQueue::new(&plans, 1);
         let (first, plan) = queue.next().unwrap();
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_visitor_stays_until_all_is_done() {
+    fn the_last_reader_stays_until_all_databases_are_read() {
         let plans = plans(4);
         let queue = DatabaseQueue::new(&plans, 3);
         let three = [(); 3].map(|()| queue.next().unwrap().0);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn one_who_has_gone_is_no_other() {
+    fn a_reader_that_ended_does_not_count() {
         let plans = plans(1);
         let queue = DatabaseQueue::new(&plans, 2);
         let (only, _) = queue.next().unwrap();
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn patience_comes_to_an_end() {
+    fn waiting_for_closed_sessions_has_a_limit() {
         let plans = plans(1);
         let queue = DatabaseQueue::new(&plans, 1);
         let pauses: Vec<_> = std::iter::from_fn(|| queue.pause()).collect();

@@ -66,10 +66,10 @@ impl Snapshot<'_> {
     ///
     /// # Errors
     /// As for [`Self::collect`].
-    pub(crate) async fn dry_run(&self, started: StartedSnapshot, sessions: &Sessions) -> Result<DryRun, Error> {
+    pub(crate) async fn dry_run(&self, snapshot: StartedSnapshot, sessions: &Sessions) -> Result<DryRun, Error> {
         let plan =
-            Plan::new(&started.sources, &started.server, &CatalogRefresh::All, self.selection).without_clean_ups();
-        let outcomes = self.read(&started, sessions, &plan, &Spool::discarding(&self.config.spool)).await?;
+            Plan::new(&snapshot.sources, &snapshot.server, &CatalogRefresh::All, self.selection).without_clean_ups();
+        let outcomes = self.read(&snapshot, sessions, &plan, &Spool::discarding(&self.config.spool)).await?;
         let mut dry_run = DryRun { databases: 1 + plan.others.len(), failures: plan.failures, ..DryRun::default() };
         for outcome in outcomes {
             dry_run.failures.extend(outcome.failures);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_called_is_what_has_to_be_granted() {
+    fn the_required_privileges_are_those_of_the_called_functions() {
         let rows = [
             ("powa", "5.0.2", "Po Wa"),
             ("pg_qualstats", "2.1", "quals"),

@@ -29,7 +29,7 @@ pub(crate) use sessions::{Sessions, max_sessions};
 use crate::config::{Config, Selection};
 use crate::remote::{RemoteServerInfo, RemoteSession};
 use crate::repository::failures::Failures;
-use crate::repository::{Attempt, Care, LoadPermit, Repository, Sources};
+use crate::repository::{Attempt, LoadMode, LoadPermit, Repository, Sources};
 use crate::server::ServerId;
 use crate::spool::{Spool, SpooledRows, Spools};
 use collect::{Collector, Outcome};
@@ -56,7 +56,7 @@ pub(crate) struct Catalogs<'a> {
     pub first_pause: Duration,
 }
 
-/// A transaction that was begun on the remote server, and the datasources to read in it.
+/// A snapshot that has started: the open transaction on the remote server, and the datasources to read in it.
 pub(crate) struct StartedSnapshot {
     sources: Sources,
     session: Arc<RemoteSession>,
@@ -127,6 +127,11 @@ impl Error {
         }
     }
 
+    /// Whether the role lacks a privilege in the repository.
+    pub(crate) fn is_denied_by_repository(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.side() == Side::Repository && error.kind() == ErrorKind::Denied)
+    }
+
     /// Whether the server is not registered in the repository, or no longer.
     pub(crate) fn is_not_registered(&self) -> bool {
         matches!(self, Self::Postgres(error) if error.kind() == ErrorKind::NotRegistered)
@@ -153,14 +158,18 @@ impl Error {
 }
 
 impl Snapshot<'_> {
-    /// Connects to the server and reads from the repository which datasources to collect. `known` caches the last result: it is
-    /// used when the repository is unreachable, and updated otherwise.
+    /// Connects to the server and reads from the repository which datasources to collect. `cached_sources` has the
+    /// last result: it is used when the repository is unreachable, and updated otherwise.
     ///
     /// # Errors
-    /// The remote server cannot be connected to, or the repository cannot be read and `known` is empty.
-    pub(crate) async fn prepare(&self, sessions: &mut Sessions, known: &mut Option<Sources>) -> Result<Sources, Error> {
+    /// The remote server cannot be connected to, or the repository cannot be read and `cached_sources` is empty.
+    pub(crate) async fn prepare(
+        &self,
+        sessions: &mut Sessions,
+        cached_sources: &mut Option<Sources>,
+    ) -> Result<Sources, Error> {
         let version_num = sessions.main().await.map_err(Error::NoSession)?.version_num();
-        Ok(self.sources(version_num, known).await?)
+        Ok(self.sources(version_num, cached_sources).await?)
     }
 
     /// Begins the transaction on the remote server.
@@ -168,12 +177,12 @@ impl Snapshot<'_> {
     /// # Errors
     /// The connection failed, the server has no PoWA version that is compatible with the repository's, or it is excluded.
     pub(crate) async fn begin(&self, sources: Sources, sessions: &mut Sessions) -> Result<StartedSnapshot, Error> {
-        let started = Self::begin_for(sources, sessions).await?;
-        if started.server.is_standby && !self.selection.standby {
-            started.session.end_and_wait().await?;
+        let snapshot = Self::begin_for(sources, sessions).await?;
+        if snapshot.server.is_standby && !self.selection.standby {
+            snapshot.session.end_and_wait().await?;
             return Err(Error::ExcludedStandby);
         }
-        Ok(started)
+        Ok(snapshot)
     }
 
     /// The same, but excludes no server.
@@ -202,9 +211,9 @@ impl Snapshot<'_> {
         spools: &Spools,
     ) -> Result<CollectedSnapshot, Error> {
         let Catalogs { refresh, retries, first_pause } = catalogs;
-        let started = Instant::now();
+        let started_at = Instant::now();
         let databases = snapshot.server.databases.iter().map(|database| database.name.as_str());
-        retries.apply(&mut snapshot.sources, databases, first_pause, started.into());
+        retries.apply(&mut snapshot.sources, databases, first_pause, started_at.into());
         let plan = Plan::new(&snapshot.sources, &snapshot.server, refresh, self.selection);
         let outcomes = self.read(&snapshot, sessions, &plan, &Spool::new(spools, &self.config.spool)).await?;
         let mut failures = plan.failures;
@@ -219,7 +228,7 @@ impl Snapshot<'_> {
             datasources: pieces.len(),
             rows: pieces.iter().map(SpooledRows::rows).sum(),
             bytes: pieces.iter().map(SpooledRows::bytes).sum(),
-            collecting: started.elapsed(),
+            collecting: started_at.elapsed(),
             ..Report::default()
         };
         Ok(CollectedSnapshot {
@@ -236,13 +245,13 @@ impl Snapshot<'_> {
     /// Reads the datasources of a plan into the spool, several databases concurrently.
     async fn read(
         &self,
-        started: &StartedSnapshot,
+        snapshot: &StartedSnapshot,
         sessions: &Sessions,
         plan: &Plan<'_>,
         spool: &Spool,
     ) -> Result<Vec<Outcome>, Error> {
-        let (session, database) = (&started.session, &started.server.database);
-        let (query_text, extensions) = (self.config.limits.query_text, &started.server.extensions);
+        let (session, database) = (&snapshot.session, &snapshot.server.database);
+        let (query_text, extensions) = (self.config.limits.query_text, &snapshot.server.extensions);
         let collector = Collector { server: self.server, query_text, extensions, spool };
         let collecting = async {
             tokio::join!(
@@ -252,16 +261,16 @@ impl Snapshot<'_> {
         };
         let (main, others) = spool.unless_broken(collecting).await.map_err(Error::Spool)?;
         let mut main = main?;
-        cures::add(started, &plan.main, &mut main).await;
+        cures::add(snapshot, &plan.main, &mut main).await;
         let outcomes: Vec<Outcome> = main.into_iter().chain(others).collect();
         sessions.snapshot_ended(outcomes.iter().any(Outcome::has_session_error));
         Ok(outcomes)
     }
 
-    async fn sources(&self, version_num: i32, known: &mut Option<Sources>) -> Result<Sources, session::Error> {
-        match (self.repository.sources(self.server, version_num).await, &known) {
+    async fn sources(&self, version_num: i32, cached_sources: &mut Option<Sources>) -> Result<Sources, session::Error> {
+        match (self.repository.sources(self.server, version_num).await, &cached_sources) {
             (Ok(sources), _) => {
-                *known = Some(sources.clone());
+                *cached_sources = Some(sources.clone());
                 Ok(sources)
             }
             (Err(error), Some(last)) if error.is_connection() => {
@@ -280,11 +289,11 @@ impl Snapshot<'_> {
     pub(crate) async fn load(
         &self,
         collected: &mut CollectedSnapshot,
-        turn: LoadPermit,
-        care: Care,
+        permit: LoadPermit,
+        mode: LoadMode,
         last_count: Option<i64>,
     ) -> Result<Report, Error> {
-        let started = Instant::now();
+        let started_at = Instant::now();
         let load = crate::repository::Load {
             server: self.server,
             name: self.name,
@@ -294,12 +303,12 @@ impl Snapshot<'_> {
             taken_at: &collected.taken_at,
             incomplete_catalogs: &collected.incomplete_catalogs,
             last_count,
-            care,
+            mode,
         };
-        let loaded = self.repository.load(load, &mut collected.attempt, turn).await?;
+        let loaded = self.repository.load(load, &mut collected.attempt, permit).await?;
         let mut report = collected.report.clone();
         report.add(&loaded, &collected.failures);
-        report.loading = started.elapsed();
+        report.loading = started_at.elapsed();
         Ok(report)
     }
 }

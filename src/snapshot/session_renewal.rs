@@ -58,13 +58,13 @@ mod tests {
 
     #[test]
     fn a_failure_renews_the_sessions_at_once_and_one_that_lasts_does_so_rarely() {
-        let (mut renewal, started) = (SessionRenewal::default(), Instant::now());
-        renewal.snapshot_ended(true, started);
+        let (mut renewal, started_at) = (SessionRenewal::default(), Instant::now());
+        renewal.snapshot_ended(true, started_at);
         assert!(renewal.take() && !renewal.take());
         // Every five seconds, for a day.
         let mut renewed = Vec::new();
         for second in (5..86_400).step_by(5) {
-            renewal.snapshot_ended(true, started + Duration::from_secs(second));
+            renewal.snapshot_ended(true, started_at + Duration::from_secs(second));
             if renewal.take() {
                 renewed.push(second);
             }
@@ -76,14 +76,14 @@ mod tests {
 
     #[test]
     fn the_pauses_are_short_again_after_a_snapshot_without_failure() {
-        let (mut renewal, started) = (SessionRenewal::default(), Instant::now());
+        let (mut renewal, started_at) = (SessionRenewal::default(), Instant::now());
         for second in 0..1000 {
-            renewal.snapshot_ended(true, started + Duration::from_secs(second));
+            renewal.snapshot_ended(true, started_at + Duration::from_secs(second));
             renewal.take();
         }
-        renewal.snapshot_ended(false, started + Duration::from_secs(1000));
+        renewal.snapshot_ended(false, started_at + Duration::from_secs(1000));
         assert!(!renewal.take());
-        renewal.snapshot_ended(true, started + Duration::from_secs(1001));
+        renewal.snapshot_ended(true, started_at + Duration::from_secs(1001));
         assert!(renewal.take());
     }
 

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_one_is_none() {
+    fn an_empty_filter_counts_as_unset() {
         for empty in ["", " ", ",", " , "] {
             assert_eq!(parse(empty).unwrap(), RustLog::default(), "{empty:?}");
         }

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn last_words_are_lines_of_their_form() {
+    fn the_final_error_has_the_format_of_the_log() {
         let error = "two to correct:\n  one\n  two";
         assert_eq!(OutputFormat::Text.fatal_error(&error), format!("powa-collector: {error}\n"));
         let expected = "<3>powa-collector: two to correct:\n<3>  one\n<3>  two\n";

@@ -13,7 +13,7 @@ use super::pending_load::{LoadAttempts, PendingLoad};
 use super::retry::Operation;
 use super::schedule::LastSnapshot;
 use crate::config::Selection;
-use crate::repository::Care;
+use crate::repository::LoadMode;
 use crate::snapshot::{self, CatalogRefresh, Catalogs, CollectedSnapshot, Report, Sessions, Snapshot};
 use session::Side;
 
@@ -191,15 +191,15 @@ impl Worker {
         };
         drop(collecting);
         self.shared.set_phase(Phase::Loading);
-        let care = if pending.attempts.are_almost_used_up() {
-            Care::LastTry
+        let mode = if pending.attempts.are_almost_used_up() {
+            LoadMode::SkipFailingRows
         } else if self.errors.is_empty() {
-            Care::NoSavepoints
+            LoadMode::NoSavepoints
         } else {
             // What failed the last time will most likely fail again.
-            Care::Careful
+            LoadMode::Savepoints
         };
-        match snapshot.load(&mut pending.collected, permit, care, self.last_count).await {
+        match snapshot.load(&mut pending.collected, permit, mode, self.last_count).await {
             Ok(report) => self.on_loaded(report),
             Err(error) if error.is_not_registered() => self.stop_unregistered(),
             Err(error) => {

@@ -1,4 +1,4 @@
-//! What people send on the command channel who mean harm.
+//! Hostile input on the command channel.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

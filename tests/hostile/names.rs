@@ -1,4 +1,4 @@
-//! Names that look as if somebody meant harm: of servers, roles, databases and schemas.
+//! Hostile names of servers, roles, databases and schemas.
 
 use lab::Registration;
 use postgres::Client;

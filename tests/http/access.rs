@@ -1,4 +1,4 @@
-//! Who may watch, over what, and what a browser is told not to do with it.
+//! Access to HTTP: tokens, TLS, and the security headers for browsers.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;

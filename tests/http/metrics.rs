@@ -1,4 +1,4 @@
-//! `/metrics`: the figures are right, of those who are there, and in the format.
+//! `/metrics`: the values are right, only existing servers have them, and the format is valid.
 
 use std::collections::BTreeSet;
 

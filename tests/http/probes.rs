@@ -1,4 +1,4 @@
-//! Whether it is alive, whether it is ready, and when it serves at all.
+//! `/livez` and `/readyz`, and when HTTP is served at all.
 
 use std::net::TcpListener;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Strangers who are slow, silent, many, or say what is no HTTP: the collector goes on as before.
+//! Clients that are slow, silent, too many, or do not send HTTP: the collector works as before.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;

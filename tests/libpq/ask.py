@@ -1,4 +1,4 @@
-"""Takes a list of connection strings, as JSON. Tells what libpq makes of each: parameters, or null for what it refuses."""
+"""Reads a list of connection strings, as JSON, and prints how libpq parses each: parameters, or null if it refuses."""
 
 import ctypes
 import json
@@ -15,7 +15,7 @@ class Option(ctypes.Structure):
 
 
 def keywords():
-    """All that libpq knows, with their environment variables; psycopg2 itself has no way to ask."""
+    """All keywords of libpq with their environment variables, which psycopg2 itself does not provide."""
     defaults = ctypes.CDLL(_psycopg.__file__).PQconndefaults
     defaults.restype = ctypes.POINTER(Option)
     found = {}
@@ -28,7 +28,7 @@ def keywords():
 def answer(text):
     try:
         return extensions.parse_dsn(text)
-    # The second: what came out is no text.
+    # The second: the result is not valid text.
     except (_psycopg.ProgrammingError, UnicodeDecodeError):
         return None
 

@@ -1,5 +1,5 @@
-//! What the psql of each generation does with the same strings, variables and files. There is no server: psql tells where it
-//! looks for one.
+//! Compares with the psql of each generation: the same strings, variables and files. There is no server: psql's error
+//! shows where it tried to connect.
 
 use std::fs;
 use std::path::Path;

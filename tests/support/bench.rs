@@ -1,4 +1,4 @@
-//! The servers that the tests of a generation run on: each test has two to itself, which the next one gets afterwards.
+//! The servers that the tests of a generation run on. Each test has two, which no other test uses at the same time.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 

@@ -1,4 +1,4 @@
-//! A real browser, driven by its own driver: it opens a page, looks, clicks and types.
+//! A real browser, controlled by its WebDriver: opens a page, reads, clicks and types.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -17,7 +17,7 @@ const CURE: &str = "chromium and chromedriver are here: scripts/install-dependen
 pub(crate) struct Browser {
     driver: Child,
     /// What the two leave behind.
-    _folder: TempDir,
+    _directory: TempDir,
     agent: Agent,
     /// Of the driver, with the session.
     address: String,
@@ -49,7 +49,7 @@ impl Browser {
             .timeout_global(Some(Duration::from_secs(120)))
             .build()
             .new_agent();
-        let mut browser = Self { driver, _folder: directory, agent, address: format!("http://127.0.0.1:{port}") };
+        let mut browser = Self { driver, _directory: directory, agent, address: format!("http://127.0.0.1:{port}") };
         // Tests may run as root, and in containers with little shared memory.
         let arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"];
         let wanted = json!({"goog:loggingPrefs": {"browser": "ALL"}, "goog:chromeOptions": {"args": arguments}});

@@ -1,4 +1,4 @@
-//! Authorities, and the certificates that servers and clients show.
+//! Authorities, and the certificates of servers and clients.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};

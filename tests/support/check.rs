@@ -1,4 +1,4 @@
-//! `powa-collector check`, run to its end, and what it tells.
+//! Runs `powa-collector check`, and reads its report.
 
 use serde_json::{Value, json};
 

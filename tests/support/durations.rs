@@ -1,4 +1,4 @@
-//! How long did each test take?
+//! Records how long each test took.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ impl Durations {
     }
 }
 
-/// In the target folder, beside the one for temporary files.
+/// In the target directory, beside the one for temporary files.
 fn file() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("test-durations.tsv")
 }

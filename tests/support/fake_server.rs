@@ -1,4 +1,4 @@
-//! A remote server that lies: a real one, whose rows become on the way what no honest server sends.
+//! A faulty remote server: a real one, whose rows are changed on the way into what no correct server sends.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! Faults that are plain SQL: PoWA's source functions, made to do something else.
+//! Faults that are plain SQL: PoWA's source functions are replaced by others.
 
 use std::path::{Path, PathBuf};
 

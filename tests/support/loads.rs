@@ -1,4 +1,4 @@
-//! What was a load made of? Triggers write it down. What takes the place of rows that did not come is no COPY, and left out.
+//! Records what a load does, with triggers. Rows that fill a list that could not be read are not copied, and left out.
 
 use lab::Registration;
 

@@ -1,4 +1,4 @@
-//! What the tests are told in: a scene with a repository, a remote server and a collector.
+//! Helpers for the tests: a scene has a repository, a remote server and a collector.
 
 mod api;
 mod bench;

@@ -1,4 +1,4 @@
-//! Somebody who types a subcommand: what is printed, and the exit code.
+//! Runs a subcommand, and keeps its output and exit code.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The same connection parameters, for psql and for a collector: what becomes of them has to be the same.
+//! Passes the same connection parameters to psql and to a collector, and compares the results.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -69,10 +69,10 @@ impl Case {
         Self { because: Some(words), ..self }
     }
 
-    /// The collector does something else, and says so in its documentation, with the sentence `told`.
+    /// The collector does something else, and says so in its documentation, with the `sentence`.
     #[must_use]
-    pub(crate) fn but_ours_is(self, ours: &'static str, output: &'static str) -> Self {
-        assert!(DIFFERENCES.contains(output), "{output:?} is not documented");
+    pub(crate) fn but_ours_is(self, ours: &'static str, sentence: &'static str) -> Self {
+        assert!(DIFFERENCES.contains(sentence), "{sentence:?} is not documented");
         Self { difference: Some(ours), ..self }
     }
 
@@ -105,7 +105,7 @@ impl Case {
             _ if is_other_version => Some("it is not what psql has".into()),
             Outcome::Refused(message) if !is_outcome(expected) => {
                 let words = if self.difference.is_some() { expected } else { refusals::words_for(self) };
-                refusals::output(message, self, server, words).err()
+                refusals::check_message(message, self, server, words).err()
             }
             _ => (!collector.is(expected)).then(|| format!("it is not {expected}")),
         }
@@ -158,7 +158,7 @@ impl<'a> Gate<'a> {
     pub(crate) fn new(scene: &'a Scene<'a>, clients: PathBuf, revoked_clients: PathBuf) -> Self {
         let settings = [
             ("listen_addresses", "127.0.0.1,::1"),
-            // Of the folder with the data: the cluster's own.
+            // Of the directory with the data: the cluster's own.
             ("unix_socket_directories", ".."),
             ("log_connections", "on"),
         ];
@@ -174,7 +174,7 @@ impl<'a> Gate<'a> {
         Self { scene, cluster, home, environment: vec![], clients, revoked_clients, players: Cell::default() }
     }
 
-    /// The home folder of psql and of the collector, empty at first.
+    /// The home directory of psql and of the collector, empty at first.
     pub(crate) fn home(&self) -> &Path {
         &self.home
     }

@@ -1,4 +1,4 @@
-//! The real powa-web, as a child process that is asked for what its pages ask for.
+//! The real powa-web, as a child process, and the requests that its pages send.
 
 use std::fs::File;
 use std::net::TcpListener;

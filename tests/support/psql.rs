@@ -1,4 +1,4 @@
-//! The real psql: what libpq makes of a connection string.
+//! The real psql, to find out how libpq interprets a connection string.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,7 +26,7 @@ pub(crate) struct PsqlSession {
 }
 
 impl<'a> Psql<'a> {
-    /// The one of a generation, with a home folder.
+    /// The one of a generation, with a home directory.
     pub(crate) fn of(generation: &'a Generation, home: &Path) -> Self {
         Self { generation, home: home.to_owned(), environment: vec![] }
     }

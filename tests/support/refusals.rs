@@ -1,4 +1,4 @@
-//! What a collector says that does not get in, where psql says what psql says.
+//! The error of a collector that cannot connect, where the error of psql is known.
 
 use std::net::IpAddr;
 
@@ -6,8 +6,8 @@ use lab::Cluster;
 
 use super::Case;
 
-/// Words of psql's, and the collector's for the same reason. Those of psql's that stand for several reasons are not here:
-/// the case has to tell which it is.
+/// Words of psql's errors, and the collector's for the same reason. Words that psql uses for several reasons are not here:
+/// the case has to name its reason.
 const WORDS: &[(&str, &str)] = &[
     ("pg_hba.conf rejects connection", "FATAL: pg_hba.conf rejects connection for host"),
     ("server does not support SSL", "the server does not offer TLS"),
@@ -29,16 +29,18 @@ const WORDS: &[(&str, &str)] = &[
     ("is not a regular file", "is not a regular file"),
 ];
 
-/// What the collector is to say of a case that psql refuses.
+/// The words that the collector's error must contain for a case that psql refuses.
 pub(super) fn words_for(case: &Case) -> &'static str {
     let of_psql = case.expected;
     let known = || WORDS.iter().find(|(psql, _)| *psql == of_psql).map(|(_, ours)| *ours);
     case.because.or_else(known).unwrap_or_else(|| panic!("{of_psql:?} has several reasons: which is it in {case:?}?"))
 }
 
-/// Whether a refusal tells all that it has to: the server, the address that was tried, whether it was over TLS, and these
-/// words. If not, what is missing.
-pub(super) fn output(message: &str, case: &Case, server: &Cluster, words: &str) -> Result<(), String> {
+/// Checks that an error names the server, the address that was tried and whether TLS was used, and contains these words.
+///
+/// # Errors
+/// What is missing.
+pub(super) fn check_message(message: &str, case: &Case, server: &Cluster, words: &str) -> Result<(), String> {
     let whole = format!("could not connect to {}:{}, database \"powa\" (remote server): ", case.host, server.port());
     let Some(message) = message.strip_prefix(&whole) else { return Err(format!("it does not begin with {whole:?}")) };
     let is_socket = case.host.starts_with('/');

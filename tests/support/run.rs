@@ -1,4 +1,4 @@
-//! One run of the suite: which tests run side by side, how long each took, and which are left for the night.
+//! One run of the suite: which tests run at the same time, how long each took, and which are nightly.
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,7 +54,7 @@ impl Run {
     /// Runs the tests that the command line asks for, and says how it went.
     pub(crate) fn conclude(&self, trials: Vec<Trial>) -> ExitCode {
         let conclusion = libtest_mimic::run(&self.arguments, trials);
-        self.durations.report().expect("the folder for build artefacts can be written");
+        self.durations.report().expect("the directory for build artefacts can be written");
         if conclusion.num_ignored > 0 {
             println!("left for `scripts/test --nightly`, or `--include-ignored`:");
             let names = self.for_the_night.lock().unwrap_or_else(PoisonError::into_inner);

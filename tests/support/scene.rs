@@ -1,4 +1,4 @@
-//! One test's world: a repository database of its own, the remote server, and a folder.
+//! The environment of one test: a repository database of its own, a remote server, and a directory.
 
 use std::cell::Cell;
 use std::path::PathBuf;

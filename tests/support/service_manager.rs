@@ -1,4 +1,4 @@
-//! What systemd is to a service: a socket where it says how it is.
+//! A socket that receives what a service sends to systemd.
 
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;

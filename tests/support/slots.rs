@@ -1,4 +1,4 @@
-//! How many tests run side by side?
+//! Limits how many tests run at the same time.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 

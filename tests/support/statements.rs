@@ -1,4 +1,4 @@
-//! Statements that a remote server says it has run: whatever a test wants them to be.
+//! Statements that a remote server reports, as a test needs them.
 
 use postgres::Client;
 

@@ -1,4 +1,4 @@
-//! How long does something take, on a machine that may stand still for a moment?
+//! Measures durations, on a machine that may pause for a moment.
 
 use std::sync::{Arc, Mutex, Weak};
 use std::thread;

@@ -1,4 +1,4 @@
-//! A program on a terminal of its own, at which somebody types.
+//! Runs a program on a terminal of its own, and types.
 
 use std::fs::File;
 use std::io::{Read, Write};

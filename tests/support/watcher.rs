@@ -1,4 +1,4 @@
-//! One who watches a collector by HTTP. No password may be in anything that is seen.
+//! An HTTP client of a collector. It checks that no response contains a password.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

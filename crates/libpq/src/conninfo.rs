@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_quoting_it() {
+    fn errors_do_not_quote_the_connection_string() {
         let cases = [
             ("host=a nonsense=1", "keyword \"nonsense\" is not known; a value with spaces"),
             ("host=a password=x nonsense=1", "a keyword after a password is not known; a value with spaces"),
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_value_asks_for_nothing_and_keeps_others_away() {
+    fn an_empty_value_counts_as_unset_and_overrides_others() {
         let given = Conninfo::parse("host='' port=1").unwrap();
         let service = Conninfo::parse("host=a port=2 user=u").unwrap();
         let both = given.or(&service);
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_not_to_be_seen() {
+    fn debug_output_hides_values() {
         let given = Conninfo::parse("host=s3cret password=s3cret").unwrap();
         assert_eq!(format!("{given:?}"), r#"Conninfo({"host": <hidden>, "password": <hidden>})"#);
     }
@@ -325,14 +325,14 @@ mod tests {
         }
 
         #[test]
-        fn nothing_that_looks_like_a_string_does(pieces in prop::collection::vec(prop::sample::select(vec![
+        fn nothing_that_resembles_a_connection_string_panics(pieces in prop::collection::vec(prop::sample::select(vec![
             "postgres://", "host", "password", "=", " ", "'", "\\", "@", ":", "/", "?", "&", ",", "[", "]", "%", "%4", "%41", "ü", "1",
         ]), 0..12)) {
             let _ = Conninfo::parse(&pieces.concat());
         }
 
         #[test]
-        fn what_is_quoted_is_read_as_it_was(password in "[^\0]*", host in "[^\0]+") {
+        fn a_quoted_value_is_parsed_unchanged(password in "[^\0]*", host in "[^\0]+") {
             for text in [
                 format!("password={} host = {}", quoted(&password), quoted(&host)),
                 format!("host={} password={}", escaped(&host), quoted(&password)),
@@ -343,7 +343,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_percent_encoded_is_read_as_it_was(password in "[^\0]+", host in "[^\0]+", user in "[^\0]*") {
+        fn a_percent_encoded_value_is_parsed_unchanged(password in "[^\0]+", host in "[^\0]+", user in "[^\0]*") {
             let [password_in, host_in, user_in] = [&password, &host, &user].map(|value| percent_encoded(value));
             let read = parsed(&format!("postgres://:{password_in}@{host_in}?user={user_in}"));
             prop_assert_eq!(read, [("host", host), ("password", password), ("user", user)]);

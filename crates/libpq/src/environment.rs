@@ -10,11 +10,11 @@ use nix::unistd::{User, geteuid};
 use super::{Conninfo, KEYWORDS};
 
 /// The socket directory of Debian and most other distributions.
-pub(super) const SOCKET_FOLDER: &str = "/var/run/postgresql";
+pub(super) const SOCKET_DIRECTORY: &str = "/var/run/postgresql";
 
 /// Where libpq searches for `pg_service.conf`, as built by Debian and in PGDG's RPMs.
-const SYSTEM_FOLDER: &str = "/etc/postgresql-common";
-const SYSTEM_FOLDER_OF_RPMS: &str = "/etc/sysconfig/pgsql";
+const SYSTEM_DIRECTORY: &str = "/etc/postgresql-common";
+const SYSTEM_DIRECTORY_OF_RPMS: &str = "/etc/sysconfig/pgsql";
 
 /// The keyword that redirects a host without changing its name.
 pub(super) const ADDRESS: &str = "hostaddr";
@@ -31,13 +31,13 @@ pub struct Environment {
     /// `PGSERVICEFILE`.
     pub service_file: Option<PathBuf>,
     /// `PGSYSCONFDIR` or its default.
-    pub system_folder: PathBuf,
-    /// The user's home folder, with `.pgpass`, `.pg_service.conf` and `.postgresql/`.
+    pub system_directory: PathBuf,
+    /// The user's home directory, with `.pgpass`, `.pg_service.conf` and `.postgresql/`.
     pub home: Option<PathBuf>,
     /// The name of the operating system user.
     pub user: Option<String>,
     /// The socket directory, if it exists.
-    pub socket_folder: Option<PathBuf>,
+    pub socket_directory: Option<PathBuf>,
     /// The environment applies to more than one server: the service in `PGSERVICE` must not set an address.
     pub without_address: bool,
 }
@@ -55,19 +55,20 @@ impl Environment {
     pub fn of(
         variable: impl Fn(&str) -> Option<OsString>,
         entry: Option<(String, PathBuf)>,
-        is_folder: impl Fn(&Path) -> bool,
+        is_directory: impl Fn(&Path) -> bool,
     ) -> Self {
         let (user, home) = entry.unzip();
-        let default_folder =
-            [SYSTEM_FOLDER, SYSTEM_FOLDER_OF_RPMS].into_iter().find(|directory| is_folder(Path::new(directory)));
+        let default_directory = [SYSTEM_DIRECTORY, SYSTEM_DIRECTORY_OF_RPMS]
+            .into_iter()
+            .find(|directory| is_directory(Path::new(directory)));
         let mut environment = Self {
             service_file: variable("PGSERVICEFILE").map(PathBuf::from),
-            system_folder: variable("PGSYSCONFDIR")
-                .unwrap_or_else(|| default_folder.unwrap_or(SYSTEM_FOLDER).into())
+            system_directory: variable("PGSYSCONFDIR")
+                .unwrap_or_else(|| default_directory.unwrap_or(SYSTEM_DIRECTORY).into())
                 .into(),
             home: variable("HOME").filter(|home| !home.is_empty()).map(PathBuf::from).or(home),
             user,
-            socket_folder: Some(PathBuf::from(SOCKET_FOLDER)).filter(|directory| is_folder(directory)),
+            socket_directory: Some(PathBuf::from(SOCKET_DIRECTORY)).filter(|directory| is_directory(directory)),
             ..Self::default()
         };
         for keyword in KEYWORDS {
@@ -132,7 +133,7 @@ mod tests {
         let environment = of(&[("PGHOST", b""), ("PGSERVICEFILE", b""), ("PGSYSCONFDIR", b"")]);
         assert_eq!(environment.variables.iter().collect::<Vec<_>>(), [("host", "")]);
         assert_eq!(environment.service_file, Some("".into()));
-        assert_eq!(environment.system_folder, PathBuf::new());
+        assert_eq!(environment.system_directory, PathBuf::new());
     }
 
     #[test]
@@ -155,13 +156,13 @@ mod tests {
     }
 
     #[test]
-    fn a_password_in_the_environment_is_not_to_be_seen() {
+    fn debug_output_hides_a_password_of_the_environment() {
         let shown = format!("{:?}", of(&[("PGPASSWORD", b"s3cret")]));
         assert!(shown.contains("<hidden>") && !shown.contains("s3cret"), "{shown}");
     }
 
     #[test]
-    fn the_home_folder_is_home_or_else_the_one_in_the_operating_systems_list() {
+    fn the_home_directory_is_home_or_else_the_one_in_the_operating_systems_list() {
         assert_eq!(of(&[("HOME", b"/elsewhere")]).home, Some("/elsewhere".into()));
         assert_eq!(of(&[("HOME", b"")]).home, Some("/home/me".into()));
         assert_eq!(of(&[]).home, Some("/home/me".into()));
@@ -169,13 +170,13 @@ mod tests {
     }
 
     #[test]
-    fn without_variables_there_are_debians_folders() {
+    fn without_variables_there_are_debians_directories() {
         let environment = of(&[]);
         assert_eq!(environment.user.as_deref(), Some("me"));
-        assert_eq!(environment.system_folder, Path::new("/etc/postgresql-common"));
+        assert_eq!(environment.system_directory, Path::new("/etc/postgresql-common"));
         assert_eq!(environment.service_file, None);
-        assert_eq!(environment.socket_folder, Some("/var/run/postgresql".into()));
-        assert_eq!(Environment::of(|_| None, None, |_| false).socket_folder, None);
+        assert_eq!(environment.socket_directory, Some("/var/run/postgresql".into()));
+        assert_eq!(Environment::of(|_| None, None, |_| false).socket_directory, None);
     }
 
     #[test]
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_systems_folder_is_the_one_that_is_there() {
+    fn the_systems_directory_is_the_one_that_is_there() {
         const DEBIANS: &str = "/etc/postgresql-common";
         const RPMS: &str = "/etc/sysconfig/pgsql";
         let cases: &[(&[&str], &str)] =
@@ -198,7 +199,7 @@ mod tests {
         for (there, expected) in cases {
             let of = |variable: fn(&str) -> Option<OsString>| {
                 Environment::of(variable, None, |directory| there.iter().any(|it| directory == Path::new(it)))
-                    .system_folder
+                    .system_directory
             };
             assert_eq!(of(|_| None), Path::new(expected), "{there:?}");
             assert_eq!(of(|name| (name == "PGSYSCONFDIR").then(|| "/elsewhere".into())), Path::new("/elsewhere"));

@@ -43,12 +43,12 @@ pub fn host_name_error(host: &str) -> Option<String> {
 pub fn suspected_port(host: &str) -> Option<String> {
     let (name, port) = host.rsplit_once(':')?;
     let port = port.parse().ok().filter(|port: &u16| *port > 0 && host.ends_with(&format!(":{port}")))?;
-    let is_folder = name.starts_with(['/', '@']);
+    let is_directory = name.starts_with(['/', '@']);
     let is_address = is_ipv6(host) && is_ipv6(name);
-    if !is_folder && !is_address {
+    if !is_directory && !is_address {
         return None;
     }
-    let what = if is_folder { "folder" } else { "host" };
+    let what = if is_directory { "directory" } else { "host" };
     Some(format!("if {port} is the port, use {what} {name}, and give the port separately"))
 }
 
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_be_a_host_is_let_be() {
+    fn valid_host_names_have_no_error() {
         for host in
             ["db1", "db1.example.", "10.0.0.1", "::1", "fe80::1%eth0", "db_1", "bücher.example", "2001:db8::5433"]
         {
@@ -82,12 +82,12 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_a_port_in_it_is_explained() {
+    fn a_host_that_seems_to_end_in_a_port_gets_a_hint() {
         let cases = [
             ("::1:5433", Some("if 5433 is the port, use host ::1, and give the port separately")),
             ("2001:db8::7:5433", Some("if 5433 is the port, use host 2001:db8::7, and give the port separately")),
-            ("/tmp:5433", Some("if 5433 is the port, use folder /tmp, and give the port separately")),
-            ("@pg:5433", Some("if 5433 is the port, use folder @pg, and give the port separately")),
+            ("/tmp:5433", Some("if 5433 is the port, use directory /tmp, and give the port separately")),
+            ("@pg:5433", Some("if 5433 is the port, use directory @pg, and give the port separately")),
             ("::1", None),
             ("fe80::1", None),
             ("fe80::1%eth0", None),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_one_is_explained_by_what_was_meant() {
+    fn an_invalid_host_name_gets_a_correction() {
         let cases = [
             ("db 7", "a host name or address cannot contain white space"),
             ("someone@db1", "a host name cannot contain an @; use host db1, and give the user separately"),

@@ -36,11 +36,11 @@ pub(super) fn read(
             let (name, address) = (item(&names, at), item(&addresses, at));
             let (name, location) = match (name.as_str(), address.as_str()) {
                 ("", "") => match sockets {
-                    Some(directory) => (directory.display().to_string(), Location::Folder(directory.into())),
+                    Some(directory) => (directory.display().to_string(), Location::Directory(directory.into())),
                     None => ("localhost".into(), Location::Name),
                 },
                 ("", written) => (address.clone(), Location::Address(parse_address(written)?)),
-                (_, "") if name.starts_with(['/', '@']) => (name.clone(), Location::Folder(name.into())),
+                (_, "") if name.starts_with(['/', '@']) => (name.clone(), Location::Directory(name.into())),
                 (_, "") => (name, Location::Name),
                 (_, written) => (name, Location::Address(parse_address(written)?)),
             };
@@ -121,18 +121,18 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_a_folder_or_an_address_or_a_name() {
+    fn a_host_is_a_directory_or_an_address_or_a_name() {
         let cases = [
-            ("", Location::Folder("/var/run/postgresql".into())),
-            ("host=/run/pg", Location::Folder("/run/pg".into())),
-            ("host=@pg", Location::Folder("@pg".into())),
+            ("", Location::Directory("/var/run/postgresql".into())),
+            ("host=/run/pg", Location::Directory("/run/pg".into())),
+            ("host=@pg", Location::Directory("@pg".into())),
             ("host=a", Location::Name),
             ("host=10.0.0.1", Location::Name),
             ("host=fe80::1%lo", Location::Name),
             ("hostaddr=10.0.0.1", Location::Address([10, 0, 0, 1].into())),
             ("host=a hostaddr=10.0.0.1", Location::Address([10, 0, 0, 1].into())),
             ("host=/run/pg hostaddr=::1", Location::Address(Ipv6Addr::LOCALHOST.into())),
-            ("host=/run/pg hostaddr=''", Location::Folder("/run/pg".into())),
+            ("host=/run/pg hostaddr=''", Location::Directory("/run/pg".into())),
         ];
         for (given, expected) in cases {
             assert_eq!(hosts(given).unwrap()[0].location, expected, "{given}");
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_folder_of_sockets_the_default_is_localhost() {
+    fn without_a_directory_of_sockets_the_default_is_localhost() {
         let expected = Host { name: "localhost".into(), location: Location::Name, port: 5432 };
         assert_eq!(hosts_with(None, ""), Ok(vec![expected.clone()]));
         assert_eq!(hosts_with(None, "host=a,").unwrap()[1], expected);

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_refused_by_name_and_for_a_reason() {
+    fn each_refusal_names_the_keyword_and_the_reason() {
         let cases = [
             (
                 "gssencmode",

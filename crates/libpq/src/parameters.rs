@@ -49,7 +49,7 @@ pub struct Host {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// The directory of a Unix socket, or `@` and a name in the abstract namespace.
-    Folder(PathBuf),
+    Directory(PathBuf),
     Address(IpAddr),
     /// Resolved for each connection: the address may change.
     Name,
@@ -102,7 +102,7 @@ impl Parameters {
         let user = text("user").or_else(|| environment.user.clone()).ok_or_else(no_user)?;
         let in_home = |name| environment.home.as_ref().map(|home| home.join(name));
         let required = values.text("require_auth").unwrap_or_default();
-        let sockets = environment.socket_folder.as_deref();
+        let sockets = environment.socket_directory.as_deref();
         let invalid_list = |reason| InvalidParameter(format!("\"require_auth\": {reason}"));
         let connect_timeout = values.integer("connect_timeout")?.and_then(|seconds| u64::try_from(seconds).ok());
         Ok(Self {
@@ -202,7 +202,7 @@ mod tests {
         Environment {
             home: Some("/home/me".into()),
             user: Some("me".into()),
-            socket_folder: Some("/var/run/postgresql".into()),
+            socket_directory: Some("/var/run/postgresql".into()),
             ..Environment::default()
         }
     }
@@ -217,7 +217,7 @@ mod tests {
         let directory = "/var/run/postgresql";
         assert_eq!(
             parameters.hosts,
-            [Host { name: directory.into(), location: Location::Folder(directory.into()), port: 5432 }]
+            [Host { name: directory.into(), location: Location::Directory(directory.into()), port: 5432 }]
         );
         assert_eq!((parameters.user.as_str(), parameters.dbname.as_str()), ("me", "me"));
         assert_eq!((parameters.password, parameters.options, parameters.requirepeer), (None, None, None));
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_has_to_be_the_user() {
+    fn a_missing_user_is_an_error() {
         let nobody = Environment { user: None, home: None, ..environment() };
         let error = Parameters::resolve(&Conninfo::default(), &nobody).unwrap_err();
         assert!(error.to_string().starts_with("\"user\" is not given"), "{error}");
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_had_is_refused_also_if_the_value_has_come_about_later() {
+    fn unsupported_values_are_refused_wherever_they_come_from() {
         let harmless = Conninfo::parse("gssencmode=prefer").unwrap();
         let changed = harmless.try_map(|_| Ok::<_, ()>("require".into())).unwrap();
         let error = Parameters::resolve(&changed, &environment()).unwrap_err();
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_not_to_be_seen() {
+    fn debug_output_hides_secrets() {
         let shown = format!("{:?}", resolve("password=s3cret sslpassword=s3cret").unwrap());
         assert!(shown.matches("<hidden>").count() == 2 && !shown.contains("s3cret"), "{shown}");
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use super::Host;
-use super::environment::SOCKET_FOLDER;
+use super::environment::SOCKET_DIRECTORY;
 use crate::Secret;
 
 /// The path of a password file. The file need not exist.
@@ -61,7 +61,7 @@ impl Passfile {
 /// The password in the first matching line.
 fn password(text: &[u8], host: &Host, dbname: &str, user: &str) -> Result<Option<Secret>, &'static str> {
     let port = host.port.to_string();
-    let name = if host.name == SOCKET_FOLDER { "localhost" } else { &host.name };
+    let name = if host.name == SOCKET_DIRECTORY { "localhost" } else { &host.name };
     let wanted = [name, &port, dbname, user];
     let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"#"));
     let fitting = |line| wanted.iter().try_fold(line, |line, field| after_field(line, field));
@@ -176,11 +176,11 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_folder_of_sockets_is_localhost_and_another_one_is_itself() {
-        let text = b"localhost:*:*:*:local\n/run/pg:*:*:*:folder\n/var/run/postgresql:*:*:*:no\n";
+    fn the_usual_directory_of_sockets_is_localhost_and_another_one_is_itself() {
+        let text = b"localhost:*:*:*:local\n/run/pg:*:*:*:directory\n/var/run/postgresql:*:*:*:no\n";
         assert_eq!(found(text, "localhost", "d", "u").as_deref(), Some("local"));
         assert_eq!(found(text, "/var/run/postgresql", "d", "u").as_deref(), Some("local"));
-        assert_eq!(found(text, "/run/pg", "d", "u").as_deref(), Some("folder"));
+        assert_eq!(found(text, "/run/pg", "d", "u").as_deref(), Some("directory"));
         assert_eq!(found(text, "/run/elsewhere", "d", "u"), None);
     }
 
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_left_alone_and_a_file_that_is_missing_is_no_matter() {
+    fn a_path_that_is_no_file_is_ignored_with_a_warning_and_a_missing_file_without() {
         let directory = tempfile::tempdir().unwrap();
         let warning = find(directory.path()).warning.unwrap();
         assert!(warning.ends_with("it is not a regular file"), "{warning}");

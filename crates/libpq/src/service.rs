@@ -16,7 +16,7 @@ pub(super) fn look_up(service: &str, environment: &Environment) -> Result<Connin
         Some(file) => Some(file.clone()),
         None => environment.home.as_ref().map(|home| home.join(".pg_service.conf")).filter(|file| file.exists()),
     };
-    let systems = Some(environment.system_folder.join("pg_service.conf")).filter(|file| file.exists());
+    let systems = Some(environment.system_directory.join("pg_service.conf")).filter(|file| file.exists());
     for file in own.iter().chain(&systems) {
         let unreadable = |error| InvalidParameter(format!("service file \"{}\": {error}", file.display()));
         let text = fs::read(file).map_err(unreadable)?;
@@ -147,7 +147,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (home, system) = (directory.path().join("home"), directory.path().join("system"));
         let environment =
-            Environment { home: Some(home.clone()), system_folder: system.clone(), ..Environment::default() };
+            Environment { home: Some(home.clone()), system_directory: system.clone(), ..Environment::default() };
         let host = |service: &str, environment: &Environment| {
             look_up(service, environment).map(|found| found.get("host").unwrap().to_owned()).map_err(|e| e.to_string())
         };

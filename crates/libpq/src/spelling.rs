@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_is_told_from_what_is_something_else() {
+    fn a_misspelt_word_gets_a_suggestion_and_another_word_none() {
         let nearest = |name| closest_match(name, ["sslmode", "sslcert", "sslrootcert"]);
         assert_eq!(nearest("sslmod"), Some("sslmode"));
         assert_eq!(nearest("rootcert"), Some("sslrootcert"));

@@ -16,7 +16,7 @@ pub struct Tls {
     pub certificate_mode: SslCertMode,
     pub password: Option<Secret>,
     pub crl: ClientFile,
-    pub crl_folder: Option<PathBuf>,
+    pub crl_directory: Option<PathBuf>,
     pub sni: bool,
     pub min_version: Option<ProtocolVersion>,
     pub max_version: Option<ProtocolVersion>,
@@ -96,8 +96,8 @@ impl Tls {
             Some("system") => RootCertificates::System,
             _ => RootCertificates::File(file("sslrootcert", "root.crt")),
         };
-        let crl_folder = values.text("sslcrldir").map(PathBuf::from);
-        let crl = match (values.text("sslcrl"), &crl_folder) {
+        let crl_directory = values.text("sslcrldir").map(PathBuf::from);
+        let crl = match (values.text("sslcrl"), &crl_directory) {
             // With a directory of CRLs, libpq does not read the default file.
             (None, Some(_)) => ClientFile::Nowhere,
             _ => file("sslcrl", "root.crl"),
@@ -113,7 +113,7 @@ impl Tls {
             certificate_mode: values.one_of("sslcertmode", &certificate_modes)?.unwrap_or(SslCertMode::Allow),
             password: values.text("sslpassword").map(|password| Secret::new(password.into())),
             crl,
-            crl_folder,
+            crl_directory,
             sni: values.one_of("sslsni", &[("0", false), ("1", true)])?.unwrap_or(true),
             min_version: protocol_version(values, "ssl_min_protocol_version", Some(ProtocolVersion::Tls1_2))?,
             max_version: protocol_version(values, "ssl_max_protocol_version", None)?,
@@ -186,7 +186,7 @@ mod tests {
             certificate_mode: SslCertMode::Allow,
             password: None,
             crl: in_home("root.crl"),
-            crl_folder: None,
+            crl_directory: None,
             sni: true,
             min_version: Some(ProtocolVersion::Tls1_2),
             max_version: None,
@@ -213,7 +213,7 @@ mod tests {
             certificate_mode: SslCertMode::Disable,
             password: Some(Secret::new("p".into())),
             crl: named("/l"),
-            crl_folder: Some("/d".into()),
+            crl_directory: Some("/d".into()),
             sni: false,
             min_version: Some(ProtocolVersion::Tls1_0),
             max_version: Some(ProtocolVersion::Tls1_3),
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mode_has_a_word() {
+    fn each_mode_has_a_name() {
         let cases = [
             ("disable", SslMode::Disable),
             ("allow", SslMode::Allow),
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_negotiation_there_is_no_going_on_in_plain() {
+    fn direct_negotiation_excludes_plain_connections() {
         for (mode, is_allowed) in [
             ("disable", false),
             ("allow", false),
@@ -283,14 +283,14 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_crls_takes_the_place_of_the_default_file() {
+    fn a_directory_of_crls_takes_the_place_of_the_default_file() {
         let crl = |given: &str| tls(given).unwrap().crl;
         assert_eq!(crl("sslcrldir=/d"), ClientFile::Nowhere);
         assert_eq!(crl("sslcrldir=/d sslcrl=/l"), ClientFile::Named("/l".into()));
     }
 
     #[test]
-    fn a_word_that_is_not_known_is_told_with_those_that_are() {
+    fn an_unknown_word_is_an_error_that_lists_the_known_ones() {
         let cases = [
             ("sslmode=x", r#""sslmode" must be one of disable, allow, prefer, require, verify-ca, verify-full"#),
             ("sslmode=''", r#""sslmode" must be one of disable, allow, "#),

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_that_hang_keep_nobody_else_from_working() {
+    async fn hanging_operations_do_not_block_others() {
         let few = ThreadLimit::default();
         let mut hanging = Vec::new();
         for _ in 0..3 * SHARED_THREADS {

@@ -125,8 +125,8 @@ impl Error {
         Self { side, action: action.into(), cause: Cause::Tls(source) }
     }
 
-    /// Adds the host or address.
-    pub fn at(self, place: &str) -> Self {
+    /// Adds the host or address; an empty text adds nothing.
+    pub fn with_context(self, place: &str) -> Self {
         if place.is_empty() {
             return self;
         }

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_two_numbers_have_to_fit() {
+    fn versions_fit_if_their_first_two_numbers_are_equal() {
         let version = |text| PowaVersion::parse(text).unwrap();
         assert!(version("5.0.1").fits(&version("5.0.2")));
         assert!(!version("5.0.2").fits(&version("5.1.0")));

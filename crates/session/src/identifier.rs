@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_a_name_holds_stays_inside_the_quotes() {
+    fn no_name_ends_the_quotes() {
         for (name, quoted) in [("powa", "\"powa\""), ("", "\"\""), ("a\"; drop", "\"a\"\"; drop\""), ("A b", "\"A b\"")]
         {
             assert_eq!(QuotedIdent::new(name).to_string(), quoted);

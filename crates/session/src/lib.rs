@@ -1,8 +1,8 @@
 //! Opens a PostgreSQL session with the first usable host: over TLS if required, with limits on what the server may
 //! send, and with its settings pinned.
 //!
-//! The crate takes connection parameters ([`Source`]) and time limits ([`Timeouts`]); it does not know the collector's
-//! configuration or fleet. Reading order: `connect` opens a session over a `socket`, `tls` and a `message_guard`;
+//! The crate takes connection parameters ([`Source`]) and time limits ([`Timeouts`]); it reads no
+//! configuration of the collector. Of PoWA it knows the versions and the errors. Reading order: `connect` opens a session over a `socket`, `tls` and a `message_guard`;
 //! `settings` is the first round trip; `error` classifies failures. `extensions` and `identifier` are pure.
 
 mod blocking_pool;
@@ -22,7 +22,7 @@ mod tls;
 use std::time::Duration;
 
 pub use blocking_pool::{BlockingPool, ThreadLimit};
-pub use connect::{Connection, Driver, Endpoint, Opened, Route, Source, Target, drive, drive_until};
+pub use connect::{Connection, Destination, Driver, Endpoint, Opened, Route, Source, Target, drive, drive_until};
 pub use error::{ConnectionLimit, Error, ErrorKind, Side, Stage};
 pub use extensions::{Extensions, PowaVersion, UnknownExtension, UnusablePowa};
 pub use identifier::QuotedIdent;

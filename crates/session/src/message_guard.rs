@@ -57,7 +57,7 @@ struct Messages {
     side: Side,
     header: [u8; HEADER],
     /// Bytes of the header that were received.
-    started: usize,
+    header_received: usize,
     /// Bytes of the body that were not received yet.
     missing: usize,
     /// Set until the server is ready for the first time: until then it is not authenticated.
@@ -75,8 +75,16 @@ impl<S> MessageGuard<S> {
     pub(crate) fn new(stream: S, side: Side, monitor: AuthMonitor) -> Self {
         let reports = (side == Side::Remote).then_some(LARGEST_REPORTS);
         let (monitor, left) = (Some(monitor), LARGEST_GREETING);
-        let messages =
-            Messages { side, header: [0; HEADER], started: 0, missing: 0, monitor, left, reports, large_row: None };
+        let messages = Messages {
+            side,
+            header: [0; HEADER],
+            header_received: 0,
+            missing: 0,
+            monitor,
+            left,
+            reports,
+            large_row: None,
+        };
         Self { stream, messages, is_shut: false, waits_for_end: side == Side::Remote, pieces: RowPieces::default() }
     }
 }
@@ -94,14 +102,14 @@ impl Messages {
             self.missing -= body;
             at += body;
             let start = at;
-            let part = (HEADER - self.started).min(received.len() - at);
-            self.header[self.started..self.started + part].copy_from_slice(&received[at..at + part]);
-            self.started += part;
+            let part = (HEADER - self.header_received).min(received.len() - at);
+            self.header[self.header_received..self.header_received + part].copy_from_slice(&received[at..at + part]);
+            self.header_received += part;
             at += part;
-            if self.started < HEADER {
+            if self.header_received < HEADER {
                 return Ok(start);
             }
-            self.started = 0;
+            self.header_received = 0;
             let length = self.check_header()?;
             if self.is_large(length, received.len() - at) {
                 self.large_row = Some(length);
@@ -163,12 +171,12 @@ impl<S: AsyncRead + Unpin> MessageGuard<S> {
     /// Receives the rest of a header and passes it on when complete. Returns false at the end of the stream.
     fn poll_header(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut rest = [0; HEADER];
-        let mut rest = ReadBuf::new(&mut rest[self.messages.started..]);
+        let mut rest = ReadBuf::new(&mut rest[self.messages.header_received..]);
         ready!(Pin::new(&mut self.stream).poll_read(context, &mut rest))?;
         self.messages.follow(rest.filled()).map_err(io::Error::other)?;
         match self.messages.large_row.take() {
             Some(length) => self.pieces.begin(length, &[]),
-            None if self.messages.started == 0 => self.pieces.prepare(&self.messages.header),
+            None if self.messages.header_received == 0 => self.pieces.prepare(&self.messages.header),
             None => {}
         }
         Poll::Ready(Ok(!rest.filled().is_empty()))
@@ -199,7 +207,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for MessageGuard<S> {
             }
             let received = if this.pieces.is_within_row() {
                 ready!(this.pieces.poll_receive(&mut this.stream, context))?
-            } else if this.messages.started > 0 {
+            } else if this.messages.header_received > 0 {
                 ready!(this.poll_header(context))?
             } else {
                 ready!(this.poll_messages(context, into))?

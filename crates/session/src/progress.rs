@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_is_told() {
+    fn the_requested_method_is_recorded() {
         let cases: [(&[i32], Method); 4] = [
             (&[0], Method::None),
             (&[3, 0], Method::Password),
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_allowed_is_noticed_before_anything_can_be_answered() {
+    fn a_method_that_is_not_allowed_is_refused_before_the_driver_answers() {
         let cases: [(&str, &[i32], Option<Method>); 7] = [
             ("scram-sha-256", &[10, 11, 12, 0], None),
             ("scram-sha-256", &[3], Some(Method::Password)),
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_told_where_it_is_not_the_name() {
+    fn the_context_has_the_address_unless_it_is_the_name() {
         let progress = Progress::default();
         progress.trying(&Peer::Tcp(([10, 0, 0, 1], 5432).into()));
         assert_eq!(progress.context_besides("db1"), "10.0.0.1");

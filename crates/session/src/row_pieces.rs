@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_announcement_announces() {
+    fn only_a_header_announces_a_long_row() {
         let mut pieces = RowPieces::default();
         pieces.begin(LARGEST_ROW + 1, b"");
         let mut buffer = [0; 100];

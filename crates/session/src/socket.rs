@@ -23,7 +23,7 @@ pub(crate) enum Peer {
 
 impl Peer {
     /// The socket in a directory, or with `@` in the abstract namespace.
-    pub(crate) fn in_folder(directory: &Path, port: u16) -> Self {
+    pub(crate) fn in_directory(directory: &Path, port: u16) -> Self {
         Self::Unix(directory.join(format!(".s.PGSQL.{port}")))
     }
 

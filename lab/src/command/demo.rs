@@ -1,6 +1,7 @@
-//! What does a collector do, on a fleet that one can look at?
+//! Runs a collector on a small fleet, for demonstrations.
 //!
-//! The collector runs in the foreground with its log on the terminal; when it ends, the repository is summed up.
+//! The collector runs in the foreground with its log on the terminal; when it ends, the content of the repository is
+//! summed up.
 
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -15,6 +16,7 @@ use signal_hook::iterator::Signals;
 
 use super::fleet::Fleet;
 use super::summary;
+use crate::print::print_line;
 
 const DATABASES: [&str; 3] = ["shop", "billing", "reports"];
 const POLL: Duration = Duration::from_millis(50);
@@ -24,7 +26,7 @@ const LONGEST_STOP: Duration = Duration::from_secs(20);
 pub(crate) fn demo(generation: &Generation, collector: &Path, seconds: Option<Duration>) -> Result<ExitCode> {
     let collector =
         collector.canonicalize().with_context(|| format!("looking for the collector {}", collector.display()))?;
-    println!(
+    print_line!(
         "Starting a repository and two remote servers: PoWA {} on PostgreSQL {} ...",
         generation.powa_version(),
         generation.postgres_major(),
@@ -46,24 +48,24 @@ pub(crate) fn demo(generation: &Generation, collector: &Path, seconds: Option<Du
     });
     std::fs::write(&configuration, format!("{content:#}\n")).context("writing the collector's configuration")?;
 
-    println!();
+    print_line!();
     fleet.describe();
-    println!("\nThe remote servers are busy, and registered with a snapshot every 5 s. To look for yourself:");
-    println!("    psql {}", fleet.repository_dsn());
-    println!("    {} -c {} status --watch", collector.display(), configuration.display());
-    println!("    a browser, at the address that the log names as \"serving HTTP\"");
-    println!("\n{} -c {}", collector.display(), configuration.display());
+    print_line!("\nThe remote servers are busy, and registered with a snapshot every 5 s. To look for yourself:");
+    print_line!("    psql {}", fleet.repository_dsn());
+    print_line!("    {} -c {} status --watch", collector.display(), configuration.display());
+    print_line!("    a browser, at the address that the log names as \"serving HTTP\"");
+    print_line!("\n{} -c {}", collector.display(), configuration.display());
     match seconds {
-        Some(seconds) => println!("ends in {} s, or with Ctrl-C:\n", seconds.as_secs()),
-        None => println!("ends with Ctrl-C:\n"),
+        Some(seconds) => print_line!("ends in {} s, or with Ctrl-C:\n", seconds.as_secs()),
+        None => print_line!("ends with Ctrl-C:\n"),
     }
 
     let status = run_in_foreground(&collector, &configuration, seconds)?;
     drop(workloads);
-    println!();
+    print_line!();
     summary::print(&fleet)?;
     if !status.success() {
-        println!("\nThe collector did not end well: {status}.");
+        print_line!("\nThe collector did not end well: {status}.");
     }
     Ok(exit_code(status))
 }
@@ -83,18 +85,18 @@ fn run_in_foreground(collector: &Path, configuration: &Path, seconds: Option<Dur
         .spawn()
         .context("running the collector by setpriv (of util-linux)")?;
     let started = Instant::now();
-    let mut output = None;
+    let mut interrupted_at: Option<Instant> = None;
     loop {
         if let Some(status) = child.try_wait().context("waiting for the collector")? {
             return Ok(status);
         }
         let interrupted = signals.pending().next().is_some();
-        let time_is_up = output.is_none() && seconds.is_some_and(|seconds| started.elapsed() >= seconds);
+        let time_is_up = interrupted_at.is_none() && seconds.is_some_and(|seconds| started.elapsed() >= seconds);
         if interrupted || time_is_up {
             interrupt(&child)?;
-            output.get_or_insert_with(Instant::now);
+            interrupted_at.get_or_insert_with(Instant::now);
         }
-        if output.is_some_and(|output| output.elapsed() > LONGEST_STOP) {
+        if interrupted_at.is_some_and(|at| at.elapsed() > LONGEST_STOP) {
             child.kill().context("killing the collector")?;
             child.wait().context("waiting for the collector")?;
             ensure!(false, "the collector did not stop within {} s and was killed", LONGEST_STOP.as_secs());

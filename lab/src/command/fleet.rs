@@ -1,8 +1,10 @@
-//! What do `run` and `demo` set up: a repository and the remote servers registered in it.
+//! Starts what `run` and `demo` need: a repository and the remote servers registered in it.
 
 use std::thread;
 
 use lab::{Cluster, Error, Generation, Registration, Result};
+
+use crate::print::print_line;
 
 const ALIASES: [&str; 2] = ["alpha", "beta"];
 const REPOSITORY_DATABASE: &str = "powa";
@@ -53,7 +55,7 @@ impl Fleet {
     pub(super) fn describe(&self) {
         let remotes = self.remotes.iter().map(|remote| (remote.alias, &remote.cluster));
         for (name, cluster) in std::iter::once(("repository", &self.repository)).chain(remotes) {
-            println!("{name:<10}  {}  (log: {})", cluster.dsn("powa"), cluster.log().display());
+            print_line!("{name:<10}  {}  (log: {})", cluster.dsn("powa"), cluster.log().display());
         }
     }
 }

@@ -1,5 +1,5 @@
-//! One module a subcommand, and what they share: `fleet` makes the servers, `summary` tells what was collected, `usage`
-//! what a process uses.
+//! The subcommands, one module each, and what they share: `fleet` starts the servers, `summary` prints what was
+//! collected, `usage` measures a process.
 
 mod fleet;
 mod summary;

@@ -1,8 +1,9 @@
-//! What has arrived in the repository?
+//! Prints what has been stored in the repository.
 
 use lab::Result;
 
 use super::fleet::Fleet;
+use crate::print::print_line;
 
 /// Tables that PoWA 4 and 5 both have, each with a column `srvid`.
 const TABLES: [&str; 7] = [
@@ -23,16 +24,16 @@ pub(super) fn print(fleet: &Fleet) -> Result<()> {
         let alias: &str = server.get("alias");
         let snapshots: i64 = server.get("snapshots");
         let last: Option<&str> = server.get("last");
-        println!(
+        print_line!(
             "{alias}: {snapshots} snapshots, {}",
             last.map_or("none yet".to_owned(), |last| format!("last at {last}"))
         );
         for table in TABLES {
             let rows: i64 = client.query_one(&format!("select count(*) from {table} where srvid = $1"), &[&id])?.get(0);
-            println!("    {rows:>7} rows in {table}");
+            print_line!("    {rows:>7} rows in {table}");
         }
         for error in server.get::<_, Option<Vec<String>>>("errors").unwrap_or_default() {
-            println!("    error: {error}");
+            print_line!("    error: {error}");
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What does a process use of the machine, as proc(5) tells it?
+//! Measures CPU time, memory and threads of a process, from proc(5).
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! How do the bytes of one connection get from one side to the other?
+//! Passes the bytes of one connection from one side to the other.
 //!
 //! Each direction has one end that reads and one that writes, and a queue between them in which a byte waits for the
-//! delay to pass. Whether the line is frozen is looked at under the lock under which bytes are taken or handed on.
+//! delay. Whether the proxy is frozen is checked under the lock under which bytes are received or passed on.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -53,10 +53,16 @@ pub(super) async fn carry(line: &Line, mut client: TcpStream, cuts: u64) {
         let asked = AtomicU64::new(0);
         let both_ways = async {
             tokio::try_join!(
-                take(line, from_client, || line.round_trips.say(), upward),
+                take(line, from_client, || line.round_trips.sent(), upward),
                 pass(line, to_pass_up, to_server, |round_trip| asked.store(round_trip, Ordering::SeqCst), None),
                 take(line, from_server, || asked.load(Ordering::SeqCst), downward),
-                pass(line, to_pass_down, to_client, |round_trip| line.round_trips.hear(round_trip), Some(&mut lookout)),
+                pass(
+                    line,
+                    to_pass_down,
+                    to_client,
+                    |round_trip| line.round_trips.received(round_trip),
+                    Some(&mut lookout)
+                ),
             )
         };
         tokio::select! {

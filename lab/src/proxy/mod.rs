@@ -1,7 +1,7 @@
-//! What stands before a server, and delays, holds back or breaks what is said through it?
+//! A proxy in front of a server that delays, holds back or breaks connections.
 //!
-//! One thread a proxy, with a runtime of its own: the code that gives orders may block. `connection` carries the
-//! bytes, `trap` waits for certain ones.
+//! One thread for each proxy, with a runtime of its own, so that its caller may block. `connection` passes the bytes
+//! on, `trap` waits for certain ones.
 
 mod connection;
 mod round_trips;
@@ -35,7 +35,7 @@ pub struct Proxy {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What all connections of a proxy look at.
+/// The state that all connections of a proxy share.
 struct Line {
     target: (String, u16),
     mode: watch::Sender<Mode>,
@@ -52,7 +52,7 @@ struct Mode {
     cuts: u64,
 }
 
-/// What only the owner of the listener and the connections can do; it answers when that is done.
+/// A request to the owner of the listener and the connections, which replies when it is done.
 enum Order {
     Cut(blocking::Sender<()>),
     Refuse(blocking::Sender<()>),
@@ -144,13 +144,13 @@ impl Proxy {
         self.order(Order::Accept)
     }
 
-    /// Lays a trap that springs once: as soon as the server says `bytes` on one of the connections, all up to and
-    /// including them is delivered, and then `act` happens. A trap that was laid before is taken away.
+    /// Sets a trap that is triggered once: when the server sends `bytes` on one of the connections, everything up to and
+    /// including them is delivered, and then `act` is performed. It replaces an earlier trap.
     pub fn when_server_says(&self, bytes: &[u8], act: Act) {
         self.line.traps.lay(bytes, act);
     }
 
-    /// Whether the trap that was laid last has sprung.
+    /// Whether the last trap was triggered.
     pub fn has_sprung(&self) -> bool {
         self.line.traps.has_sprung()
     }
@@ -160,14 +160,13 @@ impl Proxy {
         self.line.connections.load(Ordering::SeqCst)
     }
 
-    /// How many round trips have followed each other on the line so far: what a client says on any of the connections,
-    /// after it has heard the answer to something that was of the last one, is of the next.
+    /// The number of consecutive round trips so far. A message that a client sends on any connection after it has received
+    /// a response of the last round trip belongs to the next one.
     ///
-    /// That an answer comes in many pieces, or a client goes on for long, is no matter, as neither is an answer to the
-    /// other; nor is what a server says unasked. Several connections at work side by side are as good as one. What can
-    /// be told apart depends on the [`delay`](Proxy::delay): all that a client says within a round trip's time counts as
-    /// said without waiting. A client that is kept waiting for longer by a busy machine is counted too often, so that of
-    /// the same thing done several times, the smallest number is what it takes.
+    /// Responses in many pieces, long messages and unrequested messages of the server do not count. Several connections at
+    /// the same time count as one. The resolution depends on the [`delay`](Proxy::delay): messages within the time of a round
+    /// trip count as sent without waiting. On a busy machine the number may be too high; so of several measurements of the
+    /// same operation, the smallest number is right.
     pub fn round_trips(&self) -> u64 {
         self.line.round_trips.number()
     }
@@ -181,7 +180,7 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        // One that has panicked hears nothing, and has said why on standard error.
+        // After a panic it receives nothing; the reason is on standard error.
         let _ = self.orders.send(Order::End);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

@@ -1,31 +1,32 @@
-//! How many round trips have followed each other?
+//! Counts the round trips that follow each other.
 //!
-//! Everything that is said has a number: one more than the highest that the clients have heard an answer of. What answers
-//! it has the same.
+//! Each message from a client has a number: one more than the highest number of a response that the clients have
+//! received. A response has the number of its message.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Of all connections of a proxy together.
+/// The count for all connections of a proxy together.
 #[derive(Default)]
 pub(super) struct RoundTrips {
-    message: AtomicU64,
-    heard: AtomicU64,
+    last_sent: AtomicU64,
+    last_received: AtomicU64,
 }
 
 impl RoundTrips {
-    /// A client says something, which is of this round trip.
-    pub(super) fn say(&self) -> u64 {
-        let round_trip = self.heard.load(Ordering::SeqCst) + 1;
-        self.message.fetch_max(round_trip, Ordering::SeqCst);
+    /// A client sends a message. Returns its round trip.
+    pub(super) fn sent(&self) -> u64 {
+        let round_trip = self.last_received.load(Ordering::SeqCst) + 1;
+        self.last_sent.fetch_max(round_trip, Ordering::SeqCst);
         round_trip
     }
 
-    /// A client hears something that was said in this round trip.
-    pub(super) fn hear(&self, round_trip: u64) {
-        self.heard.fetch_max(round_trip, Ordering::SeqCst);
+    /// A client receives a response of this round trip.
+    pub(super) fn received(&self, round_trip: u64) {
+        self.last_received.fetch_max(round_trip, Ordering::SeqCst);
     }
 
+    /// The number of round trips so far.
     pub(super) fn number(&self) -> u64 {
-        self.message.load(Ordering::SeqCst)
+        self.last_sent.load(Ordering::SeqCst)
     }
 }

@@ -1,11 +1,11 @@
-//! When does a stream hold certain bytes, and what happens then?
+//! Waits until a stream contains certain bytes, and then acts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use memchr::memmem;
 
-/// What a trap does when it springs.
+/// What a trap does when it is triggered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     /// Freezes the whole proxy, as [`Proxy::freeze`](super::Proxy::freeze) does.
@@ -14,7 +14,7 @@ pub enum Act {
     Cut,
 }
 
-/// The trap that may be laid, for all connections of a proxy.
+/// The trap, if one is set, for all connections of a proxy.
 #[derive(Default)]
 pub(super) struct Traps {
     laid: Mutex<Laid>,
@@ -45,18 +45,18 @@ impl Traps {
     }
 }
 
-/// One connection's eye on the trap.
+/// The state of the trap for one connection.
 #[derive(Default)]
 pub(super) struct Lookout {
     number: u64,
-    /// The end of what was seen since the trap was laid, too short to be a match.
+    /// The end of the stream since the trap was set, too short to be a match.
     tail: Vec<u8>,
     caught: Option<(u64, Act)>,
 }
 
 impl Lookout {
-    /// Looks at the next bytes of the stream. Where they complete what the trap waits for, the trap is taken, and the
-    /// match's end in `bytes` is returned.
+    /// Searches the next bytes of the stream. If they complete the bytes of the trap, the trap is taken, and the end of the
+    /// match in `bytes` is returned.
     pub(super) fn look(&mut self, traps: &Traps, bytes: &[u8]) -> Option<usize> {
         let mut laid = traps.laid();
         let (wanted, act) = laid.trap.as_ref()?;
@@ -77,12 +77,12 @@ impl Lookout {
         Some(end)
     }
 
-    /// What the caught trap is to do.
+    /// The action of the trap that was taken.
     pub(super) fn act(&self) -> Act {
         self.caught.expect("it is asked for after a match").1
     }
 
-    /// Says that the trap, where one was caught, has done it.
+    /// Marks the trap, if one was taken, as done.
     pub(super) fn report(&mut self, traps: &Traps) {
         if let Some((number, _)) = self.caught.take() {
             traps.last_sprung.fetch_max(number, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! What the tests of programs that run a collector have in common: the collector.
+//! The collector, for tests of programs that run one.
 
 use std::path::PathBuf;
 use std::process::Command;

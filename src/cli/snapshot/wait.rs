@@ -51,7 +51,7 @@ pub(super) async fn take(client: &mut Client, server: &RegisteredServer) -> Resu
             },
         };
         let was_in_progress = refused == Some(ForceRefused::InProgress);
-        // Read again, so that a snapshot that has ended since the first read, and was begun before the request, does not count.
+        // Read again, so that a snapshot that has ended since the first read, and was started before the request, does not count.
         let before = if refused.is_none() || was_in_progress { before } else { wait.read_detail().await? };
         if refused == Some(ForceRefused::Scheduled) {
             // Requested before. A first request makes the collector reconnect at once.

@@ -37,7 +37,7 @@ impl HostSearch<'_> {
     /// Opens a session with the first usable server.
     pub(crate) async fn first_usable(&self) -> Result<Opened, NoUsableHost> {
         let mut tried = Vec::new();
-        let listed = match &self.endpoint.only {
+        let listed = match &self.endpoint.fixed_address {
             Some(address) => std::slice::from_ref(&address.host),
             None => &self.parameters.hosts,
         };
@@ -47,8 +47,8 @@ impl HostSearch<'_> {
             let peers = match self.peers(&host).await {
                 Ok(peers) => peers,
                 Err(error) => {
-                    host.failed();
-                    tried.push(((at, String::new()), error.at(&name)));
+                    host.mark_failed();
+                    tried.push(((at, String::new()), error.with_context(&name)));
                     continue;
                 }
             };
@@ -56,11 +56,11 @@ impl HostSearch<'_> {
                 let address = peer.to_string();
                 match self.open_at(Address { host: host.listed.clone(), peer: peer.clone() }).await {
                     Ok(opened) => {
-                        host.succeeded_at(&peer);
+                        host.mark_succeeded(&peer);
                         return Ok(opened);
                     }
                     Err(error) if error.is_refused_login() => {
-                        tried.push(((at, address), error.at(&name)));
+                        tried.push(((at, address), error.with_context(&name)));
                         return Err(self.failure(tried, true));
                     }
                     Err(error) => {
@@ -69,11 +69,11 @@ impl HostSearch<'_> {
                             Some(meant) => error.with_host_hint(meant),
                             None => error,
                         };
-                        tried.push(((at, address), error.at(&name)));
+                        tried.push(((at, address), error.with_context(&name)));
                     }
                 }
             }
-            host.failed();
+            host.mark_failed();
         }
         Err(self.failure(tried, false))
     }
@@ -82,7 +82,7 @@ impl HostSearch<'_> {
     fn failure(&self, mut tried: Vec<((Option<usize>, String), Error)>, is_refused: bool) -> NoUsableHost {
         tried.sort_by(|(a, _), (b, _)| a.cmp(b));
         let tried = tried.into_iter().map(|(_, error)| error).collect();
-        NoUsableHost { error: Error::all_of(self.endpoint.side, self.endpoint.connecting(), tried), is_refused }
+        NoUsableHost { error: Error::all_of(self.endpoint.side, self.endpoint.connect_action(), tried), is_refused }
     }
 
     /// The addresses of all hosts.
@@ -95,23 +95,23 @@ impl HostSearch<'_> {
             }
         }
         match found.is_empty() {
-            true => Err(Error::all_of(self.endpoint.side, self.endpoint.connecting(), failed)),
+            true => Err(Error::all_of(self.endpoint.side, self.endpoint.connect_action(), failed)),
             false => Ok(found),
         }
     }
 
     async fn peers(&self, host: &Host) -> Result<Vec<Peer>, Error> {
-        match &self.endpoint.only {
+        match &self.endpoint.fixed_address {
             Some(address) => Ok(vec![address.peer.clone()]),
             None => self.resolve(host).await,
         }
     }
 
     async fn resolve(&self, host: &Host) -> Result<Vec<Peer>, Error> {
-        let (side, connecting) = (self.endpoint.side, self.endpoint.connecting());
+        let (side, action) = (self.endpoint.side, self.endpoint.connect_action());
         match timeout(self.limit(), host.peers(self.parameters.load_balance)).await {
             Ok(peers) => peers.map_err(|error| {
-                let error = Error::network(side, connecting, error);
+                let error = Error::network(side, action, error);
                 match host_name_error(&host.listed.name) {
                     Some(reason) => error.with_host_hint(reason),
                     None => error,
@@ -119,7 +119,7 @@ impl HostSearch<'_> {
             }),
             Err(_) => {
                 let reason = format!("the host name was not resolved within {} s", self.limit().as_secs());
-                Err(Error::name_timeout(side, connecting, reason))
+                Err(Error::name_timeout(side, action, reason))
             }
         }
     }
@@ -130,13 +130,13 @@ impl HostSearch<'_> {
         let found = at.and_then(|at| self.passwords.get(at)).cloned().unwrap_or_default();
         let login = Login {
             side: endpoint.side,
-            action: endpoint.connecting(),
+            action: endpoint.connect_action(),
             parameters: self.parameters,
             application_name: &endpoint.application_name,
             password: found.password.as_ref(),
             password_file: found.file,
             address: &address,
-            files: &endpoint.files,
+            file_threads: &endpoint.file_threads,
             connectors: &endpoint.connectors,
         };
         let progress = Progress::default();
@@ -150,21 +150,22 @@ impl HostSearch<'_> {
                 )
             };
             let (extensions, server_state) = drive_while(&mut connection, setting_up).await.map_err(|error| {
-                Error::new(endpoint.side, endpoint.connecting(), error)
-                    .at(&progress.context_besides(&address.host.name))
+                Error::new(endpoint.side, endpoint.connect_action(), error)
+                    .with_context(&progress.context_besides(&address.host.name))
             })?;
-            self.check_state(server_state).map_err(|error| error.at(&progress.context_besides(&address.host.name)))?;
+            self.check_state(server_state)
+                .map_err(|error| error.with_context(&progress.context_besides(&address.host.name)))?;
             Ok(Opened { client, connection, route, extensions })
         };
         let limit = self.limit();
         timeout(limit, opening).await.unwrap_or_else(|_| {
             let error = if progress.is_reading() {
                 let reason = format!("the certificate files were not read within {} s", limit.as_secs());
-                Error::no_session(endpoint.side, endpoint.connecting(), reason)
+                Error::no_session(endpoint.side, endpoint.connect_action(), reason)
             } else {
-                Error::elapsed(endpoint.side, endpoint.connecting(), limit)
+                Error::elapsed(endpoint.side, endpoint.connect_action(), limit)
             };
-            Err(error.at(&progress.context_besides(&address.host.name)))
+            Err(error.with_context(&progress.context_besides(&address.host.name)))
         })
     }
 
@@ -179,11 +180,11 @@ impl HostSearch<'_> {
     }
 
     fn check_state(&self, server_state: ServerState) -> Result<(), Error> {
-        let (side, connecting) = (self.endpoint.side, self.endpoint.connecting());
+        let (side, action) = (self.endpoint.side, self.endpoint.connect_action());
         match self.requirement.mismatch(server_state) {
             None => Ok(()),
-            Some(Mismatch::Role(reason)) => Err(Error::no_session(side, connecting, reason)),
-            Some(Mismatch::Setting(reason)) => Err(Error::refused(side, connecting, reason)),
+            Some(Mismatch::Role(reason)) => Err(Error::no_session(side, action, reason)),
+            Some(Mismatch::Setting(reason)) => Err(Error::refused(side, action, reason)),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::blocking_pool::{BlockingPool, ThreadLimit};
 use crate::socket::Peer;
 use libpq::{self, Location};
 
-/// How long a failed host is tried last. It may be the preferred one.
+/// How long a failed host is tried last. Then it is tried in its place again, as it may be the preferred one.
 const FAILED_HOST_COOLDOWN: Duration = Duration::from_secs(300);
 
 /// What is known about the hosts of an endpoint. Clones share it. The list itself may change with a service file.
@@ -27,9 +27,9 @@ pub(crate) struct Hosts {
 pub(crate) struct Host {
     pub(crate) listed: libpq::Host,
     /// When the last attempt failed.
-    failed: Mutex<Option<Instant>>,
+    failed_at: Mutex<Option<Instant>>,
     /// The address that worked last, if the name has several.
-    good: Mutex<Option<IpAddr>>,
+    last_good_address: Mutex<Option<IpAddr>>,
     lookups: BlockingPool,
 }
 
@@ -42,7 +42,7 @@ impl Hosts {
     /// The hosts in the order to try them: as listed or at random, but those that failed within the last minutes come
     /// last, so that not every connection waits for a host that is down.
     pub(crate) fn in_order(&self, listed: &[libpq::Host], at_random: bool) -> Vec<Arc<Host>> {
-        let mut order = self.known(listed);
+        let mut order = self.update_list(listed);
         if at_random {
             fastrand::shuffle(&mut order);
         }
@@ -50,8 +50,8 @@ impl Hosts {
         order
     }
 
-    /// The listed hosts, with what is known about those listed before.
-    fn known(&self, listed: &[libpq::Host]) -> Vec<Arc<Host>> {
+    /// Replaces the list, and keeps what is known about those listed before.
+    fn update_list(&self, listed: &[libpq::Host]) -> Vec<Arc<Host>> {
         let mut known = self.known.lock().expect("no panic while holding the lock");
         let hosts = listed.iter().map(|host| match known.iter().find(|known| known.listed == *host) {
             Some(known) => Arc::clone(known),
@@ -64,14 +64,19 @@ impl Hosts {
 
 impl Host {
     fn new(listed: libpq::Host, threads: &ThreadLimit) -> Self {
-        Self { listed, failed: Mutex::default(), good: Mutex::default(), lookups: BlockingPool::sharing(threads) }
+        Self {
+            listed,
+            failed_at: Mutex::default(),
+            last_good_address: Mutex::default(),
+            lookups: BlockingPool::sharing(threads),
+        }
     }
 
     /// The addresses to try, in order.
     pub(crate) async fn peers(&self, at_random: bool) -> io::Result<Vec<Peer>> {
         let port = self.listed.port;
         let found = match &self.listed.location {
-            Location::Folder(directory) => return Ok(vec![Peer::in_folder(directory, port)]),
+            Location::Directory(directory) => return Ok(vec![Peer::in_directory(directory, port)]),
             Location::Address(address) => return Ok(vec![Peer::Tcp(SocketAddr::new(*address, port))]),
             Location::Name => self.look_up().await?,
         };
@@ -84,8 +89,8 @@ impl Host {
         if at_random {
             fastrand::shuffle(&mut addresses);
         } else {
-            let good = *self.good.lock().expect("no panic while holding the lock");
-            addresses.sort_by_key(|address| Some(address.ip()) != good);
+            let last_good = *self.last_good_address.lock().expect("no panic while holding the lock");
+            addresses.sort_by_key(|address| Some(address.ip()) != last_good);
         }
         match addresses.is_empty() {
             true => Err(io::Error::new(io::ErrorKind::NotFound, "the host name has no address")),
@@ -101,20 +106,20 @@ impl Host {
         self.lookups.run("lookup", move || (name.as_str(), port).to_socket_addrs().map(Iterator::collect)).await?
     }
 
-    pub(crate) fn succeeded_at(&self, peer: &Peer) {
-        *self.failed.lock().expect("no panic while holding the lock") = None;
+    pub(crate) fn mark_succeeded(&self, peer: &Peer) {
+        *self.failed_at.lock().expect("no panic while holding the lock") = None;
         if let Peer::Tcp(address) = peer {
-            *self.good.lock().expect("no panic while holding the lock") = Some(address.ip());
+            *self.last_good_address.lock().expect("no panic while holding the lock") = Some(address.ip());
         }
     }
 
-    pub(crate) fn failed(&self) {
-        *self.failed.lock().expect("no panic while holding the lock") = Some(Instant::now());
+    pub(crate) fn mark_failed(&self) {
+        *self.failed_at.lock().expect("no panic while holding the lock") = Some(Instant::now());
     }
 
     fn has_failed(&self) -> bool {
-        let failed = *self.failed.lock().expect("no panic while holding the lock");
-        failed.is_some_and(|failed| failed.elapsed() < FAILED_HOST_COOLDOWN)
+        let failed_at = *self.failed_at.lock().expect("no panic while holding the lock");
+        failed_at.is_some_and(|failed_at| failed_at.elapsed() < FAILED_HOST_COOLDOWN)
     }
 }
 
@@ -137,18 +142,18 @@ mod tests {
     }
 
     fn only(name: &str) -> Arc<Host> {
-        Hosts::default().known(&listed(&[name])).remove(0)
+        Hosts::default().update_list(&listed(&[name])).remove(0)
     }
 
     #[tokio::test]
-    async fn a_folder_has_the_socket_of_a_port() {
-        let location = Location::Folder("/run/pg".into());
+    async fn a_directory_has_the_socket_of_a_port() {
+        let location = Location::Directory("/run/pg".into());
         let host = Host::new(libpq::Host { name: "/run/pg".into(), location, port: 6000 }, &ThreadLimit::default());
         assert_eq!(host.peers(false).await.unwrap(), [Peer::Unix("/run/pg/.s.PGSQL.6000".into())]);
     }
 
     #[tokio::test]
-    async fn it_is_the_address_that_is_connected_to() {
+    async fn hostaddr_is_used_instead_of_the_name() {
         let host =
             libpq::Host { name: "nowhere.invalid".into(), location: Location::Address([10, 0, 0, 1].into()), port: 7 };
         assert_eq!(
@@ -158,26 +163,26 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_failed_is_tried_last_until_it_is_of_use_again() {
+    fn a_failed_host_is_tried_last_until_it_succeeds() {
         let hosts = Hosts::default();
         let listed = listed(&["a", "b", "c"]);
-        let known = hosts.known(&listed);
-        known[0].failed();
+        let known = hosts.update_list(&listed);
+        known[0].mark_failed();
         let elsewhere = hosts.clone();
         let order = || names(elsewhere.in_order(&listed, false));
         assert_eq!(order(), ["b", "c", "a"]);
-        known[1].failed();
-        known[2].failed();
+        known[1].mark_failed();
+        known[2].mark_failed();
         assert_eq!(order(), ["a", "b", "c"]);
-        known[1].succeeded_at(&Peer::Tcp(([10, 0, 0, 1], 5432).into()));
+        known[1].mark_succeeded(&Peer::Tcp(([10, 0, 0, 1], 5432).into()));
         assert_eq!(order(), ["b", "a", "c"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_host_that_failed_is_the_first_again_after_some_minutes() {
+    async fn a_failed_host_is_tried_in_its_place_after_the_cooldown() {
         let hosts = Hosts::default();
         let listed = listed(&["a", "b"]);
-        hosts.known(&listed)[0].failed();
+        hosts.update_list(&listed)[0].mark_failed();
         let order = || names(hosts.in_order(&listed, false));
         tokio::time::advance(FAILED_HOST_COOLDOWN - Duration::from_secs(1)).await;
         assert_eq!(order(), ["b", "a"]);
@@ -186,19 +191,19 @@ mod tests {
     }
 
     #[test]
-    fn what_was_learnt_of_a_host_outlives_a_change_of_the_others() {
+    fn the_state_of_a_host_survives_changes_of_the_list() {
         let hosts = Hosts::default();
-        hosts.known(&listed(&["a", "b"]))[0].failed();
+        hosts.update_list(&listed(&["a", "b"]))[0].mark_failed();
         assert_eq!(names(hosts.in_order(&listed(&["a", "c"]), false)), ["c", "a"]);
         assert_eq!(names(hosts.in_order(&listed(&["c"]), false)), ["c"]);
         assert_eq!(names(hosts.in_order(&listed(&["a", "c"]), false)), ["a", "c"], "what left is forgotten");
     }
 
     #[test]
-    fn at_random_each_is_the_first_at_times() {
+    fn in_random_order_each_host_is_first_sometimes() {
         let hosts = Hosts::default();
         let listed = listed(&["a", "b", "c"]);
-        hosts.known(&listed)[2].failed();
+        hosts.update_list(&listed)[2].mark_failed();
         let mut first: Vec<_> = (0..200).map(|_| names(hosts.in_order(&listed, true)).swap_remove(0)).collect();
         first.sort();
         first.dedup();
@@ -221,10 +226,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_address_that_was_of_use_is_tried_first() {
+    async fn the_last_good_address_is_tried_first() {
         let host = only("localhost");
         for peer in host.peers(false).await.unwrap() {
-            host.succeeded_at(&peer);
+            host.mark_succeeded(&peer);
             assert_eq!(host.peers(false).await.unwrap()[0], peer);
         }
     }

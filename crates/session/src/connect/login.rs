@@ -29,7 +29,7 @@ pub(crate) struct Login<'a> {
     /// The file that the password was read from.
     pub(crate) password_file: Option<PathBuf>,
     pub(crate) address: &'a Address,
-    pub(crate) files: &'a BlockingPool,
+    pub(crate) file_threads: &'a BlockingPool,
     pub(crate) connectors: &'a Connectors,
 }
 
@@ -42,8 +42,8 @@ pub(crate) struct LoggedIn {
 
 /// How a connection is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Protection {
-    Nothing,
+enum Encryption {
+    Off,
     /// TLS, if the server offers it.
     IfOffered,
     Tls,
@@ -52,20 +52,21 @@ enum Protection {
 /// A failed attempt.
 struct Failed {
     error: Error,
-    /// Another protection may succeed.
-    is_about_protection: bool,
+    /// Another kind of encryption may succeed.
+    try_other_encryption: bool,
 }
 
 impl Login<'_> {
-    /// Tries one protection after the other, as libpq does: a server may accept only plain connections, or only TLS.
+    /// Tries one kind of encryption after the other, as libpq does: a server may accept only plain connections, or only
+    /// TLS.
     pub(crate) async fn log_in(&self, progress: &Progress) -> Result<LoggedIn, Error> {
         let mut tried = Vec::new();
-        for protection in self.protections() {
-            match self.with(*protection, progress).await {
+        for encryption in self.encryptions() {
+            match self.attempt(*encryption, progress).await {
                 Ok(logged_in) => return Ok(logged_in),
-                Err(Failed { error, is_about_protection }) => {
-                    tried.push(error.at(&progress.context_besides(&self.address.host.name)));
-                    if !is_about_protection {
+                Err(Failed { error, try_other_encryption }) => {
+                    tried.push(error.with_context(&progress.context_besides(&self.address.host.name)));
+                    if !try_other_encryption {
                         break;
                     }
                 }
@@ -74,31 +75,31 @@ impl Login<'_> {
         Err(Error::all_of(self.side, self.action.clone(), tried))
     }
 
-    /// Never TLS on a Unix socket.
-    fn protections(&self) -> &'static [Protection] {
+    /// The kinds to try, in order. Never TLS on a Unix socket.
+    fn encryptions(&self) -> &'static [Encryption] {
         if matches!(self.address.peer, Peer::Unix(_)) {
-            return &[Protection::Nothing];
+            return &[Encryption::Off];
         }
         match self.parameters.tls.mode {
-            SslMode::Disable => &[Protection::Nothing],
-            SslMode::Allow => &[Protection::Nothing, Protection::Tls],
-            SslMode::Prefer => &[Protection::IfOffered, Protection::Nothing],
-            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => &[Protection::Tls],
+            SslMode::Disable => &[Encryption::Off],
+            SslMode::Allow => &[Encryption::Off, Encryption::Tls],
+            SslMode::Prefer => &[Encryption::IfOffered, Encryption::Off],
+            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => &[Encryption::Tls],
         }
     }
 
-    async fn with(&self, protection: Protection, progress: &Progress) -> Result<LoggedIn, Failed> {
+    async fn attempt(&self, encryption: Encryption, progress: &Progress) -> Result<LoggedIn, Failed> {
         progress.trying(&self.address.peer);
         let mut socket =
             self.address.peer.connect(&self.parameters.tcp).await.map_err(|error| self.unreachable(error))?;
-        self.check_user(&socket).await?;
-        let is_encrypted = match protection {
-            Protection::Nothing => false,
-            Protection::IfOffered => self.is_offered(&mut socket).await?,
-            Protection::Tls if self.parameters.tls.negotiation == SslNegotiation::Direct => true,
-            Protection::Tls if self.is_offered(&mut socket).await? => true,
-            Protection::Tls => {
-                return Err(Failed { is_about_protection: false, ..self.tls_error(tls::TlsError::NotOffered) });
+        self.check_requirepeer(&socket).await?;
+        let is_encrypted = match encryption {
+            Encryption::Off => false,
+            Encryption::IfOffered => self.is_offered(&mut socket).await?,
+            Encryption::Tls if self.parameters.tls.negotiation == SslNegotiation::Direct => true,
+            Encryption::Tls if self.is_offered(&mut socket).await? => true,
+            Encryption::Tls => {
+                return Err(Failed { try_other_encryption: false, ..self.tls_error(tls::TlsError::NotOffered) });
             }
         };
         progress.is_encrypted(is_encrypted);
@@ -120,8 +121,9 @@ impl Login<'_> {
         let stream = MessageGuard::new(stream, self.side, monitor);
         let (client, connection) =
             self.config(is_encrypted).connect_raw(stream, AlreadyEncrypted).await.map_err(|error| {
-                let is_about_protection = error.as_db_error().is_some() && protection.may_change(is_encrypted);
-                Failed { error: self.login_error(error, progress), is_about_protection }
+                let try_other_encryption =
+                    error.as_db_error().is_some() && encryption.next_attempt_differs(is_encrypted);
+                Failed { error: self.login_error(error, progress), try_other_encryption }
             })?;
         let route = Route { address: self.address.clone(), tcp: self.parameters.tcp.clone(), tls };
         Ok(LoggedIn { client, connection, route })
@@ -133,25 +135,25 @@ impl Login<'_> {
                 ErrorKind::InvalidData => self.refused(&error.to_string()),
                 _ => self.unreachable(error),
             };
-            Failed { is_about_protection: true, ..failed }
+            Failed { try_other_encryption: true, ..failed }
         })
     }
 
     async fn tls_setup(&self, progress: &Progress) -> Result<TlsSetup, Failed> {
         let _reading = progress.reading();
         let (settings, connectors) = (self.parameters.tls.clone(), self.connectors.clone());
-        let reading = self.files.run("certificates", move || connectors.read(&settings));
+        let reading = self.file_threads.run("certificates", move || connectors.read(&settings));
         let connector =
             reading.await.map_err(|error| self.unreachable(error))?.map_err(|error| self.tls_error(error))?;
         Ok(TlsSetup { connector, negotiation: self.parameters.tls.negotiation })
     }
 
     /// Checks `requirepeer`: anybody who can write to the directory may have created the socket.
-    async fn check_user(&self, socket: &Socket) -> Result<(), Failed> {
+    async fn check_requirepeer(&self, socket: &Socket) -> Result<(), Failed> {
         let (Some(required), Either::Right(socket)) = (&self.parameters.requirepeer, socket) else { return Ok(()) };
         let peer = socket.peer_cred().map_err(|error| self.unreachable(error))?;
         let id = peer.uid().into();
-        let looking_up = self.files.run("users", move || nix::unistd::User::from_uid(id).ok().flatten());
+        let looking_up = self.file_threads.run("users", move || nix::unistd::User::from_uid(id).ok().flatten());
         let user = looking_up.await.map_err(|error| self.unreachable(error))?;
         match user {
             Some(user) if user.name == *required => Ok(()),
@@ -210,21 +212,22 @@ impl Login<'_> {
             Peer::Unix(path) => Error::socket(self.side, self.action.clone(), path, error),
             Peer::Tcp(_) => Error::network(self.side, self.action.clone(), error),
         };
-        Failed { error, is_about_protection: false }
+        Failed { error, try_other_encryption: false }
     }
 
     fn tls_error(&self, error: tls::TlsError) -> Failed {
-        Failed { error: Error::tls(self.side, self.action.clone(), error), is_about_protection: true }
+        Failed { error: Error::tls(self.side, self.action.clone(), error), try_other_encryption: true }
     }
 
     fn refused(&self, what: &str) -> Failed {
-        Failed { error: Error::refused(self.side, self.action.clone(), what), is_about_protection: false }
+        Failed { error: Error::refused(self.side, self.action.clone(), what), try_other_encryption: false }
     }
 }
 
-impl Protection {
-    /// Without TLS, `IfOffered` is the same as the plain attempt that would be next.
-    fn may_change(self, is_encrypted: bool) -> bool {
+impl Encryption {
+    /// Whether the next attempt differs from this one. Without TLS, `IfOffered` is the same as the plain attempt that
+    /// follows.
+    fn next_attempt_differs(self, is_encrypted: bool) -> bool {
         self != Self::IfOffered || is_encrypted
     }
 }

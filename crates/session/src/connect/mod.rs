@@ -1,4 +1,4 @@
-//! The only place that opens connections: to the first usable host of an endpoint.
+//! The only place that opens PostgreSQL connections: to the first usable host of an endpoint.
 //!
 //! Reading order: `source` reads the connection parameters, `hosts` lists the hosts to try, `login` is one attempt at
 //! one address, `session_attrs` checks the server's role, `host_search` makes one attempt after the other; `route` and
@@ -25,7 +25,7 @@ use self::hosts::Hosts;
 pub use self::route::Route;
 use self::session_attrs::Requirement;
 pub use self::source::Source;
-use self::source::{Read, Unreadable};
+use self::source::{Resolved, Unreadable};
 use super::socket::Peer;
 use super::tls::Connectors;
 use super::{BlockingPool, Error, Extensions, Side, Timeouts};
@@ -42,12 +42,19 @@ pub struct Endpoint {
     target: Target,
     hosts: Hosts,
     /// The only address to use, if the host search is skipped.
-    only: Option<Address>,
-    files: BlockingPool,
+    fixed_address: Option<Address>,
+    /// The threads that read files.
+    file_threads: BlockingPool,
     connectors: Connectors,
     /// The last warning about an ignored file.
     warned: Arc<Mutex<Option<String>>>,
     timeouts: Timeouts,
+}
+
+/// Where an endpoint connects to: its connection parameters, and their short form for messages.
+pub struct Destination {
+    pub source: Source,
+    pub target: Target,
 }
 
 /// What an endpoint connects to, for messages.
@@ -84,27 +91,28 @@ pub struct Opened {
 impl Endpoint {
     /// An endpoint that connects as `application_name`. Invalid parameters are reported when connecting.
     #[must_use]
-    pub fn new(side: Side, (source, target): (Source, Target), application_name: &str, timeouts: Timeouts) -> Self {
+    pub fn new(side: Side, destination: Destination, application_name: &str, timeouts: Timeouts) -> Self {
+        let Destination { source, target } = destination;
         Self {
             side,
             source,
             application_name: application_name.to_owned(),
             target,
             hosts: Hosts::default(),
-            only: None,
-            files: BlockingPool::default(),
+            fixed_address: None,
+            file_threads: BlockingPool::default(),
             connectors: Connectors::default(),
             warned: Arc::default(),
             timeouts,
         }
     }
 
-    /// The same, sharing certificates and threads with the rest of a fleet.
+    /// The same, sharing certificates and threads with other endpoints.
     #[must_use]
     pub fn sharing(self, connectors: &Connectors) -> Self {
         let threads = connectors.threads();
-        let (files, hosts) = (BlockingPool::sharing(threads), Hosts::new(threads));
-        Self { files, hosts, connectors: connectors.clone(), ..self }
+        let (file_threads, hosts) = (BlockingPool::sharing(threads), Hosts::new(threads));
+        Self { file_threads, hosts, connectors: connectors.clone(), ..self }
     }
 
     /// The same with another `application_name`.
@@ -120,11 +128,11 @@ impl Endpoint {
     /// The database name is invalid.
     pub fn database(&self, dbname: &str, route: &Route) -> Result<Self, Error> {
         let hosts = Hosts::new(self.connectors.threads());
-        let mut other = Self { hosts, only: Some(route.address.clone()), ..self.clone() };
+        let mut other = Self { hosts, fixed_address: Some(route.address.clone()), ..self.clone() };
         other.target.dbname = dbname.to_owned();
         match other.source.given.set("dbname", dbname) {
             Ok(()) => Ok(other),
-            Err(error) => Err(Error::unexpected(self.side, other.connecting(), error.to_string())),
+            Err(error) => Err(Error::unexpected(self.side, other.connect_action(), error.to_string())),
         }
     }
 
@@ -180,10 +188,10 @@ impl Endpoint {
     }
 
     async fn find_and_open(&self) -> Result<Opened, Error> {
-        let Read { parameters, passwords, warning } = self.read().await?;
+        let Resolved { parameters, passwords, warning } = self.read().await?;
         self.warn(warning);
         let mut failed = None;
-        let requirements = match self.only {
+        let requirements = match self.fixed_address {
             // Its state was checked before.
             Some(_) => vec![Requirement::any(self.side)],
             None => Requirement::by_preference(parameters.target_session_attrs, self.side),
@@ -208,30 +216,30 @@ impl Endpoint {
     /// # Errors
     /// The connection parameters are invalid, or no host has an address.
     pub async fn addresses(&self) -> Result<Vec<String>, Error> {
-        let Read { parameters, passwords, .. } = self.read().await?;
+        let Resolved { parameters, passwords, .. } = self.read().await?;
         let requirement = Requirement::any(self.side);
         let search = HostSearch { endpoint: self, parameters: &parameters, passwords: &passwords, requirement };
         Ok(search.addresses().await?.iter().map(ToString::to_string).collect())
     }
 
-    async fn read(&self) -> Result<Read, Error> {
+    async fn read(&self) -> Result<Resolved, Error> {
         let limit = self.timeouts.connect;
-        if !self.source.is_in_files() {
+        if !self.source.may_block() {
             return self.source.read().map_err(|error| self.unreadable(&error));
         }
         let source = self.source.clone();
-        match timeout(limit, self.files.run("files", move || source.read())).await {
+        match timeout(limit, self.file_threads.run("files", move || source.read())).await {
             Ok(Ok(read)) => read.map_err(|error| self.unreadable(&error)),
-            Ok(Err(error)) => Err(Error::network(self.side, self.connecting(), error)),
+            Ok(Err(error)) => Err(Error::network(self.side, self.connect_action(), error)),
             Err(_) => {
                 let reason = format!("the service file or password file was not read within {} s", limit.as_secs());
-                Err(Error::parameters_timeout(self.side, self.connecting(), reason))
+                Err(Error::parameters_timeout(self.side, self.connect_action(), reason))
             }
         }
     }
 
     fn unreadable(&self, error: &Unreadable) -> Error {
-        Error::bad_parameters(self.side, self.connecting(), error.to_string())
+        Error::bad_parameters(self.side, self.connect_action(), error.to_string())
     }
 
     /// Logs a warning when it changes.
@@ -245,7 +253,8 @@ impl Endpoint {
         }
     }
 
-    fn connecting(&self) -> String {
+    /// What the endpoint does, to complete "could not ...".
+    fn connect_action(&self) -> String {
         format!("connect to {}", self.described())
     }
 

@@ -85,8 +85,8 @@ mod tests {
     const STANDBY: ServerState = ServerState { is_standby: true, is_read_only: false };
 
     #[test]
-    fn a_server_is_fit_for_what_libpq_would_take_it_for() {
-        // As the table of target_session_attrs in libpq's documentation has it.
+    fn a_server_is_usable_exactly_when_libpq_would_use_it() {
+        // From the table of target_session_attrs in libpq's documentation.
         let cases = [
             (TargetSessionAttrs::Any, [true, true, true]),
             (TargetSessionAttrs::ReadWrite, [true, false, false]),
@@ -112,9 +112,9 @@ mod tests {
     }
 
     #[test]
-    fn a_standby_is_preferred_before_anything_else_will_do() {
+    fn prefer_standby_looks_for_a_standby_first_and_then_for_any_server() {
         let [first, second] = Requirement::by_preference(TargetSessionAttrs::PreferStandby, Side::Remote)[..] else {
-            panic!("there are two things to look for")
+            panic!("there are two requirements")
         };
         assert!(first.mismatch(PRIMARY).is_some() && first.mismatch(STANDBY).is_none());
         assert!(second.accepts_any());

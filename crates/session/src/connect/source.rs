@@ -17,8 +17,8 @@ pub struct Source {
     pub password_file: Option<PathBuf>,
 }
 
-/// The result of reading a source.
-pub(crate) struct Read {
+/// The connection parameters and passwords that a source resolves to.
+pub(crate) struct Resolved {
     pub(crate) parameters: Parameters,
     /// One for each host.
     pub(crate) passwords: Vec<FoundPassword>,
@@ -44,18 +44,18 @@ pub(crate) enum Unreadable {
         "password file \"{}\" can be read by others; set its mode to 0600 or less, or to 0640 or less if root owns it",
         file.display()
     )]
-    PasswordForAll { file: PathBuf },
+    PasswordFileReadableByOthers { file: PathBuf },
 }
 
 impl Source {
     /// Whether reading may block on a file.
-    pub(crate) fn is_in_files(&self) -> bool {
+    pub(crate) fn may_block(&self) -> bool {
         let is_there = |keyword| self.given.get(keyword).or(self.environment.variables.get(keyword)).is_some();
         self.password_file.is_some() || is_there("service") || !is_there("password")
     }
 
     /// Reads all parameters. Blocks on files.
-    pub(crate) fn read(&self) -> Result<Read, Unreadable> {
+    pub(crate) fn read(&self) -> Result<Resolved, Unreadable> {
         let parameters = Parameters::resolve(&self.given, &self.environment)?;
         let known = match &self.password_file {
             Some(file) => Some(FoundPassword { password: Some(password_in(file)?), file: Some(file.clone()) }),
@@ -73,7 +73,7 @@ impl Source {
             Some(found) => vec![found; parameters.hosts.len()],
             None => parameters.hosts.iter().map(&mut find).collect(),
         };
-        Ok(Read { parameters, passwords, warning })
+        Ok(Resolved { parameters, passwords, warning })
     }
 }
 
@@ -84,7 +84,7 @@ fn password_in(file: &Path) -> Result<Secret, Unreadable> {
 
     let failed = |error| Unreadable::PasswordFile { file: file.to_owned(), error };
     let bytes = private_file::read(file, LONGEST, Privacy::Private).map_err(|error| match error {
-        private_file::Unreadable::OpenToOthers => Unreadable::PasswordForAll { file: file.to_owned() },
+        private_file::Unreadable::OpenToOthers => Unreadable::PasswordFileReadableByOthers { file: file.to_owned() },
         private_file::Unreadable::Io(error) => failed(error),
         other => failed(std::io::Error::other(other)),
     })?;

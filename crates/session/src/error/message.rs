@@ -129,14 +129,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_several_things_it_is_all_that_is_told() {
-        let each = ["no", "never"].map(|message| Error::refused(Side::Remote, "connect", message).at("db1:5432"));
+    fn all_causes_are_in_the_message() {
+        let each =
+            ["no", "never"].map(|message| Error::refused(Side::Remote, "connect", message).with_context("db1:5432"));
         let output = Error::all_of(Side::Remote, "connect", each.into()).with_note("ask again").to_string();
         assert_eq!(output, "could not connect (remote server): db1:5432: no; db1:5432: never; ask again");
     }
 
     #[test]
-    fn what_is_said_of_it_is_one_line_of_bounded_length() {
+    fn the_message_is_one_line_of_bounded_length() {
         let error =
             |name: &str, message: &str| Error::unexpected(Side::Remote, format!("use {name}"), message).to_string();
         let output = error("a\nERROR b", "no\nINFO all is well\x1b[0m é");

@@ -143,7 +143,7 @@ fn a_length_that_is_allowed_passes_and_one_more_does_not() {
 }
 
 #[test]
-fn a_stranger_may_say_little_in_one_message_or_in_many() {
+fn before_authentication_only_little_may_be_sent() {
     let allowed = LARGEST_GREETING;
     let long = after(&[&header(b'E', 100_000)]);
     assert_eq!(long, Err(LimitExceeded::Message { bytes: 100_001, allowed }));
@@ -174,7 +174,7 @@ fn short_rows_count_for_what_they_take() {
 }
 
 #[test]
-fn what_the_driver_keeps_of_a_remote_server_counts_for_as_long_as_the_session_lasts() {
+fn reported_settings_count_for_the_whole_session() {
     let setting = [message(b'S', 995), READY.to_vec()].concat();
     let (some, many) = ([READY, &setting.repeat(1000)].concat(), [READY, &setting.repeat(1100)].concat());
     assert_eq!(after(&[&some]), Ok(()));

@@ -69,7 +69,7 @@ fn load_revocations(context: &mut SslContextBuilder, tls: &Tls, default: Option<
         ClientFile::Named(file) => Some(file.as_path()),
         ClientFile::Default(_) | ClientFile::Nowhere => None,
     };
-    let directory = tls.crl_folder.as_deref();
+    let directory = tls.crl_directory.as_deref();
     let file = named.or(default.filter(|_| directory.is_none()));
     let store = context.cert_store_mut();
     if let Some(file) = file {

@@ -55,7 +55,7 @@ struct Stamp {
     changed: (i64, i64),
 }
 
-/// The wall wall, which file timestamps use, and a monotonic one.
+/// The wall clock, which file timestamps use, and a monotonic one.
 #[derive(Clone, Copy)]
 pub(crate) struct Now {
     pub(crate) wall: SystemTime,
@@ -108,7 +108,7 @@ impl Connectors {
 
 impl CachedConnector {
     fn is_current(&self, tls: &Tls, files: &[Result<Stamp, io::ErrorKind>], now: Instant) -> bool {
-        let is_tracked = tls.root_certificates != RootCertificates::System && tls.crl_folder.is_none();
+        let is_tracked = tls.root_certificates != RootCertificates::System && tls.crl_directory.is_none();
         self.files == files && (is_tracked || now.saturating_duration_since(self.since) < UNTRACKED_TTL)
     }
 }

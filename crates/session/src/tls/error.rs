@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_certificate_says_stays_on_its_line_and_is_not_all_told() {
+    fn names_of_certificates_are_one_line_of_bounded_length() {
         let other = |names: &[&str]| {
             let names = names.iter().map(ToString::to_string).collect();
             TlsError::OtherName { wanted: "db".to_owned(), names }.to_string()

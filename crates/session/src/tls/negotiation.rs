@@ -56,13 +56,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_says_yes_or_no() {
+    async fn a_server_accepts_or_refuses_tls() {
         assert!(after(b"S").await.0.unwrap());
         assert!(!after(b"N").await.0.unwrap());
     }
 
     #[tokio::test]
-    async fn what_stands_behind_the_answer_is_left_for_the_handshake() {
+    async fn bytes_after_the_answer_are_left_for_the_handshake() {
         let (offered, mut socket) = after(b"Smore").await;
         assert!(offered.unwrap());
         let mut rest = [0; 4];

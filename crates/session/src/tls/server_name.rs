@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zero_in_a_name_spoils_the_certificate() {
+    fn a_name_with_a_nul_invalidates_the_certificate() {
         assert!(!names(&["db.example.com\0.evil.org"], &[], None).are_for("db.example.com"));
         assert!(!names(&["db.example.com\0.evil.org", "db.example.com"], &[], None).are_for("db.example.com"));
         assert!(!names(&[], &[], Some("db.example.com\0.evil.org")).are_for("db.example.com"));
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_is_for_can_be_told() {
+    fn the_names_of_a_certificate_are_listed() {
         let all = names(&["a", "*.b"], &[&[10, 0, 0, 1], &[0; 16], &[1]], Some("c"));
         assert_eq!(all.listed(), ["a", "*.b", "10.0.0.1", "::", "an address of invalid length"]);
         assert_eq!(names(&[], &[&[10, 0, 0, 1]], Some("c")).listed(), ["10.0.0.1", "c"]);

@@ -111,7 +111,7 @@ impl AsyncWrite for Stream {
 fn why_gone(stream: &mut SslStream<Socket>, context: &mut Context<'_>, error: io::Error) -> io::Error {
     let mut byte = [0];
     match Pin::new(stream).poll_read(context, &mut ReadBuf::new(&mut byte)).map_err(in_words) {
-        Poll::Ready(Err(message)) if message.get_ref().is_some_and(|message| message.is::<TlsError>()) => message,
+        Poll::Ready(Err(alert)) if alert.get_ref().is_some_and(|cause| cause.is::<TlsError>()) => alert,
         _ => in_words(error),
     }
 }

@@ -1,4 +1,4 @@
-//! How is either collector run, and what does it use of the machine?
+//! Runs either collector, and measures what it uses.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::machine::said_by;
 use crate::command::usage::{self, Usage};
 
-/// Where the Python collector looks first, and what no other place can override.
+/// The first configuration file that the Python collector reads, which no other file can override.
 const SYSTEM_CONFIGURATION: &str = "/etc/powa-collector.conf";
 /// The Python collector ends at once only when nothing is under way.
 const LONGEST_STOP: Duration = Duration::from_secs(120);
@@ -59,7 +59,7 @@ impl Candidate {
         Ok(Self { kind, program })
     }
 
-    /// A name for folders, databases and messages.
+    /// A name for directories, databases and messages.
     pub(super) fn name(&self) -> &'static str {
         match self.kind {
             Kind::Ours => "ours",
@@ -67,16 +67,16 @@ impl Candidate {
         }
     }
 
-    /// Its version, which is the last word that both say when they are asked.
+    /// Its version: the last word that both print with `--version`.
     pub(super) fn version(&self) -> Result<String> {
         let message = said_by(Command::new(&self.program).arg("--version"))?;
         Ok(message.rsplit(' ').next().unwrap_or_default().to_owned())
     }
 
-    /// Starts it on a repository, as it comes out of the box. Its configuration and its log are in `folder`.
+    /// Starts it on a repository, with its default settings. Its configuration and its log are in `directory`.
     pub(super) fn start(&self, dsn: &str, directory: &Path) -> Result<Running> {
         let directory = directory.join(self.name());
-        fs::create_dir_all(&directory).context("making a folder for a collector")?;
+        fs::create_dir_all(&directory).context("making a directory for a collector")?;
         let content = serde_json::json!({ "repository": { "dsn": dsn }, "debug": false });
         let configuration = directory.join("powa-collector.conf");
         fs::write(&configuration, format!("{content:#}\n")).context("writing a collector's configuration")?;
@@ -103,7 +103,7 @@ impl Candidate {
 }
 
 impl Running {
-    /// What it uses now.
+    /// Its current usage.
     ///
     /// # Errors
     /// It has ended.
@@ -120,7 +120,7 @@ impl Running {
         Ok(())
     }
 
-    /// Asks it to stop, and tells how long that took.
+    /// Stops it, and returns how long that took.
     pub(super) fn stop(mut self) -> Result<Duration> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a child has a process id")?;
         let asked = Instant::now();
@@ -138,7 +138,7 @@ impl Running {
         format!("the end of {}:\n{}", log.display(), end_of(&log))
     }
 
-    /// The log's name: where it is copied to, as the folder goes with the run.
+    /// The log's name: where it is copied to, as the directory goes with the run.
     fn kept_log(&self) -> PathBuf {
         let kept = std::env::temp_dir().join("lab-bench-collector.log");
         match fs::copy(&self.log, &kept) {
@@ -150,7 +150,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // One that was asked to stop has ended already, and both say so by an error.
+        // If it was stopped before, it has ended, and both calls return an error.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

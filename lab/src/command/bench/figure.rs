@@ -1,4 +1,4 @@
-//! What was measured, of both, and what had to be reached?
+//! A measured value of each collector, and the target.
 
 use lab::Generation;
 use serde_json::{Value, json};
@@ -11,12 +11,12 @@ pub(crate) struct Figure {
     pub what: String,
     pub unit: Unit,
     pub ours: f64,
-    /// Nothing where the Python collector cannot be measured, or need not be.
+    /// `None` if the Python collector cannot be measured, or need not be.
     pub python: Option<f64>,
     pub mark: Option<Mark>,
 }
 
-/// What the numbers of a figure are.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Unit {
     Count,
@@ -28,7 +28,7 @@ pub(crate) enum Unit {
     Percent,
 }
 
-/// What had to be reached.
+/// The target.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mark {
     AtMost(f64),
@@ -57,7 +57,7 @@ impl Figure {
         Self { mark: Some(mark), ..self }
     }
 
-    /// Ours by the Python collector's.
+    /// Our value divided by the Python collector's.
     pub(crate) fn ratio(&self) -> Option<f64> {
         self.python.filter(|python| *python > 0.0).map(|python| self.ours / python)
     }
@@ -86,7 +86,7 @@ impl Figure {
 }
 
 impl Unit {
-    /// As it stands behind a number; nothing behind a count.
+    /// The unit behind a number; empty for a count.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Count => "",
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn as_json_it_tells_what_the_table_tells() {
+    fn the_json_has_the_values_of_the_table() {
         let json = figure(1.5, Some(3.0), Some(Mark::Share(0.1))).to_json();
         let whole = json!({
             "case": "case", "powa": "5.0.2", "what": "what", "unit": "s",

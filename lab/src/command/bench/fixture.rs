@@ -1,7 +1,7 @@
-//! What do the collectors work on? A repository, and remote servers that are the same for both.
+//! Starts the servers of a benchmark: a repository, and remote servers that are the same for both collectors.
 //!
-//! One remote cluster listens on many addresses of the loopback network, and is a server of the fleet under each; or behind
-//! each of several lines that are as long as they are said to be.
+//! One remote cluster listens on many addresses of the loopback network, and is a server of the fleet under each, or
+//! behind several proxies, each with its own delay.
 
 use std::ops::Range;
 use std::path::Path;
@@ -18,28 +18,28 @@ use super::candidate::{Candidate, Running};
 pub(super) const DATABASE: &str = "powa";
 /// PostgreSQL listens on no more than 64 (MAXLISTEN), if they are listed.
 const MOST_ADDRESSES: usize = 64;
-/// In the repository: what the database of a candidate is a copy of.
+/// The database in the repository that those of the candidates are copied from.
 const REGISTERED: &str = "registered";
 /// The columns that may differ in the statements that a server is filled with, so that there is room for a million.
 const COLUMNS: u32 = 20;
 
-/// How large it is.
+/// The size of the fleet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
     pub servers: usize,
-    /// On each remote server, beside the one with PoWA and `postgres`.
+    /// Databases of each remote server, beside the one with PoWA and `postgres`.
     pub applications: usize,
-    /// In pg_stat_statements of each remote server; there is room for twice as many.
+    /// Entries in pg_stat_statements of each remote server, which has room for twice as many.
     pub statements: usize,
     /// Seconds between two snapshots of a server.
     pub frequency: i32,
 }
 
-/// All servers there are.
+/// All servers of the benchmark.
 pub(super) struct Fixture {
     pub repository: Cluster,
     pub remote: Cluster,
-    /// To the servers that are not right here, in their order.
+    /// The proxies of the servers with a delay, in their order.
     pub lines: Vec<Proxy>,
 }
 
@@ -49,12 +49,12 @@ pub(super) struct BenchRun {
     pub running: Running,
     pub database: String,
     pub started: Instant,
-    /// Of the servers, in their order.
+    /// The ids of the servers, in their order.
     pub ids: Vec<i32>,
 }
 
 impl Fixture {
-    /// Starts it, with all servers registered.
+    /// Starts the servers, and registers them.
     pub(super) fn make(generation: &Generation, size: Size) -> Result<Fixture> {
         let (repository, remote) = thread::scope(|scope| {
             let repository = scope.spawn(move || {
@@ -88,7 +88,7 @@ impl Fixture {
         Ok(())
     }
 
-    /// Puts so many servers at the far end of lines: what is said to them and answered takes that much longer.
+    /// Puts proxies with a delay in front of this many servers.
     pub(super) fn put_away(&mut self, round_trips: &[Duration]) -> Result<()> {
         let mut client = self.repository.connect(REGISTERED)?;
         for (id, round_trip) in ids(&mut client)?.into_iter().zip(round_trips) {
@@ -103,8 +103,8 @@ impl Fixture {
         Ok(())
     }
 
-    /// Has a candidate begin on a repository database of its own, in which all servers are registered. `prepare` changes
-    /// it before that.
+    /// Starts a candidate on a repository database of its own, in which all servers are registered. `prepare` changes the
+    /// database before that.
     pub(super) fn begin(
         &self,
         candidate: &Candidate,
@@ -125,8 +125,8 @@ impl Fixture {
         Ok(BenchRun { client, running, database, started, ids })
     }
 
-    /// Has PoWA 5 take the catalogs of all databases as read a moment ago. They are once a year, and once a year a
-    /// snapshot costs ten times as much as the others.
+    /// Marks the catalogs of all databases as just read. PoWA 5 reads them once a year, and that snapshot costs ten times as
+    /// much as the others.
     pub(super) fn leave_catalogs(&self) -> Result<()> {
         if self.repository.generation().powa_major() < 5 {
             return Ok(());
@@ -143,7 +143,7 @@ impl Fixture {
         Ok(())
     }
 
-    /// Has pg_stat_statements of the remote cluster remember statements by these numbers.
+    /// Runs statements with these numbers, for pg_stat_statements of the remote cluster.
     pub(super) fn add_statements(&self, numbers: Range<usize>) -> Result<()> {
         let mut client = self.remote.connect(DATABASE)?;
         for begin in numbers.clone().step_by(100) {
@@ -155,19 +155,19 @@ impl Fixture {
 }
 
 impl BenchRun {
-    /// How many snapshots there are of all servers together: the count in the repository begins with one.
+    /// The number of snapshots of all servers together: the count in the repository begins with one.
     pub(super) fn snapshots(&mut self) -> Result<i64> {
         let taken = "select coalesce(sum(coalesce_seq - 1), 0)::int8 from powa_snapshot_metas where srvid > 0";
         Ok(self.client.query_one(taken, &[]).context("counting snapshots")?.get(0))
     }
 
-    /// How many servers have been snapshotted at least once.
+    /// The number of servers with a snapshot.
     pub(super) fn servers_with_snapshot(&mut self) -> Result<i64> {
         let taken = "select count(*) from powa_snapshot_metas where srvid > 0 and coalesce_seq > 1";
         Ok(self.client.query_one(taken, &[]).context("counting servers with a snapshot")?.get(0))
     }
 
-    /// Waits until each server has been snapshotted so many times, or for as long as that.
+    /// Waits until each server has this many snapshots, or until the limit.
     pub(super) fn warm_up(&mut self, times: i64, limit: Duration) -> Result<()> {
         let fewest = "select min(coalesce_seq - 1)::int8 from powa_snapshot_metas where srvid > 0";
         while self.client.query_one(fewest, &[]).context("counting snapshots")?.get::<_, i64>(0) < times
@@ -179,13 +179,13 @@ impl BenchRun {
         Ok(())
     }
 
-    /// How long ago the last snapshot is of the server that was not seen for longest.
+    /// The longest time since the last snapshot of any server.
     pub(super) fn longest_unseen(&mut self) -> Result<Duration> {
         let age = "select extract(epoch from clock_timestamp() - nullif(min(snapts), '-infinity'))::float8
                      from powa_snapshot_metas
                     where srvid > 0";
         let age: Option<f64> = self.client.query_one(age, &[]).context("looking for the oldest snapshot")?.get(0);
-        // One that was never snapshotted has waited from the beginning.
+        // A server without a snapshot has waited from the beginning.
         Ok(age.map_or(self.started.elapsed(), |age| Duration::from_secs_f64(age.max(0.0))))
     }
 
@@ -216,7 +216,7 @@ fn remote(generation: &Generation, size: Size) -> Result<Cluster> {
     let addresses = if size.servers <= MOST_ADDRESSES {
         (0..size.servers).map(address).collect::<Vec<_>>().join(",")
     } else {
-        // From elsewhere nobody is let in by pg_hba.conf; `scripts/bench` sees to it that there is no elsewhere.
+        // pg_hba.conf allows only local addresses, and `scripts/bench` isolates the network.
         "0.0.0.0".to_owned()
     };
     let settings = [

@@ -1,7 +1,7 @@
-//! How is a snapshot asked for, and how long until it is there?
+//! Requests a snapshot, and measures the time until it is stored.
 //!
-//! By a notification, as powa-web does it. Both collectors refuse a snapshot that begins within ten seconds of the one
-//! before, so requests wait for longer than that.
+//! The request is a notification, as powa-web sends it. Both collectors refuse a snapshot within ten seconds of the
+//! previous one, so requests wait for longer than that.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,15 +15,15 @@ use super::fixture::BenchRun;
 /// From the end of a snapshot to the next request for one of the same server.
 pub(super) const PAUSE: Duration = Duration::from_millis(10_500);
 
-/// How long the longest may take: hundreds of round trips, some of them long.
+/// The limit for one snapshot, which may take hundreds of long round trips.
 const LIMIT: Duration = Duration::from_secs(300);
-/// Whoever does not listen yet is asked again.
+/// The interval at which the request is repeated until the candidate listens.
 const UNTIL_ASKED_AGAIN: Duration = Duration::from_secs(1);
-/// To look is work for the repository: the longer something takes, the less often, but to one part in a hundred.
+/// Polling costs the repository time: the longer a snapshot takes, the rarer it is, with a precision of 1 %.
 const LOOKS: u32 = 100;
 const SHORTEST_POLL: Duration = Duration::from_millis(2);
 
-/// Has no server due, and each be one whose first snapshot is long past: what is not asked for does not happen.
+/// Changes the repository so that no server is due and none is new: only forced snapshots are taken.
 pub(super) fn nobody_is_due(repository: &mut Client) -> Result<()> {
     repository
         .execute("update powa_snapshot_metas set snapts = now() - interval '1 minute' where srvid > 0", &[])
@@ -32,7 +32,7 @@ pub(super) fn nobody_is_due(repository: &mut Client) -> Result<()> {
 }
 
 impl BenchRun {
-    /// Has a first snapshot taken of each server, side by side: connections are open, and what is read once is known.
+    /// Takes a first snapshot of each server, in parallel: then connections are open, and what is read once is cached.
     pub(super) fn take_first(&mut self) -> Result<()> {
         let began = Instant::now();
         let mut asked = None;
@@ -47,7 +47,7 @@ impl BenchRun {
                 return Ok(());
             }
             if asked.is_none_or(|asked: Instant| asked.elapsed() > UNTIL_ASKED_AGAIN) {
-                // One that is under way, or was a moment ago, is not begun a second time.
+                // A snapshot that is in progress, or has just ended, is not started again.
                 missing.iter().try_for_each(|id| self.ask(*id))?;
                 asked = Some(Instant::now());
             }
@@ -55,8 +55,8 @@ impl BenchRun {
         }
     }
 
-    /// Has a snapshot taken now, and gives the time until others see it in the repository; `meanwhile` is called again
-    /// and again.
+    /// Takes a snapshot now, and returns the time until other sessions see it in the repository; `meanwhile` is called
+    /// repeatedly.
     pub(super) fn force(&mut self, id: i32, mut meanwhile: impl FnMut()) -> Result<Duration> {
         let before = self.snapshots_of(id)?;
         let began = Instant::now();
@@ -82,7 +82,7 @@ impl BenchRun {
         asked.map(drop).context("asking for a snapshot")
     }
 
-    /// How many snapshots of a server there are.
+    /// The number of snapshots of a server.
     pub(super) fn snapshots_of(&mut self, id: i32) -> Result<i64> {
         let taken = "select (coalesce_seq - 1)::int8 from powa_snapshot_metas where srvid = $1";
         Ok(self.client.query_one(taken, &[&id]).context("counting snapshots of a server")?.get(0))

@@ -1,4 +1,4 @@
-//! By how much does something grow with something else, and does it do so evenly?
+//! Fits a line to measured points, and tells whether the growth is linear.
 
 /// The straight line that is nearest to some points (least squares).
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_on_the_line_is_found() {
+    fn points_off_the_line_are_detected() {
         let points = [(0.0, 0.0), (1.0, 1.0), (2.0, 5.0), (3.0, 3.0), (4.0, 4.0)];
         let (x, share) = Line::through(&points).farthest(&points);
         assert_eq!(x, 2.0);
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_grow_has_no_slope() {
+    fn constant_values_have_no_slope() {
         let points = [(1.0, 6.0), (100.0, 6.0)];
         let line = Line::through(&points);
         assert_eq!((line.slope, line.begin, line.farthest(&points).1), (0.0, 6.0, 0.0));

@@ -1,4 +1,4 @@
-//! On what was it measured, when, and which versions of what?
+//! Describes the machine, the date and the versions of a benchmark.
 
 use std::fmt::{self, Display, Formatter};
 use std::fs;
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_fails_is_none_that_says_something() {
+    fn a_program_that_fails_is_an_error() {
         assert_eq!(said_by(Command::new("echo").arg("well")).unwrap(), "well");
         let error = said_by(Command::new("sh").args(["-c", "echo broken >&2; exit 3"])).unwrap_err();
         assert!(error.to_string().contains("broken"), "{error}");

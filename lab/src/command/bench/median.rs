@@ -1,4 +1,4 @@
-//! Which one of several measurements counts?
+//! The median of several measurements.
 
 /// The one in the middle; of an even number of them, the mean of the two there.
 pub(super) fn median(values: &[f64]) -> f64 {
@@ -16,7 +16,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_one_in_the_middle_counts() {
+    fn the_median_is_the_middle_value() {
         let cases: [(&[f64], f64); 5] = [
             (&[4.0], 4.0),
             (&[9.0, 1.0], 5.0),

@@ -1,8 +1,7 @@
-//! How does the collector compare with the Python one, on the same servers, one after the other, in one run?
+//! Compares the collector with the Python one, on the same servers, one after the other, in one run.
 //!
-//! `candidate` runs either of them, `fixture` is what they work on, a `case` measures one thing, and what it found becomes
-//! a `figure` for the `table`. `force` asks for a snapshot, and waits until it is there; a `window` is a stretch of time
-//! that is watched.
+//! `candidate` runs either of them, `fixture` is the servers, a `case` measures one thing, and its result is a `figure`
+//! in the `table`. `force` requests a snapshot and waits until it is stored; a `window` measures a period.
 
 mod candidate;
 mod case;
@@ -25,8 +24,9 @@ use self::candidate::{Candidate, Contenders};
 pub(crate) use self::case::Case;
 use self::figure::Figure;
 use self::machine::Machine;
+use crate::print::print_line;
 
-/// What to compare, and on what.
+/// A comparison.
 pub(crate) struct Bench<'a> {
     pub generations: &'a [Generation],
     pub collector: &'a Path,
@@ -34,21 +34,21 @@ pub(crate) struct Bench<'a> {
     pub python: &'a Path,
     /// All but those that take long, if there is none.
     pub cases: &'a [Case],
-    /// How often that is measured whose median counts.
+    /// The number of measurements for a median.
     pub rounds: usize,
     /// Where to write the figures as JSON.
     pub json: Option<&'a Path>,
     /// A document whose table is replaced by the one of this run.
     pub record: Option<&'a Path>,
-    /// Where to draw what grows with what.
+    /// Where to draw the growth.
     pub picture: Option<&'a Path>,
 }
 
-/// Where and with what a case is measured.
+/// The environment of a case.
 pub(crate) struct Setting<'a> {
     generation: &'a Generation,
     candidates: &'a Contenders,
-    /// Has a folder for each candidate's files.
+    /// The directory for the candidates' files.
     directory: PathBuf,
     rounds: usize,
     picture: Option<&'a Path>,
@@ -59,7 +59,7 @@ impl Bench<'_> {
         let candidates = Contenders { ours: Candidate::ours(self.collector)?, python: Candidate::python(self.python)? };
         let machine = Machine::look(&candidates, self.generations)?;
         let cases = if self.cases.is_empty() { Case::most() } else { self.cases.to_owned() };
-        let directory = tempfile::Builder::new().prefix("lab-bench-").tempdir().context("making a folder")?;
+        let directory = tempfile::Builder::new().prefix("lab-bench-").tempdir().context("making a directory")?;
         let mut figures: Vec<Figure> = Vec::new();
         for case in cases {
             for generation in self.generations.iter().filter(|generation| case.is_of(generation)) {
@@ -71,7 +71,7 @@ impl Bench<'_> {
                 figures.extend(measured.with_context(|| format!("measuring {}", case.name()))?);
             }
         }
-        println!("{machine}\n{}", table::print(&figures));
+        print_line!("{machine}\n{}", table::print(&figures));
         if let Some(file) = self.json {
             table::write_json(&machine, &figures, file)?;
         }

@@ -1,6 +1,6 @@
-//! How does a picture show what grows with what?
+//! Draws the measured growth as SVG.
 //!
-//! A panel each, in two columns, so narrow that it can be read on a phone; on a ground of its own, as the page may be dark.
+//! One panel for each quantity, in two columns, narrow enough for a phone; with a background, as the page may be dark.
 
 use std::fs;
 use std::path::Path;
@@ -24,15 +24,15 @@ const STRAIGHT: RGBColor = RGBColor(188, 76, 0);
 
 /// One of the small pictures.
 pub(super) struct Panel<'a> {
-    /// What was measured, and in which unit.
+    /// The quantity and its unit.
     pub title: String,
     pub points: &'a [(f64, f64)],
-    /// What there is more and more of.
+    /// The horizontal axis.
     pub of: &'a str,
-    /// The one through the points, if there is one to be seen.
+    /// The line through the points, if they lie on one.
     pub line: Option<Line>,
-    /// The line, in words.
-    pub output: String,
+    /// Describes the line.
+    pub caption: String,
 }
 
 pub(super) fn draw(panels: &[Panel<'_>], file: &Path) -> Result<()> {
@@ -54,7 +54,7 @@ impl Panel<'_> {
     fn draw(&self, place: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<()> {
         let style = |size: i32, color: &RGBColor| (FONT, size).into_font().color(color);
         place.draw_text(&self.title, &style(19, &INK), (14, 10))?;
-        place.draw_text(&self.output, &style(16, &STRAIGHT), (14, 32))?;
+        place.draw_text(&self.caption, &style(16, &STRAIGHT), (14, 32))?;
         let most = |of: fn(&(f64, f64)) -> f64| self.points.iter().map(of).fold(0.0, f64::max);
         let (right, top) = (most(|point| point.0), most(|point| point.1) * 1.15);
         let mut chart = ChartBuilder::on(place)
@@ -119,7 +119,7 @@ mod tests {
             points: &points,
             of: "servers",
             line: Some(Line::through(&points)),
-            output: "+4 kB for each server".to_owned(),
+            caption: "+4 kB for each server".to_owned(),
         };
         draw(&[panel("memory (MB)"), panel("CPU (ms)"), panel("connections")], &file).unwrap();
         let picture = fs::read_to_string(file).unwrap();

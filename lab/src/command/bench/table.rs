@@ -1,4 +1,4 @@
-//! How is what was measured shown?
+//! Prints the figures as a table.
 
 use std::fs;
 use std::path::Path;
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_has_the_digits_that_mean_something() {
+    fn a_number_has_its_significant_digits() {
         let cases = [
             (0.0, Unit::Count, "0"),
             (6.0, Unit::Count, "6"),

@@ -1,6 +1,6 @@
-//! What goes on within a stretch of time: how many snapshots, at what cost, over how many connections?
+//! Measures a period: the number of snapshots, their cost, and the number of connections.
 //!
-//! All of it is seen from outside: counted in the repository, and read from the processes' times.
+//! All values are measured from outside: counted in the repository, and read from the processes' times.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,23 +14,23 @@ use crate::command::usage::{self, Usage};
 
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
-/// What went on.
+/// What was measured in a period.
 pub(super) struct Window {
     pub time: Duration,
     pub snapshots: i64,
     pub collector: Duration,
     pub repository: Duration,
     pub remote: Duration,
-    /// Of the collector, in the end.
+    /// The collector's usage at the end.
     pub usage: Usage,
     /// The most sessions of the collector that were seen at once.
     pub repository_sessions: i64,
     pub remote_sessions: i64,
-    /// The longest that the last snapshot of any server was seen to be ago.
+    /// The longest observed time since the last snapshot of any server.
     pub longest_unseen: Duration,
 }
 
-/// What has been used up to a moment.
+/// CPU time used up to a moment.
 struct Reading {
     at: Instant,
     snapshots: i64,
@@ -91,7 +91,7 @@ impl Reading {
     }
 }
 
-/// The sessions of whoever is not the laboratory: `powa_take_snapshot` gives them other names for a while.
+/// The sessions that are not the lab's: `powa_take_snapshot` changes their names for a while.
 pub(super) fn sessions(client: &mut Client, database: Option<&str>) -> Result<i64> {
     let statement = "select count(*) from pg_stat_activity where backend_type = 'client backend' \
                      and application_name <> 'lab' and datname = coalesce($1, datname)";
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_is_told_by_the_snapshot_and_by_the_minute() {
+    fn usage_is_computed_for_each_snapshot_and_each_minute() {
         let used = Duration::from_millis(600);
         let cases = [
             // (seconds, snapshots, a second, ms a snapshot, ms a minute)

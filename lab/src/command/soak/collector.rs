@@ -1,4 +1,4 @@
-//! How is the collector run, and what does it use of the machine?
+//! Runs the collector of a soak test, and measures what it uses.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use lab::Result;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::fixture::Fixture;
-use super::log::{Log, Told};
+use super::log::{Log, LogSummary};
 use crate::command::usage::{self, Usage};
 
 /// Long enough for a slow machine, and short enough that the consequences of a fault are soon over.
 const TIMEOUTS: [(&str, u64); 4] =
     [("connect", 5), ("query", 5), ("snapshot", LONGEST_STEP.as_secs()), ("stop", GRACE.as_secs())];
-/// What collecting and loading have, each.
+/// The time limit of collecting, and of loading.
 pub(super) const LONGEST_STEP: Duration = Duration::from_secs(20);
-/// What the collector has to stop in.
+/// The time limit for stopping.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
-/// How many connections to the repository the collector promises to keep to: `limits.loads` + 2.
+/// The collector's limit of connections to the repository: `limits.loads` + 2.
 pub(super) const REPOSITORY_SESSIONS: usize = 6;
 
 const BETWEEN_SAMPLES: Duration = Duration::from_millis(500);
@@ -35,13 +35,13 @@ pub(super) struct Collector {
     log_file: PathBuf,
 }
 
-/// What it uses: the medians of some seconds.
+/// The usage of the collector: medians over some seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Use {
     pub resident_kb: u64,
     pub descriptors: u64,
     pub threads: u64,
-    /// Said by its own log.
+    /// From its log.
     pub tasks: u64,
 }
 
@@ -80,7 +80,7 @@ impl Collector {
         Ok(Collector { child, log: Log::read(stream, &log_file)?, log_file })
     }
 
-    pub(super) fn output(&self) -> Told {
+    pub(super) fn summary(&self) -> LogSummary {
         self.log.so_far()
     }
 
@@ -97,9 +97,9 @@ impl Collector {
         Ok(())
     }
 
-    /// Looks for some seconds, and has it reload some times, which makes it tell how many tasks it has.
+    /// Measures for some seconds, and reloads several times, which makes it log the number of its tasks.
     pub(super) fn measure(&mut self) -> Result<Use> {
-        let told_before = self.output().tasks.len();
+        let logged_before = self.summary().tasks.len();
         let mut samples = Vec::new();
         for number in 0..SAMPLES {
             self.ensure_running()?;
@@ -113,18 +113,18 @@ impl Collector {
             resident_kb: median(samples.iter().map(|sample| sample.resident_kb)),
             descriptors: median(samples.iter().map(|sample| sample.descriptors)),
             threads: median(samples.iter().map(|sample| sample.threads)),
-            tasks: median(self.output().tasks.into_iter().skip(told_before)),
+            tasks: median(self.summary().tasks.into_iter().skip(logged_before)),
         })
     }
 
-    /// What it uses now, its tasks aside.
+    /// Its current usage, without the number of tasks.
     pub(super) fn look(&self) -> Result<Use> {
         let Usage { resident_kb, descriptors, threads, .. } = usage::of_process(self.child.id())?;
         Ok(Use { resident_kb, descriptors, threads, tasks: 0 })
     }
 
-    /// Asks it to stop; gives how it ended, after how long, and all that its log has told.
-    pub(super) fn stop(mut self) -> Result<(ExitStatus, Duration, Told)> {
+    /// Stops it. Returns its exit status, the time that took, and the summary of its log.
+    pub(super) fn stop(mut self) -> Result<(ExitStatus, Duration, LogSummary)> {
         self.signal(Signal::TERM)?;
         let asked = Instant::now();
         let status = loop {

@@ -1,4 +1,4 @@
-//! How does a fault come about, and how is it healed?
+//! Causes faults and heals them.
 
 use anyhow::{Context, ensure};
 use fastrand::Rng;
@@ -12,12 +12,12 @@ use super::fixture::{DATABASE, Fixture, STRANGER};
 
 const CHANNEL: &str = "powa_collector";
 
-/// What is held until a fault is healed.
+/// State that is kept until a fault is healed.
 #[derive(Default)]
 pub(super) struct Held {
-    /// It has to stay open: it holds a lock, or its role is looked up.
+    /// A session that stays open: it holds a lock, or the collector looks up its role.
     _session: Option<Client>,
-    /// What a function was before.
+    /// The original definition of a function.
     definition: Option<String>,
 }
 
@@ -34,7 +34,7 @@ fn sessions_of(alias: &str) -> String {
 
 impl Fault {
     /// # Errors
-    /// It is not possible now, because something else is out of order.
+    /// It is not possible now, because of another fault.
     pub(super) fn begin(&self, fixture: &Fixture, collector: &Collector, random: &mut Rng) -> Result<Held> {
         let line = line(self.target, fixture);
         match (&self.kind, line) {
@@ -42,7 +42,7 @@ impl Fault {
             (Kind::Delay(delay), Some(line)) => line.delay(*delay),
             (Kind::Refuse, Some(line)) => line.refuse(),
             (Kind::Cut, Some(line)) => line.cut(),
-            // In the text of a statement of the workload's, which is in what is collected.
+            // A part of a statement of the workload, which is among the collected rows.
             (Kind::CutInARow, Some(line)) => line.when_server_says(b"turnover(", Act::Cut),
             (Kind::Terminate, _) => terminate(self.target, fixture)?,
             (Kind::Restart, _) => cluster(self.target, fixture)?.stop()?,
@@ -85,14 +85,14 @@ impl Fault {
     }
 
     /// # Errors
-    /// It could not be healed now, because something else is out of order. It is to be tried again.
+    /// It could not be healed now, because of another fault. The caller must try again.
     pub(super) fn heal(&self, fixture: &Fixture, collector: &Collector, held: &Held) -> Result<()> {
         let line = line(self.target, fixture);
         match (&self.kind, line) {
             (Kind::Freeze, Some(line)) => line.thaw(),
             (Kind::Delay(_), Some(line)) => line.delay(std::time::Duration::ZERO),
             (Kind::Refuse, Some(line)) => line.accept()?,
-            // One that nobody stepped into is taken away by one that nobody can.
+            // A trap that has not been triggered is replaced by one that cannot be.
             (Kind::CutInARow, Some(line)) => line.when_server_says(&[0xff; 64], Act::Cut),
             (Kind::Restart | Kind::Crash, _) => {
                 let cluster = cluster(self.target, fixture)?;
@@ -165,7 +165,7 @@ fn set_frequency(target: Target, fixture: &Fixture, collector: &Collector, secon
     collector.signal(Signal::HUP)
 }
 
-/// Has a source function do something else, and gives what it did.
+/// Replaces a source function, and returns its original definition.
 fn replace(target: Target, fixture: &Fixture, source: &str, body: &str) -> Result<Held> {
     let mut client = cluster(target, fixture)?.connect(DATABASE)?;
     let definition: String = client
@@ -179,7 +179,7 @@ fn replace(target: Target, fixture: &Fixture, source: &str, body: &str) -> Resul
     Ok(Held { definition: Some(definition), ..Held::default() })
 }
 
-/// Sends payloads, all at once. The sender stays: one who has left cannot be looked up.
+/// Sends payloads, all at once. The session stays open, so that the collector can look up its role.
 fn say(fixture: &Fixture, role: &str, payloads: &[String]) -> Result<Held> {
     let mut config: postgres::Config = fixture.repository.dsn(DATABASE).parse().context("reading a DSN of our own")?;
     let mut session = config

@@ -1,4 +1,4 @@
-//! Which faults are there, and which one is next?
+//! Lists the faults, and draws the next one.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,27 +7,27 @@ use fastrand::Rng;
 
 use super::fixture::Fixture;
 
-/// What is out of order. One thing has one fault at a time.
+/// The target of a fault. A target has one fault at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
-    /// One server: its line, its sessions, its rows in the repository.
+    /// One server: its proxy, its sessions, its rows in the repository.
     Server(usize),
-    /// A cluster, and so all the servers that it is in truth.
+    /// A cluster, and so all servers that share it.
     Cluster(usize),
     Repository,
-    /// The collector's ears.
+    /// The command channel.
     Commands,
 }
 
-/// What is the matter with it.
+/// The kind of a fault.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
     Freeze,
     Delay(Duration),
     Refuse,
-    /// All connections, at once.
+    /// Resets all connections at once.
     Cut,
-    /// One connection, in the middle of a row with a statement in it.
+    /// Resets one connection in the middle of a row with a statement.
     CutInARow,
     Terminate,
     Restart,
@@ -42,15 +42,15 @@ pub(super) enum Kind {
     Sleep(&'static str, u32),
     Reloads(u32),
     Signals(u32),
-    /// Commands of somebody who may.
+    /// Commands of a role that may send them.
     Commands(u32),
-    /// Commands of somebody who may not.
+    /// Commands of a role that may not send them.
     Flood(u32),
-    /// What is no command, of somebody who may not.
+    /// Invalid commands of a role that may not send any.
     Garbage(u32),
 }
 
-/// A fault that is to be.
+/// A fault to be injected.
 #[derive(Clone, Debug)]
 pub(super) struct Fault {
     pub target: Target,
@@ -63,7 +63,7 @@ const SOURCES: [&str; 4] =
     ["powa_databases_src", "powa_statements_src", "powa_user_functions_src", "powa_stat_bgwriter_src"];
 
 impl Fault {
-    /// Mostly one server's: what happens to the repository explains everything for a while, and so hides much.
+    /// Draws mostly faults of one server: a fault of the repository explains all errors for a while, and so hides many.
     pub(super) fn any(random: &mut Rng, fixture: &Fixture) -> Fault {
         let target = match random.u32(..100) {
             0..77 => Target::Server(random.usize(..fixture.servers.len())),
@@ -117,7 +117,7 @@ impl Fault {
         Fault { target, kind, lasts }
     }
 
-    /// Who and what, in words.
+    /// Describes the target and the fault.
     pub(super) fn describe(&self, fixture: &Fixture) -> String {
         let whom = match self.target {
             Target::Server(number) => format!("server {}", fixture.servers[number].alias),

@@ -1,4 +1,4 @@
-//! What is the collector let loose on? A repository and some clusters, which a proxy for each server makes a fleet of.
+//! Starts the fleet of a soak test: a repository and some clusters, each with proxies that act as several servers.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -16,13 +16,13 @@ pub(super) const STRANGER: &str = "stranger";
 
 const SERVERS_OF_A_CLUSTER: usize = 15;
 const APPLICATION: &str = "shop";
-/// Few enough that aggregating is a part of every run.
+/// Few enough that every run aggregates.
 const SNAPSHOTS_UNTIL_AGGREGATED: i32 = 20;
 
-/// All servers there are.
+/// All servers of the test.
 pub(super) struct Fixture {
     pub repository: Cluster,
-    /// The collector's way to the repository; ours goes past it.
+    /// The proxy between the collector and the repository; the test connects without it.
     pub line: Proxy,
     pub clusters: Vec<Cluster>,
     pub servers: Vec<Server>,
@@ -35,7 +35,7 @@ pub(super) struct Fixture {
 pub(super) struct Server {
     pub id: i32,
     pub alias: String,
-    /// Which cluster it is, in truth.
+    /// The index of its cluster.
     pub cluster: usize,
     pub line: Proxy,
 }
@@ -59,7 +59,7 @@ impl Fixture {
             .execute("update powa_servers set powa_coalesce = $1 where id > 0", &[&SNAPSHOTS_UNTIL_AGGREGATED])
             .context("having snapshots aggregated often")?;
         if generation.powa_major() >= 5 {
-            // Every table of every database of every server is more than a small machine can take in every five seconds.
+            // All tables of all databases of all servers every five seconds would overload a small machine.
             client
                 .batch_execute("update powa_db_module_config set enabled = false where srvid > 0 and srvid % 10 <> 1")
                 .context("leaving out the modules of databases")?;
@@ -70,30 +70,30 @@ impl Fixture {
         Ok(Fixture { repository, line, clusters, servers, frequency, _workloads: workloads })
     }
 
-    /// The time between two snapshots of a server, some times.
+    /// A multiple of the frequency.
     pub(super) fn frequencies(&self, times: u32) -> Duration {
         times * Duration::from_secs(self.frequency.into())
     }
 
-    /// No consequence of a fault comes later than this after it was healed: whatever was under way has run into its
-    /// limit, and the longest pause between tries is the frequency.
+    /// The longest time from the end of a fault to its last consequence: operations in progress have reached their time
+    /// limit, and the longest pause between attempts is the frequency.
     pub(super) fn aftermath(&self) -> Duration {
         LONGEST_STEP + self.frequencies(1)
     }
 
-    /// Where the collector finds the repository.
+    /// The repository's address for the collector.
     pub(super) fn dsn(&self) -> String {
         format!("host={} port={} user=postgres dbname={DATABASE}", self.line.host(), self.line.port())
     }
 
-    /// The servers that are in truth this cluster.
+    /// The servers that share this cluster.
     pub(super) fn servers_of(&self, cluster: usize) -> BTreeSet<i32> {
         self.servers.iter().filter(|server| server.cluster == cluster).map(|server| server.id).collect()
     }
 }
 
 fn repository(generation: &Generation) -> Result<Cluster> {
-    // What it says is stored has to be there after a crash: snapshots are counted.
+    // Committed rows must survive a crash, because snapshots are counted.
     let cluster = Cluster::start_with(generation, "repository", &[("synchronous_commit", "on")])?;
     cluster.create_powa_database(DATABASE)?;
     cluster
@@ -106,7 +106,7 @@ fn repository(generation: &Generation) -> Result<Cluster> {
 fn cluster(generation: &Generation, number: usize) -> Result<Cluster> {
     let settings = [
         ("max_connections", "300"),
-        // Small, so that what is collected is small: this is about many snapshots, not large ones.
+        // Small, because the test is about many snapshots, not large ones.
         ("pg_stat_statements.max", "200"),
         ("pg_wait_sampling.profile_pid", "off"),
     ];

@@ -1,4 +1,4 @@
-//! When does which fault happen, what does it explain, and what else is seen meanwhile?
+//! Injects faults at random times, and records which errors they explain.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
@@ -12,15 +12,16 @@ use super::collector::Collector;
 use super::effect::Held;
 use super::faults::{Fault, Kind, Target};
 use super::fixture::{DATABASE, Fixture};
+use crate::print::print_line;
 
 const TICK: Duration = Duration::from_millis(50);
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
-/// How often it is told what the collector uses.
+/// The interval at which the collector's usage is printed.
 const BETWEEN_WORDS: Duration = Duration::from_secs(60);
 const BETWEEN_TRIES_TO_HEAL: Duration = Duration::from_secs(1);
 const UNTIL_ALL_IS_HEALED: Duration = Duration::from_secs(60);
 
-/// Faults, one after another and side by side, for a time.
+/// Injects faults for a time, one after another and several at once.
 pub(super) struct Injection<'a> {
     fixture: &'a Fixture,
     started: Instant,
@@ -34,11 +35,11 @@ struct Active {
     fault: Fault,
     held: Held,
     heal_at: Instant,
-    /// Where it stands in the journal.
+    /// Its index in the journal.
     entry: usize,
 }
 
-/// What happened when, and to whom.
+/// The faults so far, with their start, end and servers.
 pub(super) struct Journal {
     aftermath: Duration,
     entries: Vec<Entry>,
@@ -48,11 +49,11 @@ struct Entry {
     started: Instant,
     healed: Option<Instant>,
     servers: BTreeSet<i32>,
-    /// It explains what is said of no server in particular.
+    /// Whether it explains errors that name no server.
     concerns_nobody: bool,
 }
 
-/// What `powa_snapshot_metas.errors` held, when it was seen first.
+/// The errors that were read from `powa_snapshot_metas.errors`, each once.
 #[derive(Default)]
 pub(super) struct Errors {
     pub seen: Vec<Error>,
@@ -61,14 +62,14 @@ pub(super) struct Errors {
 }
 
 pub(super) struct Error {
-    /// It came between two looks.
+    /// The two reads between which it appeared.
     pub between: (Instant, Instant),
     pub server: i32,
     pub text: String,
 }
 
 impl Journal {
-    /// Whether a fault of this server, or of all, was there or not long over.
+    /// Whether a fault of this server, or of all, was active or had ended recently.
     pub(super) fn explains(&self, server: Option<i32>, (from, to): (Instant, Instant)) -> bool {
         self.entries.iter().any(|entry| {
             let concerned = server.map_or(entry.concerns_nobody, |id| entry.servers.contains(&id));
@@ -99,7 +100,7 @@ impl Errors {
         Ok(())
     }
 
-    /// What is there now.
+    /// The current state.
     pub(super) fn last(&self) -> impl Iterator<Item = (i32, &String)> {
         self.last.iter().flat_map(|(server, errors)| errors.iter().map(|text| (*server, text)))
     }
@@ -117,7 +118,7 @@ impl<'a> Injection<'a> {
         }
     }
 
-    /// Does nothing but look.
+    /// Only observes.
     pub(super) fn watch(&mut self, collector: &mut Collector, time: Duration) -> Result<()> {
         let end = Instant::now() + time;
         while Instant::now() < end {
@@ -129,7 +130,7 @@ impl<'a> Injection<'a> {
         Ok(())
     }
 
-    /// Makes and heals faults for a time, and then heals them all.
+    /// Injects and heals faults for a time, and then heals them all.
     pub(super) fn run(&mut self, collector: &mut Collector, time: Duration) -> Result<()> {
         let end = Instant::now() + time;
         let mut next = Instant::now();
@@ -156,15 +157,15 @@ impl<'a> Injection<'a> {
     }
 
     fn say(&self, what: &str) {
-        println!("{:>8.1} s  {what}", self.started.elapsed().as_secs_f64());
+        print_line!("{:>8.1} s  {what}", self.started.elapsed().as_secs_f64());
     }
 
     fn begin_another(&mut self, collector: &Collector) -> Result<()> {
         let fault = Fault::any(&mut self.random, self.fixture);
-        // Its own, so that the next faults are the same whatever becomes of this one.
+        // A generator of its own, so that the following faults do not depend on this one.
         let mut random = self.random.fork();
         if self.active.iter().any(|active| active.fault.target == fault.target) {
-            // One thing, one fault. The next one comes soon.
+            // The target has a fault already. The next one is drawn soon.
             return Ok(());
         }
         let started = Instant::now();
@@ -177,7 +178,7 @@ impl<'a> Injection<'a> {
                 self.active.push(Active { fault, held, heal_at, entry });
             }
             Err(error) => {
-                println!("{:>12}not possible now: {error:#}", "");
+                print_line!("{:>12}not possible now: {error:#}", "");
                 self.journal.entries[entry].healed = Some(Instant::now());
             }
         }
@@ -206,7 +207,7 @@ impl<'a> Injection<'a> {
                     self.journal.entries[healing.entry].healed = Some(Instant::now());
                 }
                 Err(error) => {
-                    println!("{:>12}not healed yet: {}: {error:#}", "", healing.fault.describe(self.fixture));
+                    print_line!("{:>12}not healed yet: {}: {error:#}", "", healing.fault.describe(self.fixture));
                     healing.heal_at = Instant::now() + BETWEEN_TRIES_TO_HEAL;
                     self.active.push(healing);
                 }
@@ -215,7 +216,7 @@ impl<'a> Injection<'a> {
     }
 
     fn heal_all(&mut self, collector: &Collector) -> Result<()> {
-        // What others need comes first.
+        // Targets that others depend on are healed first.
         self.active.sort_by_key(|active| !matches!(active.fault.kind, Kind::Restart | Kind::Crash));
         let deadline = Instant::now() + UNTIL_ALL_IS_HEALED;
         while !self.active.is_empty() {
@@ -227,7 +228,7 @@ impl<'a> Injection<'a> {
         Ok(())
     }
 
-    /// The repository may be away, and that is one of the faults.
+    /// The repository may be unreachable because of a fault.
     fn look_around(&mut self) {
         let _ = self.errors.look(self.fixture);
     }
@@ -256,7 +257,7 @@ mod tests {
         assert!(of_one.explains(Some(7), at(started)) && of_one.explains(Some(7), at(after(35))));
         assert!(!of_one.explains(Some(7), at(after(36))));
         assert!(!of_one.explains(Some(8), at(started)) && !of_one.explains(None, at(started)));
-        // What came between two looks may have come while it was there.
+        // An error that appeared between two reads may have appeared during the fault.
         assert!(of_one.explains(Some(7), (after(30), after(60))));
 
         assert!(journal(entry(&[7], false, None)).explains(Some(7), at(after(1_000))));

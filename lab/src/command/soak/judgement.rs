@@ -1,4 +1,4 @@
-//! Is everything as it should be?
+//! Judges the result of a soak test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitStatus;
@@ -11,11 +11,12 @@ use postgres::fallible_iterator::FallibleIterator;
 use super::collector::{GRACE, REPOSITORY_SESSIONS, Use};
 use super::fixture::{DATABASE, Fixture};
 use super::injection::{self, Injection};
-use super::log::{Loud, Told};
+use super::log::{LogSummary, Loud};
+use crate::print::print_line;
 
-/// What memory may grow by: allocators do not give everything back, but a leak of a kB a snapshot is more in an hour.
+/// The allowed growth of memory: allocators keep some, but a leak of 1 kB for each snapshot exceeds this within an hour.
 const MORE_MEMORY_KB: u64 = 8 * 1024;
-/// What is under way at a moment.
+/// The allowed growth of descriptors, threads and tasks, for work in progress.
 const MORE_DESCRIPTORS: u64 = 8;
 const MORE_THREADS: u64 = 4;
 const MORE_TASKS: u64 = 8;
@@ -23,7 +24,7 @@ const SKIPPED: &str = ": snapshots are skipped";
 /// How many lines of evidence are printed for each question.
 const EVIDENCE: usize = 20;
 
-/// The answers to all questions, in the order of asking.
+/// The results of all checks, in their order.
 #[derive(Default)]
 pub(super) struct Judgement {
     rows: Vec<Row>,
@@ -42,7 +43,7 @@ impl Judgement {
         self.rows.push(Row { question, allowed, found, is_well, evidence: Vec::new() });
     }
 
-    /// Where nothing is as it should be.
+    /// Adds a check that passes if nothing was found.
     fn none(&mut self, question: &'static str, found: Vec<String>) {
         let row = Row {
             question,
@@ -59,21 +60,21 @@ impl Judgement {
     }
 
     pub(super) fn print(&self) {
-        println!("\n{:<52} {:<26} {:<20}", "what", "allowed", "found");
+        print_line!("\n{:<52} {:<26} {:<20}", "what", "allowed", "found");
         for row in &self.rows {
             let verdict = if row.is_well { "" } else { "NOT WELL" };
-            println!("{:<52} {:<26} {:<20} {verdict}", row.question, row.allowed, row.found);
+            print_line!("{:<52} {:<26} {:<20} {verdict}", row.question, row.allowed, row.found);
         }
         for row in self.rows.iter().filter(|row| !row.evidence.is_empty()) {
-            println!("\n{}:", row.question);
-            row.evidence.iter().take(EVIDENCE).for_each(|line| println!("    {line}"));
+            print_line!("\n{}:", row.question);
+            row.evidence.iter().take(EVIDENCE).for_each(|line| print_line!("    {line}"));
             if row.evidence.len() > EVIDENCE {
-                println!("    and {} more", row.evidence.len() - EVIDENCE);
+                print_line!("    and {} more", row.evidence.len() - EVIDENCE);
             }
         }
     }
 
-    /// What the collector uses has not grown.
+    /// Checks that the collector's usage has not grown.
     pub(super) fn compare(&mut self, before: Use, after: Use) {
         let mb = |kb: u64| format!("{:.1} MB", Duration::from_millis(kb).as_secs_f64() / 1.024);
         let limit = before.resident_kb + MORE_MEMORY_KB;
@@ -120,7 +121,7 @@ impl Judgement {
         Ok(())
     }
 
-    /// Every server is running, and not overdue.
+    /// Checks that every server is running, and not overdue.
     pub(super) fn look_at_servers(&mut self, fixture: &Fixture) -> Result<()> {
         let mut silent: BTreeSet<_> = fixture.servers.iter().map(|server| server.id.to_string()).collect();
         let mut not_running = Vec::new();
@@ -146,14 +147,14 @@ impl Judgement {
         Ok(())
     }
 
-    /// What was said loudly has its reason in a fault; and nothing is said after the consequences of the last are over.
-    pub(super) fn explain(&mut self, output: &Told, injection: &Injection<'_>, [started, warm, calm]: [Instant; 3]) {
+    /// Checks that warnings and errors are explained by a fault, and that there are none after the consequences of the last.
+    pub(super) fn explain(&mut self, log: &LogSummary, injection: &Injection<'_>, [started, warm, calm]: [Instant; 3]) {
         let Injection { journal, errors, .. } = injection;
         let at = |moment: Instant| format!("{:.1} s", moment.saturating_duration_since(started).as_secs_f64());
-        let loud = output.loud.iter().filter(|loud| !is_fault_of_powa(&loud.line));
+        let loud = log.loud.iter().filter(|loud| !is_fault_of_powa(&loud.line));
         let (early, late): (Vec<_>, Vec<_>) = loud.partition(|loud| loud.at < calm);
         let unexplained = early.into_iter().filter(|loud| !journal.explains(loud.server, (loud.at, loud.at)));
-        // That says that the machine is too slow for so many servers, which it may be as long as all is cold.
+        // It means that the machine is too slow for so many servers, which is allowed until caches are warm.
         let (slow, unexplained): (Vec<_>, Vec<_>) = unexplained.partition(|loud| loud.line.contains(SKIPPED));
         let line = |loud: &Loud| format!("{}: {}", at(loud.at), loud.line);
         self.none("warnings and errors in the log without a reason", unexplained.into_iter().map(line).collect());
@@ -170,16 +171,16 @@ impl Judgement {
         self.none("errors in powa_snapshot_metas after all was healed", last.collect());
     }
 
-    /// Each snapshot that the log tells of is there, and no other. (One whose fate was not known when it had to be given
-    /// up may be there, too, and the log says that it is lost.)
-    pub(super) fn count_snapshots(&mut self, fixture: &Fixture, output: &Told) -> Result<()> {
+    /// Checks that exactly the snapshots in the log are stored. (A snapshot that was given up while the result of its commit
+    /// was unknown may be stored too, although the log reports it as lost.)
+    pub(super) fn count_snapshots(&mut self, fixture: &Fixture, log: &LogSummary) -> Result<()> {
         let sql = "select m.srvid, m.coalesce_seq - 1 from powa_snapshot_metas m where m.srvid > 0 order by m.srvid";
         let mut different = Vec::new();
         let mut total = 0;
         for row in fixture.repository.connect(DATABASE)?.query(sql, &[]).context("counting snapshots")? {
             let (id, stored): (i32, i64) = (row.get(0), row.get(1));
             let number = |of: &BTreeMap<i32, i64>| of.get(&id).copied().unwrap_or(0);
-            let (taken, lost) = (number(&output.taken), number(&output.lost));
+            let (taken, lost) = (number(&log.taken), number(&log.lost));
             total += stored;
             if stored < taken || stored > taken + lost {
                 different.push(format!("server {id}: {stored} stored, {taken} told of, {lost} told to be lost"));
@@ -196,12 +197,12 @@ impl Judgement {
     }
 }
 
-/// Whether the collector reports a fault that PoWA itself has in this version, which is no consequence of any fault of ours.
+/// Whether the collector reports a bug of this version of PoWA, which is not a consequence of an injected fault.
 fn is_fault_of_powa(text: &str) -> bool {
     text.contains("PoWA ") && text.contains(" has a fault: ")
 }
 
-/// What the collector says of its workers. It may be several answers.
+/// The collector's report about its workers, which may be several answers.
 fn statuses(fixture: &Fixture) -> Result<BTreeMap<String, String>> {
     let mut client = fixture.repository.connect(DATABASE)?;
     client.batch_execute("listen soak; notify powa_collector, 'WORKERS_STATUS soak'").context("asking for statuses")?;

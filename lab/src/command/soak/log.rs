@@ -1,4 +1,4 @@
-//! What does the collector's log tell? It is kept in a file; what is judged later is picked out as it is written.
+//! Follows the collector's log: keeps it in a file, and counts what the judgement needs.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,20 +13,20 @@ use lab::Result;
 
 /// The log of a running collector.
 pub(super) struct Log {
-    output: Arc<Mutex<Told>>,
+    summary: Arc<Mutex<LogSummary>>,
     reader: JoinHandle<()>,
 }
 
-/// What was picked out.
+/// What the judgement needs of the log.
 #[derive(Clone, Default)]
-pub(super) struct Told {
-    /// Lines that say that a snapshot is in the repository, by server.
+pub(super) struct LogSummary {
+    /// The number of snapshots that were stored, by server.
     pub taken: BTreeMap<i32, i64>,
-    /// Lines that say that what was collected is lost, by server.
+    /// The number of snapshots that were collected and lost, by server.
     pub lost: BTreeMap<i32, i64>,
-    /// Warnings, errors, and what is no line of a log at all.
+    /// Warnings, errors, and lines that do not have the log's format.
     pub loud: Vec<Loud>,
-    /// How many tasks there were, each time that it was said.
+    /// The number of tasks, each time that it was logged.
     pub tasks: Vec<u64>,
 }
 
@@ -38,11 +38,11 @@ pub(super) struct Loud {
 }
 
 impl Log {
-    /// Reads to the end, which is the collector's.
+    /// Reads until the collector ends.
     pub(super) fn read(stream: impl Read + Send + 'static, file: &Path) -> Result<Log> {
         let mut file = File::create(file).with_context(|| format!("making {}", file.display()))?;
-        let output = Arc::<Mutex<Told>>::default();
-        let telling = Arc::clone(&output);
+        let summary = Arc::<Mutex<LogSummary>>::default();
+        let updated = Arc::clone(&summary);
         let reader = thread::Builder::new()
             .name("log".into())
             .spawn(move || {
@@ -51,32 +51,32 @@ impl Log {
                 while stream.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
                     // A full disk must not look like a collector that hangs.
                     let _ = file.write_all(&line);
-                    lock(&telling).hear(String::from_utf8_lossy(&line).trim_end());
+                    lock(&updated).add(String::from_utf8_lossy(&line).trim_end());
                     line.clear();
                 }
             })
             .context("starting the thread that reads the log")?;
-        Ok(Log { output, reader })
+        Ok(Log { summary, reader })
     }
 
-    pub(super) fn so_far(&self) -> Told {
-        lock(&self.output).clone()
+    pub(super) fn so_far(&self) -> LogSummary {
+        lock(&self.summary).clone()
     }
 
-    /// All of it, once the collector has ended.
-    pub(super) fn into_all(self) -> Told {
-        // A reader that panicked has said so; what it has told counts.
+    /// The whole log, after the collector has ended.
+    pub(super) fn into_all(self) -> LogSummary {
+        // A panic of the reader has been printed; what it has read counts.
         let _ = self.reader.join();
-        lock(&self.output).clone()
+        lock(&self.summary).clone()
     }
 }
 
-fn lock(output: &Mutex<Told>) -> MutexGuard<'_, Told> {
-    output.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(summary: &Mutex<LogSummary>) -> MutexGuard<'_, LogSummary> {
+    summary.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Told {
-    fn hear(&mut self, line: &str) {
+impl LogSummary {
+    fn add(&mut self, line: &str) {
         let (level, rest) = parts(line).unwrap_or(("", line));
         let server = server_of(rest);
         if let (Some(server), true) = (server, rest.contains("}: snapshot taken ")) {
@@ -103,7 +103,7 @@ fn parts(line: &str) -> Option<(&str, &str)> {
     (is_one && time.ends_with('Z')).then_some((level, rest))
 }
 
-/// Whom it is about: the span begins with it, or it is a field of a line about a worker.
+/// The server of a line: the span begins with its id, or the id is a field of a line about a worker.
 fn server_of(rest: &str) -> Option<i32> {
     let after = match rest.strip_prefix("server{id=") {
         Some(after) => after,
@@ -118,8 +118,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_counts_is_picked_out() {
-        let mut output = Told::default();
+    fn the_summary_has_the_relevant_lines() {
+        let mut summary = LogSummary::default();
         for line in [
             "2026-11-21T08:00:04.128Z  INFO server{id=7 name=\"s07\"}: snapshot taken datasources=4 rows=1 errors=0",
             "2026-11-21T08:00:04.128Z  INFO server changed id=8 name=\"snapshot taken \"",
@@ -129,12 +129,12 @@ mod tests {
             "2026-11-21T08:00:05.128Z DEBUG reloaded alive_tasks=61",
             "thread 'main' panicked",
         ] {
-            output.hear(line);
+            summary.add(line);
         }
-        assert_eq!(output.taken, BTreeMap::from([(7, 1)]));
-        assert_eq!(output.lost, BTreeMap::from([(7, 1)]));
-        assert_eq!(output.tasks, [61]);
-        let servers: Vec<_> = output.loud.iter().map(|loud| loud.server).collect();
+        assert_eq!(summary.taken, BTreeMap::from([(7, 1)]));
+        assert_eq!(summary.lost, BTreeMap::from([(7, 1)]));
+        assert_eq!(summary.tasks, [61]);
+        let servers: Vec<_> = summary.loud.iter().map(|loud| loud.server).collect();
         assert_eq!(servers, [Some(7), Some(12), None, None]);
     }
 }

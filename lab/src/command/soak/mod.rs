@@ -1,7 +1,7 @@
-//! Does a collector stand a long time of faults, and is it afterwards as it was before?
+//! Runs a collector for a long time under random faults, and checks that it recovers from all of them.
 //!
-//! `fixture` is what it works on, `faults` and `effect` what can happen, `injection` when it does, `log` and `collector`
-//! what is seen of it, `judgement` what is asked in the end.
+//! `fixture` is the fleet, `faults` and `effect` are the possible faults, `injection` decides when they occur, `log`
+//! and `collector` observe the collector, `judgement` checks the result.
 
 mod collector;
 mod effect;
@@ -23,10 +23,11 @@ use self::collector::Collector;
 use self::fixture::{DATABASE, Fixture};
 use self::injection::Injection;
 use self::judgement::Judgement;
+use crate::print::print_line;
 
 const UNTIL_WARM: Duration = Duration::from_secs(300);
 
-/// What to do for how long.
+/// A soak test.
 pub(crate) struct Soak<'a> {
     pub generation: &'a Generation,
     pub collector: &'a Path,
@@ -41,8 +42,8 @@ impl Soak<'_> {
         let program = self.collector.canonicalize();
         let program = program.with_context(|| format!("looking for the collector {}", self.collector.display()))?;
         ensure!(self.servers > 0, "at least one server is needed");
-        println!("seed {}", self.seed);
-        println!(
+        print_line!("seed {}", self.seed);
+        print_line!(
             "{} servers of PoWA {} on PostgreSQL {} every {} s, faults for {:.1} min",
             self.servers,
             self.generation.powa_version(),
@@ -51,20 +52,20 @@ impl Soak<'_> {
             self.time.as_secs_f64() / 60.0,
         );
         let fixture = Fixture::make(self.generation, self.servers, self.frequency)?;
-        let directory = tempfile::Builder::new().prefix("lab-soak-").tempdir().context("making a folder")?;
+        let directory = tempfile::Builder::new().prefix("lab-soak-").tempdir().context("making a directory")?;
         let log = directory.path().join("collector.log");
-        println!("the collector's log: {}\n", log.display());
+        print_line!("the collector's log: {}\n", log.display());
         match self.judge(&fixture, &program, directory.path()) {
             Ok(judgement) if judgement.is_well() => {
                 judgement.print();
-                println!("\nAll is well.");
+                print_line!("\nAll is well.");
                 Ok(ExitCode::SUCCESS)
             }
             judged => {
-                // For whoever wants to know why.
+                // Kept to find out the cause.
                 let _ = directory.keep();
                 judged.with_context(|| format!("seed {}, the collector's log: {}", self.seed, log.display()))?.print();
-                println!("\nNot all is well: seed {}, the collector's log: {}", self.seed, log.display());
+                print_line!("\nNot all is well: seed {}, the collector's log: {}", self.seed, log.display());
                 Ok(ExitCode::FAILURE)
             }
         }
@@ -72,7 +73,7 @@ impl Soak<'_> {
 
     fn judge(&self, fixture: &Fixture, program: &Path, directory: &Path) -> Result<Judgement> {
         let started = Instant::now();
-        let say = |what: &str| println!("{:>8.1} s  {what}", started.elapsed().as_secs_f64());
+        let say = |what: &str| print_line!("{:>8.1} s  {what}", started.elapsed().as_secs_f64());
         let mut collector = Collector::start(program, fixture, directory)?;
         wait_until_warm(fixture, &mut collector)?;
         let mut injection = Injection::new(fixture, started, self.seed);
@@ -83,7 +84,7 @@ impl Soak<'_> {
         injection.run(&mut collector, self.time)?;
         say("all is healed");
         for _ in 0..3 {
-            // A reload that was asked for while the repository was away has not been heard.
+            // A reload that was requested while the repository was unreachable was not received.
             collector.signal(Signal::HUP)?;
             injection.watch(&mut collector, fixture.aftermath() / 3)?;
         }
@@ -96,11 +97,11 @@ impl Soak<'_> {
         judgement.compare(before, after);
         judgement.count_sessions(fixture)?;
         judgement.look_at_servers(fixture)?;
-        let (status, took, output) = collector.stop()?;
+        let (status, took, log_summary) = collector.stop()?;
         say("stopped");
         judgement.look_at_the_end(status, took);
-        judgement.explain(&output, &injection, [started, warm, calm]);
-        judgement.count_snapshots(fixture, &output)?;
+        judgement.explain(&log_summary, &injection, [started, warm, calm]);
+        judgement.count_snapshots(fixture, &log_summary)?;
         Ok(judgement)
     }
 }

@@ -43,7 +43,7 @@ impl Client {
             certificate_mode: SslCertMode::Allow,
             password: None,
             crl: default("root.crl"),
-            crl_folder: None,
+            crl_directory: None,
             sni: true,
             min_version: None,
             max_version: None,

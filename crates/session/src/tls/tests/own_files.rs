@@ -63,7 +63,7 @@ impl Client {
 }
 
 #[tokio::test]
-async fn what_the_server_has_against_our_certificate_is_told() {
+async fn the_servers_reason_for_refusing_our_certificate_is_in_the_error() {
     let (root, _, mut client) = invited();
     let certificate = root.issues(&PLAIN);
     client.tls.certificate_mode = SslCertMode::Disable;
@@ -238,7 +238,7 @@ fn a_key_may_be_encrypted_and_its_password_is_not_asked_for() {
 }
 
 #[test]
-fn who_wants_a_server_verified_needs_a_root_certificate() {
+fn verification_requires_a_root_certificate() {
     for mode in [SslMode::VerifyCa, SslMode::VerifyFull] {
         let mut client = Client::new(mode);
         assert!(client.complaint().contains(&format!("{} does not exist", client.path("root.crt").display())));
@@ -288,6 +288,6 @@ fn a_revocation_list_that_was_named_is_there() {
     assert!(client.complaint().contains("/none contains no list"));
     client.tls.crl = ClientFile::Default(client.path("nothing"));
     client.connector().unwrap();
-    client.tls.crl_folder = Some(client.path("nothing"));
+    client.tls.crl_directory = Some(client.path("nothing"));
     assert!(client.complaint().contains("directory of certificate revocation lists"));
 }

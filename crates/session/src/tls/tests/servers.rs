@@ -32,7 +32,7 @@ async fn a_server_is_verified_as_soon_as_there_is_a_root_certificate() {
 }
 
 #[tokio::test]
-async fn only_verify_full_looks_at_the_name() {
+async fn only_verify_full_checks_the_name() {
     let root = Issued::root("root");
     let other = root.issues(&Wish { dns: &["a.example.com", "*.example.org"], ..PLAIN });
     for mode in [SslMode::Require, SslMode::VerifyCa] {
@@ -84,7 +84,7 @@ async fn a_self_signed_certificate_is_its_own_root() {
 }
 
 #[tokio::test]
-async fn an_authority_in_between_is_believed_if_it_is_shown() {
+async fn an_intermediate_authority_is_trusted_if_it_is_sent() {
     let root = Issued::root("root");
     let between = root.issues(&Wish { common_name: "between", dns: &[], is_authority: true, ..PLAIN });
     let leaf = between.issues(&PLAIN);
@@ -102,7 +102,7 @@ async fn an_authority_in_between_is_believed_if_it_is_shown() {
 }
 
 #[tokio::test]
-async fn what_an_authority_has_revoked_is_not_believed() {
+async fn a_revoked_certificate_is_refused() {
     let root = Issued::root("root");
     let (good, bad) = (root.issues(&PLAIN), root.issues(&PLAIN));
     let list = root.revokes(&[&bad]);
@@ -134,22 +134,22 @@ async fn what_an_authority_has_revoked_is_not_believed() {
 }
 
 #[tokio::test]
-async fn lists_are_found_in_a_folder_by_their_issuers_hash() {
+async fn lists_are_found_in_a_directory_by_their_issuers_hash() {
     let root = Issued::root("root");
     let (good, bad) = (root.issues(&PLAIN), root.issues(&PLAIN));
     let mut client = Client::trusting(SslMode::VerifyCa, &root);
     let hash = root.certificate.subject_name_hash();
     client.write(&format!("{hash:08x}.r0"), &root.revokes(&[&bad]));
     client.is_content_with(server(&bad)).await;
-    client.tls.crl_folder = Some(client.path(""));
-    client.write("root.crl", b"not looked at: there is a folder");
+    client.tls.crl_directory = Some(client.path(""));
+    client.write("root.crl", b"not looked at: there is a directory");
     client.is_content_with(server(&good)).await;
     let error = client.refuses(server(&bad)).await.to_string();
     assert!(error.contains("has been revoked"), "{error}");
 }
 
 #[tokio::test]
-async fn the_systems_certificates_do_not_know_us() {
+async fn the_systems_certificates_do_not_verify_a_test_server() {
     let root = Issued::root("root");
     let mut client = Client::trusting(SslMode::VerifyFull, &root);
     client.tls.root_certificates = RootCertificates::System;
@@ -242,7 +242,7 @@ async fn the_protocol_has_to_be_agreed_on_where_nothing_else_tells_it() {
 }
 
 #[tokio::test]
-async fn what_speaks_no_tls_or_hangs_up_is_told_apart() {
+async fn a_peer_without_tls_and_a_closed_connection_are_different_errors() {
     let client = Client::new(SslMode::Require);
     let connector = client.connector().unwrap();
     for (message, is_lost) in
@@ -274,7 +274,7 @@ async fn a_login_is_tied_to_the_certificate_if_that_has_a_digest() {
 }
 
 #[tokio::test]
-async fn what_is_said_arrives_in_plain_or_not() {
+async fn data_arrives_with_and_without_encryption() {
     let root = Issued::root("root");
     let client = Client::trusting(SslMode::VerifyFull, &root);
     let (ours, theirs) = client.meets(server(&root.issues(&PLAIN))).await;

@@ -23,7 +23,7 @@ impl Client {
 }
 
 #[test]
-fn connections_that_are_told_the_same_share_what_was_read() {
+fn connections_with_equal_settings_share_a_connector() {
     let mut client = Client::trusting(SslMode::VerifyFull, &Issued::root("root"));
     let first = client.connector_at(0);
     for seconds in (0..10_000).step_by(500) {
@@ -39,7 +39,7 @@ fn connections_that_are_told_the_same_share_what_was_read() {
 }
 
 #[test]
-fn who_comes_while_it_is_read_waits_for_it() {
+fn a_second_reader_waits_for_the_first() {
     let client = Client::trusting(SslMode::VerifyFull, &Issued::root("root"));
     let all: Vec<_> = std::thread::scope(|scope| {
         let readers: Vec<_> = (0..16).map(|_| scope.spawn(|| client.connector_at(0))).collect();
@@ -49,7 +49,7 @@ fn who_comes_while_it_is_read_waits_for_it() {
 }
 
 #[test]
-fn a_file_that_is_not_what_it_was_is_read_again() {
+fn a_changed_file_is_read_again() {
     let root = Issued::root("root");
     let client = Client::trusting(SslMode::VerifyFull, &root);
     client.shows(&root.issues(&PLAIN));
@@ -85,7 +85,7 @@ fn a_file_that_is_not_what_it_was_is_read_again() {
 }
 
 #[test]
-fn what_was_wrong_with_a_file_is_not_kept() {
+fn errors_are_not_cached() {
     let root = Issued::root("root");
     let client = Client::trusting(SslMode::VerifyFull, &root);
     let read = || client.connectors.read_at(&client.tls, at(0));
@@ -99,7 +99,7 @@ fn what_was_wrong_with_a_file_is_not_kept() {
 }
 
 #[test]
-fn a_file_that_has_just_been_written_may_be_written_again_and_look_the_same() {
+fn a_connector_from_a_recent_file_is_not_cached() {
     let client = Client::trusting(SslMode::VerifyFull, &Issued::root("root"));
     let now = Now { wall: SystemTime::now(), monotonic: Instant::now() };
     let read = || client.connectors.read_at(&client.tls, now).unwrap();
@@ -108,20 +108,20 @@ fn a_file_that_has_just_been_written_may_be_written_again_and_look_the_same() {
 }
 
 #[test]
-fn where_nothing_tells_of_a_change_what_was_read_is_good_for_a_minute() {
+fn untracked_files_are_cached_for_a_minute() {
     let mut client = Client::trusting(SslMode::VerifyFull, &Issued::root("root"));
-    let directory = Tls { crl_folder: Some(client.path("")), ..client.tls.clone() };
+    let directory = Tls { crl_directory: Some(client.path("")), ..client.tls.clone() };
     let system = Tls { root_certificates: RootCertificates::System, ..client.tls.clone() };
     for tls in [directory, system] {
         client.tls = tls;
-        let started = client.connector_at(0);
-        assert!(Arc::ptr_eq(&started, &client.connector_at(50)));
-        assert!(!Arc::ptr_eq(&started, &client.connector_at(61)));
+        let first = client.connector_at(0);
+        assert!(Arc::ptr_eq(&first, &client.connector_at(50)));
+        assert!(!Arc::ptr_eq(&first, &client.connector_at(61)));
     }
 }
 
 #[test]
-fn what_nobody_asks_for_any_more_is_forgotten() {
+fn unused_connectors_are_dropped() {
     let mut client = Client::trusting(SslMode::VerifyFull, &Issued::root("root"));
     let unused = Arc::downgrade(&client.connector_at(0));
     client.tls.sni = false;

@@ -1,7 +1,8 @@
-//! What does a snapshot of a server with many databases cost, and whom? (PoWA 5, which reads something in each of them.)
+//! Measures the cost of a snapshot of a server with many databases (PoWA 5, which reads something in each of them).
 //!
-//! As in `forced`, warm and right here. CPU counts from the request to half a second after the snapshot is there, so that
-//! what ends with it is in, too. There is no autovacuum, which comes at moments of its own, and to each database.
+//! As in `forced` with warm sessions and no delay. CPU time is counted from the request to half a second after the
+//! snapshot is stored, which includes what ends with it. Autovacuum is off: it would run at unpredictable moments, in
+//! each database.
 
 use std::thread;
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! How many entries does a snapshot leave in pg_stat_statements of the server that it is taken of?
+//! Counts the entries that a snapshot adds to pg_stat_statements of the remote server.
 //!
-//! Each is memory of the monitored server, and evicts one of its users' when pg_stat_statements.max is reached. Here it
-//! never is, so none goes unnoticed. Nobody else says anything to the server, and who counts is not counted.
+//! Each takes memory of the monitored server, and evicts a user's entry when pg_stat_statements.max is reached. Here it
+//! is never reached, so all are counted. Nothing else uses the server, and the counting session is not counted.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -1,8 +1,9 @@
-//! Does it keep up with a fleet that is due every five seconds, and what does a snapshot cost whom?
+//! Measures whether a collector keeps up with a fleet that is due every five seconds, and the CPU time of each
+//! snapshot.
 //!
-//! The window begins when each server has been snapshotted twice, or after a limit, as not everyone keeps up. All servers
-//! are one cluster of few databases, with no other work to do. Nothing is aggregated in so short a time, and PoWA 5 takes
-//! the catalogs of all databases as read.
+//! The window begins when each server has had two snapshots, or after a limit, as not every collector keeps up. All
+//! servers are one cluster of few databases, with no other work to do. Nothing is aggregated in so short a time, and
+//! the catalogs of PoWA 5 count as read.
 
 use std::time::Duration;
 

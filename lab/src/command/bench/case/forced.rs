@@ -1,8 +1,9 @@
-//! How long does one snapshot take that is asked for, of a server that is near, or far away?
+//! Measures how long a forced snapshot takes, for servers at different distances.
 //!
-//! From the request to the moment others see it in the repository, one server after the other, with the connections of the
-//! snapshot before still open as far as a candidate keeps them: ours up to 20 to databases for 30 s, the Python collector the
-//! one to PoWA's database; it opens those to the others, and to the repository, for each snapshot.
+//! From the request to the moment when other sessions see it in the repository, one server after the other. Connections
+//! of the previous snapshot are still open as far as a candidate keeps them: ours keeps up to 20 to databases for 30 s,
+//! the Python collector one to PoWA's database; it opens those to other databases and to the repository for each
+//! snapshot.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
-//! What does it hold while there is nothing to do?
+//! Measures connections and memory while no snapshot is due.
 //!
-//! All servers are known to have been snapshotted a moment ago, with most of an hour to go. The window begins when as many
-//! connections as there are have been seen for a while: both keep one to each server.
+//! All servers are registered as if a snapshot had just been taken, with most of an hour to go. The window begins when
+//! the number of connections has been stable for a while: both collectors keep one to each server.
 
 use std::path::Path;
 use std::thread;

@@ -1,4 +1,4 @@
-//! What is measured? One file a case.
+//! The cases of the benchmark, one file each.
 
 mod databases;
 mod entries;
@@ -19,35 +19,35 @@ use super::figure::Figure;
 /// A case, by the name it has on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub(crate) enum Case {
-    /// One snapshot that is asked for, of servers 0, 10, 50 and 200 ms away
+    /// One forced snapshot, of servers 0, 10, 50 and 200 ms away
     Forced,
     /// One snapshot of a server with 40 databases: time, CPU, connections
     Databases,
-    /// 160 MB of statements: the memory they take
+    /// 160 MB of statements: memory
     Texts,
-    /// What is left behind in pg_stat_statements
+    /// Entries added to pg_stat_statements
     Entries,
     /// Start to first snapshot, and time to stop
     StartAndStop,
-    /// 20 servers every five seconds: snapshots kept, and what one costs
+    /// 20 servers every five seconds: snapshots in time, and the cost of one
     #[value(name = "fleet-20")]
     Fleet20,
-    /// 100 servers every five seconds, which is more than a small machine can take
+    /// 100 servers every five seconds, which overloads a small machine
     #[value(name = "fleet-100")]
     Fleet100,
     /// 1, 200 and 1,000 servers of which none is due: memory, threads, connections
     Idle,
-    /// 200 servers that are registered at once: the memory and the threads they take
+    /// 200 servers that are registered at once: memory and threads
     NewFleet,
-    /// The same with 1,000: not measured unless asked for
+    /// The same with 1,000: only if requested
     #[value(name = "new-fleet-1000")]
     NewFleet1000,
-    /// What ours takes with more and more servers, and statements of one: not measured unless asked for
+    /// The cost as servers, and statements of one server, grow: only if requested
     Growth,
 }
 
 impl Case {
-    /// All but those that take as long as the others together, or more memory than a small machine has.
+    /// All except those that take as long as the others together, or more memory than a small machine has.
     pub(crate) fn most() -> Vec<Self> {
         let seldom = [Self::Growth, Self::NewFleet1000];
         Self::value_variants().iter().copied().filter(|case| !seldom.contains(case)).collect()

@@ -1,9 +1,10 @@
-//! How much memory and how many threads does a new fleet take?
+//! Measures memory and threads while all servers of a new fleet are collected for the first time.
 //!
-//! All servers are registered and none has a snapshot, so all are due at once, with PoWA 5 including the catalogs of all
-//! their databases. Remote servers and repository share the machine, so that loading cannot keep up with collecting.
-//! Memory and threads are those of the daemon, sampled until each server has a snapshot; what is resident a minute and a half
-//! later shows what is given back. Only ours is measured: the Python collector has a thread for each server.
+//! All servers are registered and none has a snapshot, so all are due at once, with PoWA 5 including the catalogs of
+//! all their databases. Remote servers and repository share the machine, so that loading cannot keep up with
+//! collecting. Memory and threads are those of the daemon, sampled until each server has a snapshot; the resident
+//! memory a minute and a half later shows what is given back. Only ours is measured: the Python collector has a thread
+//! for each server.
 
 use std::thread;
 use std::time::{Duration, Instant};

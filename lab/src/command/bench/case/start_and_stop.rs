@@ -1,8 +1,9 @@
-//! How long from the start to the first snapshot, and from SIGTERM to the end?
+//! Measures the time from the start to the first snapshot, and from SIGTERM to the end.
 //!
-//! A server that is overdue has its first snapshot from ours at once, from the Python collector at a random moment within
-//! the frequency; so that is the shortest there is, and there are more starts than rounds. To be stopped, the Python
-//! collector waits until its main loop comes round; so SIGTERM is spread over the length of that.
+//! Our collector takes the first snapshot of an overdue server at once, the Python collector at a random moment within
+//! the frequency; so the frequency is the shortest possible, and there are more starts than rounds. The Python
+//! collector stops only when its main loop comes round; so SIGTERM is sent at moments spread over the length of the
+//! loop.
 
 use std::thread;
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! How does what ours takes grow with the fleet, and with what a server has to tell?
+//! Measures how the cost grows with the fleet and with the content of a server.
 //!
-//! There is nobody to compare with here: the question is whether the lines are straight. Each `Growth` is one of them, by
-//! what was measured of it, and a panel of the picture.
+//! Nothing is compared here: the question is whether the growth is linear. Each `Growth` is one measured quantity, and
+//! one panel of the picture.
 
 mod servers;
 mod statements;
@@ -56,7 +56,7 @@ impl Growth {
 
     fn panel(&self) -> Panel<'_> {
         let line = self.slope.map(|_| Line::through(&self.points));
-        let output = match (line, self.slope) {
+        let caption = match (line, self.slope) {
             (Some(line), Some((unit, times))) => {
                 format!("{:+.2} {} {}", line.slope * self.each * times, unit.name(), self.each_of())
             }
@@ -66,7 +66,7 @@ impl Growth {
             Unit::Count => self.what.to_owned(),
             unit => format!("{} ({})", self.what, unit.name()),
         };
-        Panel { title, points: &self.points, of: self.of, line, output }
+        Panel { title, points: &self.points, of: self.of, line, caption }
     }
 
     fn each_of(&self) -> String {

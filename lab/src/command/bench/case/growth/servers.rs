@@ -1,9 +1,9 @@
-//! How does what ours takes grow with the number of servers, one snapshot of each in five minutes?
+//! Measures how the cost grows with the number of servers, at one snapshot of each in five minutes.
 //!
-//! Each number has a collector of its own, which takes a snapshot of every server at once, as none has one: its memory
-//! counts after that, when each has had all that it needs. None would be due for half of the five minutes; so another one
-//! is started for whom all are due at their turn, and its CPU counts. Servers have few statements, no extension but
-//! pg_stat_statements, and neither modules of databases nor catalogs nor sessions (all are one cluster).
+//! Each number has a collector of its own. It takes a snapshot of every server at once, as none has one; its memory is
+//! measured after that. No server would be due for half of the five minutes, so a second collector is started for which
+//! the servers are due one after the other; its CPU time is measured. Servers have few statements, no extension but
+//! pg_stat_statements, and no database modules, catalogs or sessions (all are one cluster).
 
 use std::thread;
 use std::time::{Duration, Instant};

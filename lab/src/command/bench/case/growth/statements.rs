@@ -1,7 +1,7 @@
-//! How does one snapshot grow with the number of statements that a server remembers?
+//! Measures how the cost of a snapshot grows with the number of statements in pg_stat_statements.
 //!
-//! pg_stat_kcache has a row for each of them, too. Each number has a collector of its own: one snapshot to have all
-//! statements known in the repository, then those whose median counts. The peak is that of all of them.
+//! pg_stat_kcache has a row for each of them, too. Each number has a collector of its own: the first snapshot stores
+//! all statements in the repository, the median is that of the following ones. The peak is that of all of them.
 
 use std::thread;
 
