@@ -6,8 +6,9 @@
 pub mod cli;
 
 mod app;
-mod check;
 mod http;
+
+mod check;
 
 mod control;
 mod hooks;

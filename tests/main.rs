@@ -6,6 +6,11 @@
 #![allow(clippy::unwrap_used, reason = "the tests' own harness is not known to clippy as one")]
 
 mod administrative_rights;
+mod api_changes;
+mod api_login;
+mod api_roles;
+mod api_servers;
+mod api_strangers;
 mod bloat;
 mod check;
 mod check_cures;
@@ -82,7 +87,9 @@ const REQUIRED: [&str; 3] = ["4.1", "5.0", "5.3"];
 
 /// Areas that are about connections, the configuration, the log and HTTP, and not about PoWA: the newest generation shows
 /// them.
-const OF_ANY_POWA: [&str; 16] = [
+const OF_ANY_POWA: [&str; 18] = [
+    "api_roles",
+    "api_strangers",
     "configuration",
     "connection_errors",
     "connections",
@@ -115,6 +122,11 @@ fn main() -> ExitCode {
 fn trials_on<'a>(run: &'a Arc<Run>, bench: &'a Arc<Bench>, is_newest: bool) -> impl Iterator<Item = Trial> + use<'a> {
     const AREAS: &[(&str, &[Test])] = &[
         ("administrative_rights", administrative_rights::TESTS),
+        ("api_changes", api_changes::TESTS),
+        ("api_login", api_login::TESTS),
+        ("api_roles", api_roles::TESTS),
+        ("api_servers", api_servers::TESTS),
+        ("api_strangers", api_strangers::TESTS),
         ("bloat", bloat::TESTS),
         ("check", check::TESTS),
         ("check_cures", check_cures::TESTS),

@@ -204,9 +204,9 @@ fn an_address_and_an_alias_are_one_servers_only(scene: &Scene) {
 
 fn what_cannot_be_is_refused_and_nothing_is_registered(scene: &Scene) {
     for (arguments, reason) in [
-        (&["--frequency", "4"][..], "4 is not in 5.."),
-        (&["--coalesce", "0"], "0 is not in 5.."),
-        (&["--port", "0"], "0 is not in 1..=65535"),
+        (&["--frequency", "4"][..], "a frequency must be an integer of at least 5"),
+        (&["--coalesce", "0"], "a coalesce must be an integer of at least 5"),
+        (&["--port", "0"], "a port must be an integer from 1 to 65535"),
         (&["--alias", "12"], "an alias must not consist of digits only"),
         (&["--user", ""], "--user"),
         (&["--retention", "3"], "for example \"3 days\" or \"3 hours\""),

@@ -2,6 +2,8 @@ select id, hostname, port, alias, username, password is not null as has_password
     retention::pg_catalog.text as retention, allow_ui_connection,
     -- Null in PoWA 4.0, which lacks the column.
     pg_catalog.to_jsonb(s) ->> 'version' as version,
+    -- Another one with each change of the row.
+    s.xmin::text as row_version,
     -- Whether schedules can be read: null without the collector's schema, else the grants that are missing for it.
     (
         select pg_catalog.concat_ws('; ',

@@ -59,6 +59,8 @@ struct Daemon {
     hooks: Hooks,
     /// Set when a reload is requested and not started yet. Several requests are merged into one reload.
     reload: Option<Vec<ReloadReply>>,
+    /// Whether the list of servers is to be read once more: the reload in progress may miss the latest change.
+    reads_servers_again: bool,
     /// When the next reload may start, so that frequent requests do not keep the daemon busy with reloads.
     next_reload_at: Instant,
     invalid_rows: Vec<String>,
@@ -108,7 +110,7 @@ pub(crate) async fn run(
         return Ok(());
     };
     let hooks = Hooks::new(context.config.hooks.clone());
-    let upkeep = Upkeep::new(context.repository.clone(), &context.config);
+    let upkeep = Upkeep::new(context.repository.clone(), &context.config, context.errors.clone());
     let mut daemon = Daemon {
         origin,
         telemetry,
@@ -123,6 +125,7 @@ pub(crate) async fn run(
         http,
         hooks,
         reload: None,
+        reads_servers_again: false,
         next_reload_at: Instant::now(),
         invalid_rows: Vec::new(),
         schedule_problems: Vec::new(),
@@ -182,6 +185,11 @@ impl Daemon {
             Call::ForceSnapshot(id, reply) => drop(reply.send(self.supervisor.force_snapshot(id))),
             Call::RefreshCatalogs(id, refresh, reply) => {
                 drop(reply.send(self.supervisor.refresh_catalogs(id, refresh)));
+            }
+            Call::ReadServers(reply) => {
+                self.reads_servers_again = self.running_reload.is_some();
+                self.start_server_list_reload();
+                let _ = reply.send(());
             }
             Call::ChannelReopened => {
                 // Before the workers are notified: the pooled connections may be to a server that is gone.
@@ -292,6 +300,9 @@ impl Daemon {
         if is_requested {
             self.notify_ready();
         }
+        if std::mem::take(&mut self.reads_servers_again) {
+            self.start_server_list_reload();
+        }
     }
 
     fn notify_ready(&mut self) {
@@ -309,7 +320,7 @@ impl Daemon {
     /// Restarts the upkeep of the repository. The previous run may hang on a lost connection and block loads.
     fn restart_upkeep(&mut self) {
         let context = self.supervisor.context();
-        self.upkeep = Upkeep::new(context.repository.clone(), &context.config);
+        self.upkeep = Upkeep::new(context.repository.clone(), &context.config, context.errors.clone());
     }
 
     /// Starts a new listener, and returns the previous one.

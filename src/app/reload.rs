@@ -19,7 +19,7 @@ use crate::http::{self, Files, PreparedServer};
 use crate::metrics::Metrics;
 use crate::repository::{Repository, ServerList};
 use crate::spool::Spools;
-use crate::worker::{CollectPermits, Context};
+use crate::worker::{CollectPermits, Context, ErrorLog};
 use session::{BlockingPool, Connectors, Endpoint, Side};
 
 /// The longest pause between two attempts to connect to the repository at the start.
@@ -198,7 +198,7 @@ impl Origin {
 /// Reads the configuration and the files for HTTP.
 fn read_all(location: &Location) -> Result<FileSettings, Error> {
     let (config, endpoint) = read_with_endpoint(location, Config::read)?;
-    let files = Files::read(&config.http)?;
+    let files = Files::read(&config.http)?.with_api(&config, &endpoint)?;
     Ok((config, endpoint, files))
 }
 
@@ -245,9 +245,10 @@ fn context(
     // Snapshots that are spooled now count against the new limit too.
     let spools = current.map_or_else(|| Spools::new(&config.spool), |current| current.spools.clone());
     let connectors = current.map_or_else(Connectors::default, |current| current.connectors.clone());
+    let errors = current.map_or_else(ErrorLog::default, |current| current.errors.clone());
     let config = Arc::new(config);
     Ok((
-        Context { config, repository, collect_permits, spools, connectors, metrics },
+        Context { config, repository, collect_permits, spools, connectors, metrics, errors },
         endpoints::for_main_task(endpoint),
     ))
 }

@@ -8,7 +8,6 @@ mod output;
 mod refresh_catalogs;
 mod reload;
 mod run;
-mod server_name;
 mod servers;
 mod setup;
 mod snapshot;

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use super::disabled::refuse_disabled;
 use super::output::print;
-use super::server_name::ServerName;
 use super::subcommand::{self, Context};
 use crate::config::Location;
+use crate::fleet::server_name::ServerName;
 use crate::server::ServerId;
 use libpq::spelling::closest_match;
 

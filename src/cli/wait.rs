@@ -10,11 +10,11 @@ use tokio::time::{Instant, sleep_until};
 
 use super::disabled::refuse_disabled;
 use super::output::print_error;
-use super::server_name::{ServerName, find_all};
 use super::subcommand::{self, Context};
 use crate::config::Location;
 use crate::control::client::{Client, ClientError};
 use crate::control::detail::Detail;
+use crate::fleet::server_name::{ServerName, find_all};
 use crate::repository::RegisteredServer;
 use crate::server::ServerId;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use libpq::{Conninfo, InvalidParameter, Parameters, TargetSessionAttrs};
+use libpq::{Conninfo, InvalidConninfo, InvalidParameter, Parameters, Secret, TargetSessionAttrs};
 use session::{Connectors, Destination, Endpoint, Side, Source, Target};
 
 use crate::config::{Config, Remotes};
@@ -16,24 +16,34 @@ pub(crate) const MAIN_TASK: &str = "PoWA collector - main thread";
 
 /// The connection parameters of the repository are invalid. The message contains no value that may be secret.
 #[derive(Debug, thiserror::Error)]
-#[error("\"repository.dsn\", with its service and the environment, is not usable: {0}")]
-pub(crate) struct UnusableDsn(String);
+#[error("\"{key}\", with its service and the environment, is not usable: {reason}")]
+pub(crate) struct UnusableDsn {
+    key: &'static str,
+    reason: String,
+}
+
+/// The authentication methods by which a server makes sure of a password.
+const PASSWORD_METHODS: &str = "password,md5,scram-sha-256";
 
 /// The repository, for the pool that workers share.
 ///
 /// # Errors
 /// The parameters contradict each other, or name a service that does not exist or a server that is read-only.
 pub(crate) fn repository(config: &Config) -> Result<Endpoint, UnusableDsn> {
-    let unusable = |error: InvalidParameter| UnusableDsn(error.to_string());
     let source = Source {
         given: config.repository.given.clone(),
         environment: Arc::clone(&config.environment),
         password_file: config.repository.password_file.clone(),
     };
+    of_repository("repository.dsn", source, config)
+}
+
+fn of_repository(key: &'static str, source: Source, config: &Config) -> Result<Endpoint, UnusableDsn> {
+    let unusable = |error: InvalidParameter| UnusableDsn { key, reason: error.to_string() };
     let parameters = Parameters::resolve(&source.given, &source.environment).map_err(unusable)?;
     if parameters.target_session_attrs == TargetSessionAttrs::Standby {
         let reason = "target_session_attrs is standby, but the repository must be writable";
-        return Err(UnusableDsn(reason.into()));
+        return Err(UnusableDsn { key, reason: reason.into() });
     }
     let target = Target::of(&parameters);
     let timeouts = config.timeouts.of_session(Side::Repository);
@@ -44,6 +54,52 @@ pub(crate) fn repository(config: &Config) -> Result<Endpoint, UnusableDsn> {
 #[must_use]
 pub(crate) fn for_main_task(repository: Endpoint) -> Endpoint {
     repository.with_application_name(&format!("{MAIN_TASK} ({})", env!("CARGO_PKG_VERSION")))
+}
+
+/// The same for the HTTP API.
+#[must_use]
+pub(crate) fn for_api(repository: Endpoint) -> Endpoint {
+    repository.with_application_name(&format!("{NAME} - API"))
+}
+
+/// The repository, for changes that are requested from the API with a token. `None`: as the collector's own role.
+///
+/// # Errors
+/// As for [`repository`].
+pub(crate) fn for_admin(config: &Config) -> Result<Option<Endpoint>, UnusableDsn> {
+    let Some(given) = &config.http.admin else { return Ok(None) };
+    let source = Source { given: given.clone(), environment: Arc::clone(&config.environment), password_file: None };
+    of_repository("http.admin_dsn", source, config).map(for_api).map(Some)
+}
+
+/// The repository, as somebody who has sent a name and a password to the API. Nothing of the collector's own identity is used,
+/// and a server that lets the name in without verifying the password is an error.
+///
+/// # Errors
+/// The name or the password cannot be one.
+pub(crate) fn for_caller(
+    repository: &Endpoint,
+    config: &Config,
+    (user, password): (&str, &Secret),
+) -> Result<Endpoint, InvalidConninfo> {
+    let mut given = config.repository.given.clone();
+    let own = [
+        ("user", user),
+        ("password", password.reveal()),
+        ("dbname", repository.dbname()),
+        ("passfile", ""),
+        ("sslcertmode", "disable"),
+        ("sslcert", ""),
+        ("sslkey", ""),
+        ("require_auth", PASSWORD_METHODS),
+    ];
+    for (keyword, value) in own {
+        given.set(keyword, value)?;
+    }
+    let source = Source { given, environment: Arc::clone(&config.environment), password_file: None };
+    let timeouts = config.timeouts.of_session(Side::Repository);
+    let destination = Destination { source, target: repository.target().clone() };
+    Ok(Endpoint::new(Side::Repository, destination, &format!("{NAME} - API"), timeouts))
 }
 
 /// The same for a subcommand of that name.

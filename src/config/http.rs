@@ -1,17 +1,22 @@
-//! The section `http`: the address to listen on, who has access, and the certificate.
+//! The section `http`: the address to listen on, who has access, the certificate, and the API.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::schema::Checked;
 use super::variables::Variables;
 use super::violation::{self, Violation};
+use libpq::Conninfo;
 
 const LISTEN: &str = "http.listen";
 const TOKENS_FILE: &str = "http.tokens_file";
 const CERTIFICATE: &str = "http.certificate";
 const KEY: &str = "http.key";
 const OPEN_TO_ALL: &str = "http.open_to_all";
+const API: &str = "http.api";
+const API_WITHOUT_TLS: &str = "http.api_without_tls";
+const ADMIN_DSN: &str = "http.admin_dsn";
 
 /// The section `http`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,8 +29,23 @@ pub(crate) struct Http {
     pub identity: Option<Identity>,
     /// Access without a token is allowed from other machines and with any host name.
     pub is_open_to_all: bool,
-    /// File names with environment variables that are not set: an error for the daemon, but not for the other commands.
+    /// Whether the API is served.
+    pub api: ApiAccess,
+    /// How to connect to the repository for changes that are requested with a token. `None`: as the collector does.
+    pub admin: Option<Conninfo>,
+    /// Values with environment variables that are not set: an error for the daemon, but not for the other commands.
     pub unresolved: Vec<Violation>,
+}
+
+/// Whether the API is served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ApiAccess {
+    /// HTTP or the API is off.
+    #[default]
+    Off,
+    /// Passwords would cross a network in plain text.
+    NeedsTls,
+    On,
 }
 
 /// The server's certificate and its private key, as PEM files.
@@ -49,7 +69,6 @@ impl Http {
             })))
         };
         let (tokens_file, certificate, key) = (file(TOKENS_FILE), file(CERTIFICATE), file(KEY));
-        violation::join_by_variable(&mut unresolved);
         let mut invalid = |key: &str, reason: String| violations.push(values.invalid(key, reason));
         let identity = match (certificate, key) {
             (Some(certificate), Some(key)) => Some(Identity { certificate, key }),
@@ -73,6 +92,16 @@ impl Http {
             }
         });
         let is_open_to_all = values.boolean(OPEN_TO_ALL);
+        let admin = admin(values, variables, (&mut unresolved, violations));
+        violation::join_by_variable(&mut unresolved);
+        let api = match listen {
+            Some(_) if !values.boolean(API) => ApiAccess::Off,
+            Some(address) if is_loopback(&address) || identity.is_some() || values.boolean(API_WITHOUT_TLS) => {
+                ApiAccess::On
+            }
+            Some(_) => ApiAccess::NeedsTls,
+            None => ApiAccess::Off,
+        };
         let has_access_rule = tokens_file.is_some() || is_open_to_all;
         if let Some(address) = listen.filter(|address| !is_loopback(address) && !has_access_rule) {
             let reason = format!(
@@ -81,7 +110,7 @@ impl Http {
             );
             violations.push(values.invalid(LISTEN, reason));
         }
-        Self { listen, tokens_file, identity, is_open_to_all, unresolved }
+        Self { listen, tokens_file, identity, is_open_to_all, api, admin, unresolved }
     }
 
     /// Whether all local users have access without a token, but web pages in a local browser must not.
@@ -93,6 +122,31 @@ impl Http {
     pub(crate) fn exposes_tokens(&self) -> bool {
         let is_remote = self.listen.is_some_and(|address| !is_loopback(&address));
         is_remote && self.tokens_file.is_some() && self.identity.is_none()
+    }
+}
+
+/// The parsed connection string for changes. An empty one counts as unset.
+fn admin(
+    values: &Checked,
+    variables: &Variables,
+    (unresolved, violations): (&mut Vec<Violation>, &mut Vec<Violation>),
+) -> Option<Conninfo> {
+    let written = values.text(ADMIN_DSN).filter(|dsn| !dsn.is_empty())?;
+    match Conninfo::parse(&written) {
+        Ok(given) => {
+            // Replaced after parsing: the content of a variable may contain spaces, quotes or slashes.
+            let Ok(given) = given.try_map(|value| {
+                Ok::<_, Infallible>(variables.expand(value).unwrap_or_else(|problem| {
+                    unresolved.push(values.unexpandable(ADMIN_DSN, problem));
+                    String::new()
+                }))
+            });
+            Some(given)
+        }
+        Err(error) => {
+            violations.push(values.invalid(ADMIN_DSN, format!("is not a valid connection string: {error}")));
+            None
+        }
     }
 }
 
@@ -167,6 +221,37 @@ mod tests {
         for (http, expected) in cases {
             let message = refusal_among(&[], &section(http));
             assert!(message.contains(expected) && message.contains("has one error:"), "{http}: {message}");
+        }
+    }
+
+    #[test]
+    fn the_api_is_for_loopback_and_tls_unless_plain_text_is_allowed() {
+        let api = |rest: &str| read(&section(rest)).unwrap().http.api;
+        assert_eq!(api(""), ApiAccess::Off);
+        assert_eq!(api(r#""listen": "127.0.0.1:1""#), ApiAccess::On);
+        assert_eq!(api(r#""listen": "127.0.0.1:1", "api": false"#), ApiAccess::Off);
+        let beyond = r#""listen": "0.0.0.0:1", "open_to_all": true"#;
+        assert_eq!(api(beyond), ApiAccess::NeedsTls);
+        assert_eq!(api(&format!(r#"{beyond}, "certificate": "/c", "key": "/k""#)), ApiAccess::On);
+        assert_eq!(api(&format!(r#"{beyond}, "api_without_tls": true"#)), ApiAccess::On);
+        assert_eq!(api(&format!(r#"{beyond}, "api_without_tls": true, "api": false"#)), ApiAccess::Off);
+    }
+
+    #[test]
+    fn the_connection_string_for_changes_is_parsed_and_never_quoted() {
+        let text = section(r#""admin_dsn": "host=${HOST} password=${PW}""#);
+        let variables = [("HOST", "db1"), ("PW", "s3cret word")];
+        let config = read_among(&variables, &text).unwrap();
+        assert_eq!(config.http.admin.as_ref().and_then(|given| given.get("password")), Some("s3cret word"));
+        assert!(!format!("{config:?}").contains("s3cret"));
+        assert_eq!(read(&section(r#""admin_dsn": """#)).unwrap().http.admin, None);
+        for (wrong, expected) in [
+            (r#""admin_dsn": "password=s3cret nonsense=1""#, "\"http.admin_dsn\" is not a valid connection string"),
+            (r#""admin_dsn": "host=${GONE}""#, "\"http.admin_dsn\" needs the environment variable \"GONE\""),
+            (r#""admin_dsn": 5"#, "\"http.admin_dsn\" must be a string"),
+        ] {
+            let message = refusal_among(&[], &section(wrong));
+            assert!(message.contains(expected) && !message.contains("s3cret"), "{message}");
         }
     }
 

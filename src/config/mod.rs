@@ -32,8 +32,9 @@ use session::Side;
 
 pub(crate) use collect::{Collect, Selection};
 pub(crate) use hooks::Hooks;
-pub(crate) use http::{Http, Identity};
+pub(crate) use http::{ApiAccess, Http, Identity};
 pub(crate) use location::{Location, NotFound};
+pub(crate) use pattern::Pattern;
 pub(crate) use remotes::Remotes;
 pub(crate) use repository::Repository;
 pub(crate) use violation::Violation;

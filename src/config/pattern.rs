@@ -2,7 +2,7 @@
 
 /// A pattern that must match a whole name. Case-sensitive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pattern(Vec<Part>);
+pub(crate) struct Pattern(Vec<Part>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
@@ -20,7 +20,7 @@ enum Part {
 
 /// Why a text is not a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum InvalidPattern {
+pub(crate) enum InvalidPattern {
     #[error("is empty")]
     Empty,
     #[error("has a \"[\" without \"]\"; write \"\\[\" for the character")]
@@ -36,7 +36,7 @@ impl Pattern {
     ///
     /// # Errors
     /// It is empty, or ends within a set or an escape.
-    pub(super) fn parse(text: &str) -> Result<Self, InvalidPattern> {
+    pub(crate) fn parse(text: &str) -> Result<Self, InvalidPattern> {
         let mut parts = Vec::new();
         let mut rest = text.chars();
         while let Some(c) = rest.next() {
@@ -54,7 +54,7 @@ impl Pattern {
     }
 
     /// Whether the whole of `name` matches. Takes at most time proportional to the product of both lengths.
-    pub(super) fn matches(&self, name: &str) -> bool {
+    pub(crate) fn matches(&self, name: &str) -> bool {
         let (mut parts, mut left) = (self.0.as_slice(), name.chars());
         // Where to resume after a mismatch: the parts after the last `*`, one character further on.
         let mut again = None;

@@ -71,6 +71,9 @@ pub(super) const KEYS: &[Key] = &[
     Key { path: "http.certificate", kind: Kind::Text },
     Key { path: "http.key", kind: Kind::Text },
     Key { path: "http.open_to_all", kind: Kind::Boolean { default: false } },
+    Key { path: "http.api", kind: Kind::Boolean { default: true } },
+    Key { path: "http.api_without_tls", kind: Kind::Boolean { default: false } },
+    Key { path: "http.admin_dsn", kind: Kind::Text },
     Key { path: "hooks.on_failure", kind: Kind::Texts },
     Key { path: "hooks.on_recovery", kind: Kind::Texts },
     Key { path: "hooks.webhook", kind: Kind::Text },
@@ -222,7 +225,9 @@ fn shown(path: &str, value: &ValueKind) -> String {
         ValueKind::Array(_) => "a list".into(),
         ValueKind::Nil => "null".into(),
         ValueKind::String(text) if text.is_empty() => "\"\"".into(),
-        _ if path.starts_with("repository") || path.starts_with("remote") => "a value of another type".into(),
+        _ if ["repository", "remote", "http.admin_dsn"].iter().any(|secret| path.starts_with(secret)) => {
+            "a value of another type".into()
+        }
         ValueKind::String(text) if text.contains("password") || text.contains("://") => "a connection string".into(),
         ValueKind::String(text) => format!("\"{text}\""),
         // With its decimal point.

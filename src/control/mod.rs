@@ -12,7 +12,7 @@ mod notification_queue;
 pub(crate) mod notifications;
 mod other_collectors;
 pub(crate) mod protocol;
-mod throttle;
+pub(crate) mod throttle;
 pub(crate) mod timestamp;
 
 use std::collections::BTreeMap;
@@ -36,6 +36,8 @@ pub(crate) enum Call {
     Overview(oneshot::Sender<Overview>),
     ForceSnapshot(ServerId, oneshot::Sender<Result<ForcedSnapshot, Refused>>),
     RefreshCatalogs(ServerId, CatalogRefresh, oneshot::Sender<Result<(), Refused>>),
+    /// Reads the list of servers now, as is done every minute. The reply only says that it was requested.
+    ReadServers(oneshot::Sender<()>),
     /// A notice without a reply: the command channel was lost and is open again, so the repository is reachable.
     ChannelReopened,
 }

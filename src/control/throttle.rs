@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// Allows one event in each interval, and counts those that are suppressed.
 #[derive(Debug)]
-pub(super) struct Throttle {
+pub(crate) struct Throttle {
     interval: Duration,
     state: Mutex<State>,
 }
@@ -17,12 +17,12 @@ struct State {
 }
 
 impl Throttle {
-    pub(super) fn once_per(interval: Duration) -> Self {
+    pub(crate) fn once_per(interval: Duration) -> Self {
         Self { interval, state: Mutex::default() }
     }
 
     /// Whether an event is allowed now. If so, returns how many were suppressed since the last one.
-    pub(super) fn allow(&self) -> Option<u64> {
+    pub(crate) fn allow(&self) -> Option<u64> {
         self.allow_at(Instant::now())
     }
 

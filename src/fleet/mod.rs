@@ -7,14 +7,17 @@ mod alias;
 mod duplicates;
 mod extensions;
 mod host;
+mod limits;
 mod retention;
 mod rights;
 mod schedules;
+pub(crate) mod server_name;
 
 pub(crate) use alias::parse_alias;
 pub(crate) use duplicates::Duplicate;
 pub(crate) use extensions::{PG_STAT_STATEMENTS, check_extension_changes};
 pub(crate) use host::{InvalidHost, parse_host};
+pub(crate) use limits::{OutOfRange, parse_coalesce, parse_frequency, parse_port};
 pub(crate) use retention::{check_frequency, parse_retention};
 pub(crate) use rights::{MissingRights, require_rights};
 pub(crate) use schedules::{
@@ -24,6 +27,7 @@ pub(crate) use schedules::{
 
 use crate::repository::{Changes, NewServer, RegisteredServer, Repository};
 use duplicates::{Identity, check_duplicates};
+use limits::{check_new_numbers, check_numbers};
 
 pub(crate) const DEFAULT_PORT: u16 = 5432;
 
@@ -49,6 +53,8 @@ pub(crate) const DEFAULT_RETENTION: &str = "1 day";
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
+    #[error(transparent)]
     Duplicate(#[from] Duplicate),
     #[error(transparent)]
     MissingRights(#[from] MissingRights),
@@ -61,9 +67,10 @@ pub(crate) enum Error {
     Repository(#[from] session::Error),
 }
 
-/// Checks that a server could be registered: its address and alias are unique, and the retention fits the frequency. The
-/// password is not used.
+/// Checks that a server could be registered: its numbers are within their limits, its address and alias are unique, and the
+/// retention fits the frequency. The password is not used.
 pub(crate) async fn check_new(repository: &Repository, new: &NewServer) -> Result<(), Error> {
+    check_new_numbers(new)?;
     let identity = Identity { host: &new.host, port: i32::from(new.port), alias: new.alias.as_deref() };
     check_duplicates(&repository.registered_servers().await?, identity, None)?;
     Ok(repository.check_retention(&new.retention, new.frequency).await?)
@@ -76,6 +83,7 @@ pub(crate) async fn check_changes(
     server: &RegisteredServer,
     changes: &Changes,
 ) -> Result<(), Error> {
+    check_numbers(changes.port, changes.frequency, changes.coalesce)?;
     let identity = Identity {
         host: changes.host.as_deref().unwrap_or(&server.host),
         port: changes.port.map_or(server.port, i32::from),

@@ -9,7 +9,7 @@ use axum::http::uri::Authority;
 use openssl::ssl::SslAcceptor;
 
 use super::auth::Tokens;
-use crate::config::Http;
+use crate::config::{ApiAccess, Http};
 
 /// The access rules of one configuration. A reload that changes them makes a new policy and revokes this one.
 #[derive(Default)]
@@ -22,6 +22,8 @@ pub(super) struct AccessPolicy {
     is_local_only: bool,
     /// Tokens cross a network in plain text.
     exposes_tokens: bool,
+    /// Whether the API is served.
+    pub(super) api: ApiAccess,
     /// Of the contents of all files.
     pub(super) fingerprint: [u8; 32],
     is_revoked: AtomicBool,
@@ -30,13 +32,14 @@ pub(super) struct AccessPolicy {
 impl AccessPolicy {
     /// The rules of a configuration, without the contents of its files.
     pub(super) fn new(http: &Http) -> Self {
-        Self { is_local_only: http.is_local_only(), exposes_tokens: http.exposes_tokens(), ..Self::default() }
+        let (is_local_only, exposes_tokens) = (http.is_local_only(), http.exposes_tokens());
+        Self { is_local_only, exposes_tokens, api: http.api, ..Self::default() }
     }
 
     /// Whether the other policy has the same rules and files, so that open connections can stay.
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
-        let flags = (self.exposes_tokens, self.is_local_only);
-        self.fingerprint == other.fingerprint && flags == (other.exposes_tokens, other.is_local_only)
+        let flags = |policy: &Self| (policy.exposes_tokens, policy.is_local_only, policy.api);
+        self.fingerprint == other.fingerprint && flags(self) == flags(other)
     }
 
     /// Refuses all further requests under this policy, also in the moment until their connections are closed.

@@ -1,23 +1,56 @@
-//! Authentication by the tokens of `http.tokens_file`, sent as a bearer token or as a password with the token's name.
+//! The credentials of a request, and authentication by the tokens of `http.tokens_file`, sent as a bearer token or as a password
+//! with the token's name.
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use openssl::memcmp;
 use openssl::sha::sha256;
 
+use crate::repository::ApiRole;
+use libpq::Secret;
+
 /// Bytes: shorter tokens could be guessed.
 const MIN_TOKEN_LENGTH: usize = 16;
+
+/// What a request has in its `Authorization` header.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Credentials {
+    Bearer(Secret),
+    Basic { name: String, password: Secret },
+}
+
+impl Credentials {
+    /// Those of a request with exactly one `Authorization` header of a known scheme.
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let (Some(value), None) = (values.next(), values.next()) else { return None };
+        let (scheme, credentials) = value.to_str().ok()?.split_once(' ')?;
+        let credentials = credentials.trim();
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return Some(Self::Bearer(Secret::new(credentials.into())));
+        }
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let decoded = openssl::base64::decode_block(credentials).ok()?;
+        let (name, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+        Some(Self::Basic { name: name.into(), password: Secret::new(password.into()) })
+    }
+}
 
 /// The accepted tokens. Only their digests are kept in memory.
 pub(super) struct Tokens(Vec<Token>);
 
 struct Token {
     name: String,
+    /// What it may do by the API. Everything else can be read with any token.
+    role: ApiRole,
     digest: [u8; 32],
 }
 
 impl Tokens {
-    /// Parses a tokens file: one `NAME:TOKEN` a line; empty lines and lines that begin with `#` are ignored.
+    /// Parses a tokens file: one `NAME:TOKEN` or `NAME:ROLE:TOKEN` a line; empty lines and lines that begin with `#` are ignored.
+    /// A token can contain colons, so only the exact name of a role is one.
     ///
     /// # Errors
     /// What is wrong, as a predicate without a subject. It never quotes the file.
@@ -31,6 +64,10 @@ impl Tokens {
             }
             let (name, token) =
                 line.split_once(':').ok_or_else(|| format!("has no \"NAME:TOKEN\" in line {number}"))?;
+            let (role, token) = match token.split_once(':') {
+                Some((word, token)) if ApiRole::parse(word).is_some() => (ApiRole::parse(word), token),
+                _ => (None, token),
+            };
             if name.is_empty() {
                 return Err(format!("has no name before the colon in line {number}"));
             }
@@ -46,7 +83,8 @@ impl Tokens {
                      the output of \"openssl rand -hex 32\""
                 ));
             }
-            tokens.push(Token { name: name.into(), digest: sha256(token.as_bytes()) });
+            let role = role.unwrap_or(ApiRole::Viewer);
+            tokens.push(Token { name: name.into(), role, digest: sha256(token.as_bytes()) });
         }
         if tokens.is_empty() {
             return Err("contains no tokens; add at least one line \"NAME:TOKEN\"".into());
@@ -54,33 +92,22 @@ impl Tokens {
         Ok(Self(tokens))
     }
 
-    /// Whether a request has exactly one `Authorization` header, with one of the tokens.
+    /// Whether a request has one of the tokens.
     pub(super) fn accept(&self, headers: &HeaderMap) -> bool {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        let (Some(value), None) = (values.next(), values.next()) else { return false };
-        let Some((scheme, credentials)) = value.to_str().ok().and_then(|value| value.split_once(' ')) else {
-            return false;
-        };
-        let credentials = credentials.trim();
-        if scheme.eq_ignore_ascii_case("bearer") {
-            return self.contains(None, credentials.as_bytes());
-        }
-        if !scheme.eq_ignore_ascii_case("basic") {
-            return false;
-        }
-        let Ok(decoded) = openssl::base64::decode_block(credentials) else { return false };
-        match std::str::from_utf8(&decoded).ok().and_then(|decoded| decoded.split_once(':')) {
-            Some((name, token)) => self.contains(Some(name), token.as_bytes()),
-            None => false,
-        }
+        Credentials::of(headers).is_some_and(|credentials| self.find(&credentials).is_some())
     }
 
-    /// Takes the same time for any token: the digest is compared with all others.
-    fn contains(&self, name: Option<&str>, token: &[u8]) -> bool {
-        let digest = sha256(token);
-        self.0.iter().fold(false, |found, known| {
-            let has_name = name.is_none_or(|name| name == known.name);
-            found | (memcmp::eq(&known.digest, &digest) & has_name)
+    /// The name and the role of a token. Takes the same time for any token: the digest is compared with all others.
+    pub(super) fn find(&self, credentials: &Credentials) -> Option<(&str, ApiRole)> {
+        let (name, token) = match credentials {
+            Credentials::Bearer(token) => (None, token),
+            Credentials::Basic { name, password } => (Some(name), password),
+        };
+        let digest = sha256(token.reveal().as_bytes());
+        self.0.iter().fold(None, |found, known| {
+            let has_name = name.is_none_or(|name| *name == known.name);
+            let is_same = memcmp::eq(&known.digest, &digest) & has_name;
+            if is_same { Some((known.name.as_str(), known.role)) } else { found }
         })
     }
 }
@@ -140,6 +167,29 @@ mod tests {
         twice.append(AUTHORIZATION, "Bearer 0123456789abcdef".parse().unwrap());
         twice.append(AUTHORIZATION, "Bearer nothing".parse().unwrap());
         assert!(!tokens.accept(&twice));
+    }
+
+    #[test]
+    fn a_role_stands_between_the_name_and_the_token() {
+        let file = "a:0123456789abcdef\nb:operator:1123456789abcdef\nc:admin:2123456789:abcdef\n\
+                    d:viewer:3123456789abcdef\ne:Admin:4123456789abcdef\nf:administrator:5123456789abcdef\n";
+        let tokens = Tokens::parse(file.as_bytes()).unwrap();
+        let find = |token: &str| {
+            let found = tokens.find(&Credentials::Bearer(Secret::new(token.into())));
+            found.map(|(name, role)| format!("{name} {}", role.word()))
+        };
+        for (token, expected) in [
+            ("0123456789abcdef", "a viewer"),
+            ("1123456789abcdef", "b operator"),
+            ("2123456789:abcdef", "c admin"),
+            ("3123456789abcdef", "d viewer"),
+            ("Admin:4123456789abcdef", "e viewer"),
+            ("administrator:5123456789abcdef", "f viewer"),
+        ] {
+            assert_eq!(find(token).as_deref(), Some(expected), "{token}");
+        }
+        assert_eq!(find("admin:2123456789:abcdef"), None);
+        assert!(Tokens::parse(b"a:admin:short").err().unwrap().contains("too short"));
     }
 
     proptest::proptest! {

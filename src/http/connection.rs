@@ -1,5 +1,6 @@
 //! The state of one client connection, shared by the connection's task, its request handlers and the eviction of connections.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,10 +16,22 @@ const FIRST_EVENT_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) struct ConnectionState {
     is_authenticated: AtomicBool,
     is_streaming: AtomicBool,
+    /// The address of the client.
+    client: Option<SocketAddr>,
     deadline: watch::Sender<Option<Instant>>,
 }
 
 impl ConnectionState {
+    /// The state of a new connection.
+    pub(super) fn of(client: SocketAddr) -> Self {
+        Self { client: Some(client), ..Self::default() }
+    }
+
+    /// The address of the client, which may be a proxy.
+    pub(super) fn client(&self) -> SocketAddr {
+        self.client.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into())
+    }
+
     /// Records that a request had a valid token.
     pub(super) fn set_authenticated(&self) {
         self.is_authenticated.store(true, Ordering::Relaxed);

@@ -1,15 +1,19 @@
-//! Serves probes, metrics and the status page by HTTP, if `http.listen` is set.
+//! Serves probes, metrics, the status page and the API by HTTP, if `http.listen` is set.
 //!
 //! Requests never touch or wait for a worker: the state of the fleet comes from the main task, once a second at most for all
-//! clients. `server` limits what connections can cost, `routes` is the router, `middleware` checks what each request may.
+//! clients. `server` limits what connections can cost, `routes` is the router, `middleware` checks what each request may. The API
+//! is `api`, with a `login` and sessions of its own (`backend`).
 
 mod access;
 mod address_probe;
+mod api;
 mod auth;
+mod backend;
 mod connection;
 mod events;
 mod fleet_sample;
 mod history;
+mod login;
 mod metrics;
 mod middleware;
 mod page;
@@ -59,7 +63,8 @@ impl Server {
     /// Starts, replaces or stops the server. Connections stay open if nothing has changed for them.
     pub(crate) fn apply(&mut self, prepared: PreparedServer) {
         let previous = self.running.take();
-        let PreparedServer { listen, listener, policy } = prepared;
+        let PreparedServer { listen, listener, policy, backend } = prepared;
+        self.state.api.backends.apply(backend);
         if listen.is_none() {
             if let Some(previous) = previous {
                 previous.policy.revoke();
@@ -115,6 +120,7 @@ impl Server {
             running.task.abort();
             // The result of an aborted task is that it was cancelled.
             drop(running.task.await);
+            self.state.api.stop().await;
         }
     }
 }

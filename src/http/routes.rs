@@ -18,11 +18,13 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::access::AccessPolicy;
+use super::api::{self, Api};
 use super::connection::ConnectionState;
 use super::events::Events;
 use super::fleet_sample::{FleetSample, FleetSampler};
 use super::middleware::{authorize, refuse_if_revoked, set_response_headers};
 use super::{metrics, page};
+use crate::config::ApiAccess;
 use crate::control::Call;
 use crate::metrics::Metrics;
 
@@ -36,6 +38,7 @@ const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 pub(super) struct AppState {
     pub(super) fleet: FleetSampler,
     pub(super) events: Events,
+    pub(super) api: Api,
     metrics: Metrics,
     /// The last text of `/metrics`, and the time of its sample.
     rendered: Mutex<Option<(Instant, Bytes)>>,
@@ -53,7 +56,12 @@ pub(super) fn router(state: Arc<AppState>, policy: Arc<AccessPolicy>) -> Router 
         .route(EVENTS, read_only(events).head(events_head))
         .fallback(not_found)
         .layer(from_fn_with_state(Arc::clone(&policy), authorize));
+    let api = match policy.api {
+        ApiAccess::Off => Router::new(),
+        ApiAccess::NeedsTls | ApiAccess::On => api::router(&state, &policy),
+    };
     probes
+        .merge(api)
         .merge(protected)
         .layer(from_fn_with_state(policy, refuse_if_revoked))
         .layer(map_response(set_response_headers))
@@ -72,7 +80,8 @@ where
 
 impl AppState {
     pub(super) fn new(calls: mpsc::Sender<Call>, metrics: Metrics) -> Self {
-        Self { fleet: FleetSampler::new(calls), events: Events::new(), metrics, rendered: Mutex::default() }
+        let (api, fleet) = (Api::new(calls.clone()), FleetSampler::new(calls));
+        Self { fleet, events: Events::new(), api, metrics, rendered: Mutex::default() }
     }
 
     /// The text of `/metrics`, which is rendered once a sample for all clients.

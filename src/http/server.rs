@@ -1,6 +1,7 @@
 //! Connections: how many at once, and the time limits of each, so that slow, silent or many clients cost no more than that.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +44,7 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(200);
 /// Serves all connections until it is dropped.
 pub(super) async fn serve(listener: Arc<TcpListener>, policy: Arc<AccessPolicy>, state: Arc<AppState>) {
     let router = routes::router(Arc::clone(&state), Arc::clone(&policy));
-    tokio::join!(accept(&listener, &policy, &router), state.events.run(&state.fleet));
+    tokio::join!(accept(&listener, &policy, &router), state.events.run(&state.fleet), state.api.backends.run());
 }
 
 async fn accept(listener: &TcpListener, policy: &Arc<AccessPolicy>, router: &Router) {
@@ -51,7 +52,7 @@ async fn accept(listener: &TcpListener, policy: &Arc<AccessPolicy>, router: &Rou
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => connections.add(stream, policy, router),
+                Ok(accepted) => connections.add(accepted, policy, router),
                 Err(error) => {
                     tracing::debug!(%error, "an HTTP connection could not be accepted");
                     tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
@@ -77,7 +78,7 @@ struct Connection {
 
 impl Connections {
     /// Starts a task for a new connection. Closes another one if there are too many.
-    fn add(&mut self, stream: TcpStream, policy: &Arc<AccessPolicy>, router: &Router) {
+    fn add(&mut self, (stream, client): (TcpStream, SocketAddr), policy: &Arc<AccessPolicy>, router: &Router) {
         self.remove_closed();
         if self.open.len() >= MAX_CONNECTIONS {
             let Some(evicted) = eviction_candidate(self.open.iter().map(|connection| &*connection.state))
@@ -87,7 +88,7 @@ impl Connections {
             };
             evicted.task.abort();
         }
-        let state = Arc::new(ConnectionState::default());
+        let state = Arc::new(ConnectionState::of(client));
         let task = self.tasks.spawn(handle(stream, Arc::clone(policy), router.clone(), Arc::clone(&state)));
         self.open.push_back(Connection { task, state });
     }

@@ -10,9 +10,12 @@ use tokio::net::TcpListener;
 
 use super::access::AccessPolicy;
 use super::auth::Tokens;
+use super::backend::BackendSettings;
 use super::tls;
-use crate::config::Http;
+use crate::config::endpoints::UnusableDsn;
+use crate::config::{ApiAccess, Config, Http};
 use libpq::private_file::{self, Privacy, Unreadable};
+use session::Endpoint;
 
 /// Bytes of a file; tokens, certificates and keys are much smaller.
 const MAX_FILE_SIZE: u64 = 1 << 20;
@@ -24,6 +27,8 @@ pub(crate) enum Error {
     Address { address: SocketAddr, source: io::Error },
     #[error("\"{key}\" is {}, which {reason}", file.display())]
     File { key: &'static str, file: PathBuf, reason: String, is_denied: bool },
+    #[error(transparent)]
+    Dsn(#[from] UnusableDsn),
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] openssl::error::ErrorStack),
 }
@@ -50,12 +55,15 @@ pub(crate) struct PreparedServer {
     /// `None`: the address is the same as before, and so is the socket.
     pub(super) listener: Option<TcpListener>,
     pub(super) policy: AccessPolicy,
+    /// `None`: the API is off.
+    pub(super) backend: Option<BackendSettings>,
 }
 
 /// The configuration, and the contents of the files that it names.
 pub(crate) struct Files {
     http: Http,
     policy: AccessPolicy,
+    backend: Option<BackendSettings>,
 }
 
 impl Files {
@@ -83,7 +91,17 @@ impl Files {
             contents.update(&[u8::from(policy.tokens.is_some()), u8::from(policy.tls.is_some())]);
             policy.fingerprint = contents.finish();
         }
-        Ok(Self { http: http.clone(), policy })
+        Ok(Self { http: http.clone(), policy, backend: None })
+    }
+
+    /// The same for a daemon that serves the API too, with sessions to the repository of a configuration.
+    ///
+    /// # Errors
+    /// The connection string for changes is not usable.
+    pub(crate) fn with_api(self, config: &Config, repository: &Endpoint) -> Result<Self, Error> {
+        let is_served = self.http.api == ApiAccess::On;
+        let backend = if is_served { Some(BackendSettings::new(config, repository)?) } else { None };
+        Ok(Self { backend, ..self })
     }
 
     /// Binds the socket, unless the address is that of the `previous` configuration.
@@ -97,7 +115,7 @@ impl Files {
             Some(address) => Some(bind(address).map_err(|source| Error::Address { address, source })?),
             None => None,
         };
-        Ok(PreparedServer { listen, listener, policy: self.policy })
+        Ok(PreparedServer { listen, listener, policy: self.policy, backend: self.backend })
     }
 }
 

@@ -132,20 +132,29 @@ impl Repository {
     /// The repository cannot be reached, or refuses; then nothing is changed.
     pub(crate) async fn configure(&self, server: ServerId, changes: &Changes) -> Result<(), Error> {
         self.change("change the server", self.timeouts.query, async |session| {
-            let id = server.get();
-            let settings = changes.settings();
-            if !settings.is_empty() {
-                let sql = include_str!("../../sql/repository/configure_server.sql");
-                call(session, sql, &[&id, &Value::from(settings).to_string()]).await?;
+            write_changes(session, server, changes).await
+        })
+        .await
+    }
+
+    /// Changes the row of a server if it still has this version. Whether it had.
+    ///
+    /// # Errors
+    /// As for [`Self::configure`].
+    pub(crate) async fn configure_version(
+        &self,
+        server: ServerId,
+        version: Option<&str>,
+        changes: &Changes,
+    ) -> Result<bool, Error> {
+        self.change("change the server", self.timeouts.query, async |session| {
+            let sql = include_str!("../../sql/repository/row_version.sql");
+            let rows = session.query(sql, &[&server.get()]).await?;
+            let found: Option<String> = rows.first().and_then(|row| row.try_get(0).ok());
+            if version.is_some_and(|version| found.as_deref() != Some(version)) {
+                return Ok(false);
             }
-            if let Some(coalesce) = changes.coalesce {
-                let sql = include_str!("../../sql/repository/save_coalesce.sql");
-                session.query(sql, &[&id, &coalesce]).await?;
-            }
-            if let Some(password) = &changes.password {
-                save_password(session, server, password.as_ref()).await?;
-            }
-            Ok(())
+            write_changes(session, server, changes).await.map(|()| true)
         })
         .await
     }
@@ -235,6 +244,23 @@ impl Repository {
 
 pub(super) fn unexpected(session: &CheckedOutSession, what: impl Into<String>) -> Error {
     Error::unexpected(Side::Repository, session.action, what)
+}
+
+async fn write_changes(session: &CheckedOutSession, server: ServerId, changes: &Changes) -> Result<(), Error> {
+    let id = server.get();
+    let settings = changes.settings();
+    if !settings.is_empty() {
+        let sql = include_str!("../../sql/repository/configure_server.sql");
+        call(session, sql, &[&id, &Value::from(settings).to_string()]).await?;
+    }
+    if let Some(coalesce) = changes.coalesce {
+        let sql = include_str!("../../sql/repository/save_coalesce.sql");
+        session.query(sql, &[&id, &coalesce]).await?;
+    }
+    if let Some(password) = &changes.password {
+        save_password(session, server, password.as_ref()).await?;
+    }
+    Ok(())
 }
 
 /// Calls a function of PoWA that returns whether it found the server.

@@ -21,7 +21,7 @@ const GRANTS: [(&str, &[&str]); 3] = [
         &[
             "select on all tables in schema powa_collector",
             "insert, update, delete on powa_collector.schedules, powa_collector.tags, powa_collector.tokens, powa_collector.errors",
-            "insert, delete on powa_collector.audit_log",
+            "insert, delete, update (srvid, error) on powa_collector.audit_log",
         ],
     ),
     (

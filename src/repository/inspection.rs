@@ -84,6 +84,17 @@ impl Repository {
 }
 
 impl Repository {
+    /// The collectors that are connected.
+    ///
+    /// # Errors
+    /// The repository cannot be reached, or has no supported PoWA.
+    pub(crate) async fn collectors(&self) -> Result<Vec<Collector>, Error> {
+        let action = "list the collectors";
+        let rows = self.query(action, collectors::QUERY, &[&MAIN_TASK]).await?;
+        let unreadable = |error| Error::new(Side::Repository, action, error);
+        rows.iter().map(|row| Collector::of_row(row).map_err(unreadable)).collect()
+    }
+
     /// The available versions of an extension, and whether the installed one can be updated to each.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 
 mod administering;
 mod administrative_rights;
+mod api_rights;
+mod audit_log;
 mod bloat;
 mod checked_out;
 mod clearing;
@@ -23,11 +25,14 @@ mod registry;
 mod row_locks;
 mod savepoint;
 mod schedules;
+mod server_errors;
 mod shared_texts;
 mod sources;
 mod staging;
 mod switching;
 mod tables;
+mod tokens;
+mod users;
 mod versions;
 mod writing;
 
@@ -48,6 +53,8 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use administering::{Changes, NewServer};
 pub(crate) use administrative_rights::AdminTask;
+pub(crate) use api_rights::ApiRole;
+pub(crate) use audit_log::AuditEntry;
 pub(crate) use collectables::{Collectable, CollectableKind};
 pub(crate) use collector_schema::SCHEMA_VERSION;
 pub(crate) use collectors::Collector;
@@ -57,9 +64,12 @@ pub(crate) use leftovers::{LeftoverRows, Leftovers, UnreadTable, WhyUnread};
 pub(crate) use load::{Load, LoadMode, LoadPermit, Loaded};
 pub(crate) use powa_faults::FoundFault;
 pub(crate) use registry::{LastSnapshot, RegisteredServer};
+pub(crate) use server_errors::{NewError, StoredError};
 pub(crate) use sources::{Catalog, DatabaseModule, Module, Sources};
 pub(crate) use staging::StagingTable;
 pub(crate) use switching::ModuleChanges;
+pub(crate) use tokens::{NewToken, StoredToken};
+pub(crate) use users::{NewUser, User, UserChanges, UserError};
 
 use crate::config;
 use crate::server::{InvalidServer, Server, ServerId, ServerRow};
@@ -126,10 +136,22 @@ impl Repository {
     /// # Errors
     /// The pool cannot be built.
     pub(crate) fn new(endpoint: &Endpoint, config: &config::Config) -> Result<Self, BuildError> {
+        // One more than the loads, so that a short query never waits for a long load.
+        Self::with_sessions(endpoint, config, config.limits.loads + 1)
+    }
+
+    /// The same with at most so many sessions at once.
+    ///
+    /// # Errors
+    /// The pool cannot be built.
+    pub(crate) fn with_sessions(
+        endpoint: &Endpoint,
+        config: &config::Config,
+        sessions: usize,
+    ) -> Result<Self, BuildError> {
         let (limits, timeouts) = (config.limits, config.timeouts);
         let pool = Pool::builder(Opener(endpoint.clone()))
-            // One more than the loads, so that a short query never waits for a long load.
-            .max_size(limits.loads + 1)
+            .max_size(sessions)
             .runtime(Runtime::Tokio1)
             .timeouts(Timeouts { wait: Some(timeouts.query), create: None, recycle: None })
             .build()?;

@@ -32,6 +32,8 @@ pub(crate) struct RegisteredServer {
     pub allow_ui_connection: bool,
     /// PostgreSQL's version, as last stored by the collector.
     pub version: Option<String>,
+    /// Another text after each change of the row.
+    pub row_version: String,
     /// Its schedule and pause, if it has any.
     pub timing: Option<Arc<Timing>>,
 }
@@ -65,6 +67,7 @@ impl RegisteredServer {
             retention: "1 day".into(),
             allow_ui_connection: true,
             version: None,
+            row_version: "1".into(),
             timing: None,
         }
     }
@@ -149,6 +152,7 @@ fn read(row: &Row) -> Result<RegisteredServer, tokio_postgres::Error> {
         retention: row.try_get("retention")?,
         allow_ui_connection: row.try_get("allow_ui_connection")?,
         version: row.try_get("version")?,
+        row_version: row.try_get("row_version")?,
         timing: None,
     })
 }

@@ -1,9 +1,10 @@
-//! The upkeep of the repository's `*_src_tmp` tables: deletes left-over rows and empties bloated tables. Of the collector's own
-//! tables: deletes rows of removed servers.
+//! The upkeep of the repository: deletes left-over rows of the `*_src_tmp` tables and empties bloated ones, and keeps the tables of
+//! the collector's own schema.
 //!
 //! Runs at the start and then periodically. Problems are logged once, with their cure.
 
 mod cleaning;
+mod own_schema;
 mod removed_servers;
 mod skipped_tables;
 
@@ -15,6 +16,7 @@ use tokio::time::sleep;
 
 use crate::config::Config;
 use crate::repository::Repository;
+use crate::worker::ErrorLog;
 use cleaning::LeftoverCleanup;
 use removed_servers::RemovedServers;
 use session::on_one_line;
@@ -25,7 +27,7 @@ pub(crate) struct Upkeep(BoxFuture<'static, Infallible>);
 
 impl Upkeep {
     /// Creates it. It does nothing until [`Self::run`] is polled; dropping it cancels what it is doing.
-    pub(crate) fn new(repository: Repository, config: &Config) -> Self {
+    pub(crate) fn new(repository: Repository, config: &Config, errors: ErrorLog) -> Self {
         let threshold = config.repository.bloat;
         // Emptying a table can block loads for up to this long, so leave them as much time in between.
         let pause = config.timeouts.snapshot;
@@ -33,14 +35,21 @@ impl Upkeep {
             let mut cleanup = LeftoverCleanup::default();
             let mut skipped = SkippedTables::default();
             let mut removed = RemovedServers::default();
-            loop {
-                // First, because a table with rows is not emptied.
-                cleanup.clean(&repository).await;
-                if let Some(threshold) = threshold {
-                    empty_bloated_tables(&repository, threshold, &mut skipped).await;
+            let staging = async {
+                loop {
+                    // First, because a table with rows is not emptied.
+                    cleanup.clean(&repository).await;
+                    if let Some(threshold) = threshold {
+                        empty_bloated_tables(&repository, threshold, &mut skipped).await;
+                    }
+                    removed.clean(&repository).await;
+                    own_schema::delete_old_rows(&repository).await;
+                    sleep(pause).await;
                 }
-                removed.clean(&repository).await;
-                sleep(pause).await;
+            };
+            tokio::select! {
+                never = staging => never,
+                never = own_schema::store_errors(&repository, &errors) => never,
             }
         };
         Self(working.boxed())

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::CollectPermits;
+use super::{CollectPermits, ErrorLog};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::repository::Repository;
@@ -22,6 +22,8 @@ pub(crate) struct Context {
     /// TLS connectors, shared by all servers with the same TLS parameters, so that certificates are read once.
     pub connectors: Connectors,
     pub metrics: Metrics,
+    /// The errors of servers that are not stored yet.
+    pub errors: ErrorLog,
 }
 
 impl Context {

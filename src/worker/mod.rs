@@ -5,6 +5,7 @@ mod collect_permits;
 mod context;
 pub(crate) mod detail;
 mod due_times;
+mod error_log;
 pub(crate) mod grid;
 mod handle;
 mod next;
@@ -24,6 +25,7 @@ use tracing::Instrument;
 pub(crate) use collect_permits::CollectPermits;
 pub(crate) use context::Context;
 pub(crate) use detail::{ExclusionReason, Phase, WorkerDetail, is_overdue};
+pub(crate) use error_log::ErrorLog;
 pub(crate) use handle::{ForceRefused, ForcedSnapshot, Handle};
 pub use status::Status;
 
@@ -297,6 +299,7 @@ impl Worker {
             tracing::error!("{}", retry.reason());
         }
         let retry = self.retry.insert(retry);
+        self.context.errors.record(self.server.id, retry.reason());
         self.shared.update(|progress| {
             progress.error = Some(retry.reason().to_owned());
             progress.failures += 1;

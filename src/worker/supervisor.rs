@@ -273,7 +273,7 @@ mod tests {
     use crate::repository::Repository;
     use crate::server::ServerRow;
     use crate::spool::Spools;
-    use crate::worker::CollectPermits;
+    use crate::worker::{CollectPermits, ErrorLog};
     use session::Connectors;
     use session::Side;
 
@@ -312,6 +312,7 @@ mod tests {
             connectors: Connectors::default(),
             repository,
             metrics: Metrics::new(),
+            errors: ErrorLog::default(),
             config: Arc::new(config),
         }
     }

@@ -279,6 +279,7 @@ impl Worker {
         for error in report.errors.iter().filter(|error| !self.logged_errors.contains(error)) {
             tracing::warn!("{error}");
         }
+        report.errors.iter().for_each(|error| self.context.errors.record(self.server.id, error));
         self.logged_errors.clone_from(&report.errors);
     }
 

@@ -1,5 +1,6 @@
 //! Helpers for the tests: a scene has a repository, a remote server and a collector.
 
+mod api;
 mod bench;
 mod browser;
 mod certificates;
@@ -26,6 +27,7 @@ mod watcher;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
+pub(crate) use api::{ApiClient, Reply};
 pub(crate) use bench::Bench;
 pub(crate) use browser::Browser;
 pub(crate) use certificates::{CLIENT, Certificates, text};

@@ -11,13 +11,13 @@ use std::time::SystemTime;
 use futures_util::{StreamExt, stream};
 
 use super::output::{self, Screen, print_error};
-use super::server_name::{self, ServerName};
 use super::subcommand::{self, Context, ExitResult};
 use crate::app::reload;
 use crate::check::{
     CheckedRepository, CheckedServer, Checker, Findings, Verdict, check_configuration, of_unreachable_repository,
 };
 use crate::config::{Config, Location};
+use crate::fleet::server_name::{self, ServerName};
 use crate::repository::{RegisteredServer, ServerList};
 use crate::server::{InvalidServer, Server};
 use crate::telemetry::Telemetry;

@@ -8,7 +8,7 @@ use super::collector_reload::reload_collector;
 use super::{Failure, check_first, parse_host, password};
 use crate::cli::output;
 use crate::cli::subcommand::Context;
-use crate::fleet::{self, parse_alias, parse_retention, require_rights};
+use crate::fleet::{self, parse_alias, parse_coalesce, parse_frequency, parse_port, parse_retention, require_rights};
 use crate::repository::{AdminTask, NewServer};
 use session::on_one_line;
 
@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "HOST", value_parser = parse_host)]
     host: String,
     /// Port
-    #[arg(long, value_name = "PORT", default_value_t = fleet::DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PORT", default_value_t = fleet::DEFAULT_PORT, value_parser = parse_port)]
     port: u16,
     /// Role to connect as
     #[arg(long, value_name = "ROLE", default_value = fleet::DEFAULT_NAME, value_parser = NonEmptyStringValueParser::new())]
@@ -33,10 +33,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME", value_parser = parse_alias)]
     alias: Option<String>,
     /// Seconds from one snapshot to the next, at least 5
-    #[arg(long, value_name = "SECONDS", default_value_t = fleet::DEFAULT_FREQUENCY, value_parser = clap::value_parser!(i32).range(i64::from(fleet::MIN_FREQUENCY)..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = fleet::DEFAULT_FREQUENCY, value_parser = parse_frequency)]
     frequency: i32,
     /// Snapshots that are aggregated into one record, at least 5
-    #[arg(long, value_name = "N", default_value_t = fleet::DEFAULT_COALESCE, value_parser = clap::value_parser!(i32).range(i64::from(fleet::MIN_COALESCE)..))]
+    #[arg(long, value_name = "N", default_value_t = fleet::DEFAULT_COALESCE, value_parser = parse_coalesce)]
     coalesce: i32,
     /// How long the history is kept, as a PostgreSQL interval; at least an hour, and not less than the frequency
     #[arg(long, value_name = "INTERVAL", default_value = fleet::DEFAULT_RETENTION, allow_hyphen_values = true, value_parser = parse_retention)]

@@ -3,9 +3,9 @@
 use super::collector_reload::reload_collector;
 use super::{Failure, describe, find};
 use crate::cli::output;
-use crate::cli::server_name::ServerName;
 use crate::cli::subcommand::Context;
-use crate::fleet::{self, require_rights};
+use crate::fleet::server_name::ServerName;
+use crate::fleet::{self, parse_frequency, require_rights};
 use crate::repository::{AdminTask, Changes};
 
 /// Enables a server that is disabled.
@@ -17,7 +17,7 @@ pub(super) struct EnableArguments {
     #[arg(value_name = "SERVER")]
     server: ServerName,
     /// Seconds from one snapshot to the next, at least 5 [default: 300]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i32).range(i64::from(fleet::MIN_FREQUENCY)..))]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_frequency)]
     frequency: Option<i32>,
 }
 

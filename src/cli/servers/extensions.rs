@@ -9,9 +9,9 @@ use super::collector_reload::{ReloadOutcome, reload_collector};
 use super::{Failure, describe, find};
 use crate::cli;
 use crate::cli::output::{self, print_error};
-use crate::cli::server_name::ServerName;
 use crate::cli::subcommand::Context;
 use crate::cli::table::{Cell, Table, Tone};
+use crate::fleet::server_name::ServerName;
 use crate::fleet::{PG_STAT_STATEMENTS, check_extension_changes, require_rights};
 use crate::repository::{AdminTask, Collectable, ModuleChanges, RegisteredServer};
 

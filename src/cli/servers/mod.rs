@@ -17,9 +17,9 @@ mod terminal_echo;
 use session::ErrorKind;
 use std::process::ExitCode;
 
-use super::server_name::{NotFound, ServerName};
 use super::subcommand::{self, Context, ExitResult};
 use crate::config::Location;
+use crate::fleet::server_name::{NotFound, ServerName};
 use crate::fleet::{self, Duplicate, InvalidHost, InvalidPause, MissingRights, NoCollectorSchema};
 use crate::repository::{RegisteredServer, Repository};
 use crate::schedule::{InvalidSchedule, InvalidTime};
@@ -83,6 +83,8 @@ enum Failure {
     #[error("{}{}", .0, change_hint(.0))]
     Duplicate(Duplicate),
     #[error(transparent)]
+    OutOfRange(fleet::OutOfRange),
+    #[error(transparent)]
     Password(#[from] password::PasswordError),
     #[error(transparent)]
     Invalid(#[from] InvalidServer),
@@ -111,6 +113,7 @@ enum Failure {
 impl From<fleet::Error> for Failure {
     fn from(error: fleet::Error) -> Self {
         match error {
+            fleet::Error::OutOfRange(number) => Self::OutOfRange(number),
             fleet::Error::Duplicate(duplicate) => Self::Duplicate(duplicate),
             fleet::Error::MissingRights(missing) => Self::MissingRights(missing),
             fleet::Error::NoCollectorSchema(missing) => Self::NoCollectorSchema(missing),

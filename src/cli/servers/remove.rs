@@ -7,9 +7,9 @@ use std::io::{IsTerminal, Write, stderr, stdin};
 use super::collector_reload::reload_collector;
 use super::{Failure, describe, find};
 use crate::cli::output::{self, print_error};
-use crate::cli::server_name::ServerName;
 use crate::cli::subcommand::Context;
 use crate::fleet::require_rights;
+use crate::fleet::server_name::ServerName;
 use crate::repository::{AdminTask, RegisteredServer};
 
 /// Removes a server and permanently deletes its history.

@@ -7,9 +7,9 @@ use jiff::tz::TimeZone;
 use super::collector_reload::reload_collector;
 use super::{Failure, describe, find};
 use crate::cli::output::{self, print_error};
-use crate::cli::server_name::ServerName;
 use crate::cli::subcommand::Context;
 use crate::fleet;
+use crate::fleet::server_name::ServerName;
 use crate::repository::RegisteredServer;
 use crate::schedule::{Cron, DEFAULT_ZONE, format_time, parse_time};
 

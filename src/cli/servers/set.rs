@@ -7,9 +7,9 @@ use clap::builder::NonEmptyStringValueParser;
 use super::collector_reload::reload_collector;
 use super::{Failure, check_first, describe, parse_host, password};
 use crate::cli::output;
-use crate::cli::server_name::ServerName;
 use crate::cli::subcommand::Context;
-use crate::fleet::{self, parse_alias, parse_retention, require_rights};
+use crate::fleet::server_name::ServerName;
+use crate::fleet::{self, parse_alias, parse_coalesce, parse_frequency, parse_port, parse_retention, require_rights};
 use crate::repository::{AdminTask, Changes, RegisteredServer};
 use libpq::Secret;
 
@@ -34,7 +34,7 @@ struct Values {
     #[arg(long, value_name = "HOST", value_parser = parse_host)]
     host: Option<String>,
     /// Port
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PORT", value_parser = parse_port)]
     port: Option<u16>,
     /// Role to connect as
     #[arg(long, value_name = "ROLE", value_parser = NonEmptyStringValueParser::new())]
@@ -49,10 +49,10 @@ struct Values {
     #[arg(long)]
     no_alias: bool,
     /// Seconds from one snapshot to the next, at least 5; enables a server that is disabled
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i32).range(i64::from(fleet::MIN_FREQUENCY)..))]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_frequency)]
     frequency: Option<i32>,
     /// Snapshots that are aggregated into one record, at least 5
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(i64::from(fleet::MIN_COALESCE)..))]
+    #[arg(long, value_name = "N", value_parser = parse_coalesce)]
     coalesce: Option<i32>,
     /// How long the history is kept, as a PostgreSQL interval; at least an hour, and not less than the frequency
     #[arg(long, value_name = "INTERVAL", allow_hyphen_values = true, value_parser = parse_retention)]

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 use super::disabled::refuse_disabled;
 use super::output::print;
-use super::server_name::ServerName;
 use super::{subcommand, units};
 use crate::cli::output::print_error;
 use crate::config::Location;
 use crate::control::client::{Client, ClientError};
 use crate::control::detail::SnapshotFigures;
+use crate::fleet::server_name::ServerName;
 use crate::repository::RegisteredServer;
 use crate::worker::ForceRefused;
 use subcommand::Context;

@@ -10,12 +10,12 @@ use console::Term;
 use tokio::time::{Instant, sleep};
 
 use super::output::{Screen, is_closed, print, write};
-use super::server_name::{NotFound, ServerName, find_all};
 use super::subcommand::{self, Context, ExitResult};
 use super::units;
 use crate::cli::output::print_error;
 use crate::config::Location;
 use crate::control::client::{Client, ClientError};
+use crate::fleet::server_name::{NotFound, ServerName, find_all};
 use crate::server::ServerId;
 use overview::{Overview, Page};
 use session::Error;

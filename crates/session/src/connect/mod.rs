@@ -152,6 +152,11 @@ impl Endpoint {
         self.source.given.get("user")
     }
 
+    /// What it connects to, for messages.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// The name of the database.
     pub fn dbname(&self) -> &str {
         &self.target.dbname

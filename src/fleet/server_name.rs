@@ -8,11 +8,11 @@ use session::on_one_line;
 
 /// The argument SERVER.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ServerName(String);
+pub(crate) struct ServerName(String);
 
 /// No server matches, or several do.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NotFound {
+pub(crate) enum NotFound {
     #[error("no server \"{name}\" is registered in the repository{}", suggestion(.nearest.as_deref()))]
     Unknown { name: String, nearest: Option<String> },
     #[error("\"{name}\" matches several servers: {}; use the id", .ids.join(", "))]
@@ -40,7 +40,7 @@ impl ServerName {
     ///
     /// # Errors
     /// No server matches, or several have that host.
-    pub(super) fn find<'a>(&self, servers: &'a [RegisteredServer]) -> Result<&'a RegisteredServer, NotFound> {
+    pub(crate) fn find<'a>(&self, servers: &'a [RegisteredServer]) -> Result<&'a RegisteredServer, NotFound> {
         let name = self.0.as_str();
         let is_id = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
         let matching = |is_match: &dyn Fn(&RegisteredServer) -> bool| -> Vec<&'a RegisteredServer> {
@@ -73,7 +73,7 @@ impl ServerName {
 ///
 /// # Errors
 /// One of the arguments does not match exactly one server.
-pub(super) fn find_all<'a>(
+pub(crate) fn find_all<'a>(
     names: &[ServerName],
     servers: &'a [RegisteredServer],
 ) -> Result<Vec<&'a RegisteredServer>, NotFound> {

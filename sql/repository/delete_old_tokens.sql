@@ -1,0 +1,2 @@
+delete from powa_collector.tokens
+where expires_at <= pg_catalog.now()

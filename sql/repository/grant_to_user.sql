@@ -1,0 +1,1 @@
+grant {group} to {role}
