@@ -38,6 +38,8 @@ create table powa_collector.tokens (
     name text not null,
     -- The role that created it. The token may never do more than this role may at the time of a request.
     owner text not null,
+    -- Its OID: another role may get the same name later.
+    owner_oid oid not null,
     role text not null check (role in ('viewer', 'operator', 'admin')),
     created_at timestamptz not null default pg_catalog.now(),
     expires_at timestamptz not null,

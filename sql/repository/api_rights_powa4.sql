@@ -1,6 +1,7 @@
 -- What a role may do by the HTTP API; null if it may not log in, or may do nothing. No row: there is no such role.
 select case
-    when not r.rolcanlogin or r.rolvaliduntil <= pg_catalog.now() then null
+    when not r.rolcanlogin or r.rolvaliduntil <= pg_catalog.now()
+        or not pg_catalog.has_database_privilege(r.oid, pg_catalog.current_database(), 'CONNECT') then null
     when pg_catalog.has_table_privilege(r.oid, s.oid, 'INSERT') then 'admin'
     -- As for the command channel: PostgreSQL before 14 has no suitable role.
     when case when pg_catalog.current_setting('server_version_num')::integer >= 140000

@@ -1,5 +1,6 @@
--- The roles that need privileges on the collector's own schema, each with what it does: 'collect', 'operate' (schedules and
--- tags) or 'read'. Superusers and the current role, which owns the schema, need none.
+-- The roles that need privileges on the collector's own schema, each with what it does: 'store' (snapshots), 'serve' (the HTTP
+-- API), 'operate' (schedules and tags) or 'read'. Who may write tokens could act as anybody, so only roles that were named ($1)
+-- serve. Superusers and the current role, which owns the schema, need none.
 with acl as (
     select c.relname, a.grantee, a.privilege_type
     from pg_catalog.pg_extension e
@@ -7,14 +8,13 @@ with acl as (
     cross join pg_catalog.aclexplode(c.relacl) a
     where e.extname = 'powa'
 ), wanted as (
-    select grantee as role, 'collect' as purpose
+    select grantee as role, 'store' as purpose
     from acl where relname = 'powa_statements_src_tmp' and privilege_type = 'INSERT'
     union
-    select a.usesysid, 'collect'
-    from pg_catalog.pg_stat_activity a
-    where a.datname = pg_catalog.current_database() and pg_catalog.left(a.application_name, pg_catalog.length($1)) = $1
-    union
-    select r.oid, 'collect' from pg_catalog.pg_roles r where r.rolname = any ($2)
+    select r.oid, purpose
+    from pg_catalog.pg_roles r
+    cross join pg_catalog.unnest(array['store', 'serve']) as purpose
+    where r.rolname = any ($1)
     union
     select grantee, 'operate' from acl where relname = 'powa_servers' and privilege_type = 'INSERT'
     union

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::output::print;
+use super::output::{print, print_error};
 use super::subcommand;
 use crate::config::Location;
 use crate::repository::SCHEMA_VERSION;
@@ -14,7 +14,7 @@ use session::ErrorKind;
 /// errors of servers. Nothing else needs it. The command can be repeated: it changes what is missing, in one transaction.
 ///
 /// Its role needs the privilege CREATE on the database and, with PoWA 5, SELECT on powa_roles. Roles that collect, administer or read PoWA get the privileges that they
-/// need: those that PoWA has granted its own, those of connected collectors, and those of --collector-role.
+/// need: those that PoWA has granted its own. Only those of --collector-role may read and write tokens and the audit log.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Print the SQL and change nothing
@@ -24,6 +24,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "ROLE")]
     collector_role: Vec<String>,
 }
+
+const WITHOUT_COLLECTOR_ROLE: &str = "if the collector connects as another role, and the HTTP API is used, repeat it with \
+                                      --collector-role ROLE";
 
 const OTHER_ROLE: &str = "; to run it as another role: POWA_COLLECTOR__REPOSITORY__DSN='...' powa-collector setup \
                           --collector-role ROLE; or to execute the SQL by other means: powa-collector setup --print";
@@ -41,6 +44,9 @@ impl Arguments {
                 format!("{error}{hint}")
             })?;
             print(&summary(installed))?;
+            if self.collector_role.is_empty() {
+                print_error!("powa-collector setup: {WITHOUT_COLLECTOR_ROLE}");
+            }
             Ok(ExitCode::SUCCESS)
         })
     }

@@ -73,7 +73,8 @@ impl Backend {
         let repository = pool(&endpoint)?;
         let admin_repository = match &admin {
             Some(admin) => pool(&admin.clone().sharing(&connectors))?,
-            None => repository.clone(),
+            // Not those for reading: a removal waits for a load.
+            None => pool(&endpoint)?,
         };
         Some(Self {
             number,

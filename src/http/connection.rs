@@ -16,6 +16,8 @@ const FIRST_EVENT_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) struct ConnectionState {
     is_authenticated: AtomicBool,
     is_streaming: AtomicBool,
+    /// A request is being answered.
+    is_busy: AtomicBool,
     /// The address of the client.
     client: Option<SocketAddr>,
     deadline: watch::Sender<Option<Instant>>,
@@ -45,6 +47,17 @@ impl ConnectionState {
         self.is_streaming.load(Ordering::Relaxed)
     }
 
+    /// Whether it can be closed for another one: it has no event stream, and no request is being answered.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.is_streaming() && !self.is_busy.load(Ordering::Relaxed)
+    }
+
+    /// Records that a request is being answered, until the guard is dropped.
+    pub(super) fn begin_request(self: &Arc<Self>) -> RequestGuard {
+        self.is_busy.store(true, Ordering::Relaxed);
+        RequestGuard(Arc::clone(self))
+    }
+
     /// Marks the connection as an event stream until the guard is dropped, and starts the time limit for the first event.
     pub(super) fn open_stream(self: &Arc<Self>) -> StreamGuard {
         self.is_streaming.store(true, Ordering::Relaxed);
@@ -62,6 +75,15 @@ impl ConnectionState {
                 Ok(()) = deadline.changed() => {}
             }
         }
+    }
+}
+
+/// A request is being answered for as long as it exists.
+pub(super) struct RequestGuard(Arc<ConnectionState>);
+
+impl Drop for RequestGuard {
+    fn drop(&mut self) {
+        self.0.is_busy.store(false, Ordering::Relaxed);
     }
 }
 

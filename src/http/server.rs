@@ -1,7 +1,7 @@
 //! Connections: how many at once, and the time limits of each, so that slow, silent or many clients cost no more than that.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tokio_openssl::SslStream;
 use tower_service::Service;
@@ -26,7 +26,7 @@ use super::access::AccessPolicy;
 use super::connection::ConnectionState;
 use super::routes::{self, AppState};
 
-/// Connections at once. For one more, another one is closed: see [`eviction_candidate`].
+/// Connections at once. For one more, an idle one is closed: see [`eviction_candidate`].
 const MAX_CONNECTIONS: usize = 64;
 
 /// Time limit for the head of a request, whether the first or a later one of its connection, and for the TLS handshake.
@@ -37,6 +37,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes of a request's head, and of a response that waits to be sent.
 const BUFFER_SIZE: usize = 16 * 1024;
+
+/// How often to look for an idle connection while none can be closed for another one.
+const ROOM_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Pause after a connection could not be accepted, for example because of too many open files.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(200);
@@ -49,9 +52,13 @@ pub(super) async fn serve(listener: Arc<TcpListener>, policy: Arc<AccessPolicy>,
 
 async fn accept(listener: &TcpListener, policy: &Arc<AccessPolicy>, router: &Router) {
     let mut connections = Connections::default();
+    let mut retries = interval(ROOM_INTERVAL);
+    retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        // Further connections wait in the listener's queue while all that are open are being served.
+        let has_room = connections.has_room();
         tokio::select! {
-            accepted = listener.accept() => match accepted {
+            accepted = listener.accept(), if has_room => match accepted {
                 Ok(accepted) => connections.add(accepted, policy, router),
                 Err(error) => {
                     tracing::debug!(%error, "an HTTP connection could not be accepted");
@@ -59,6 +66,8 @@ async fn accept(listener: &TcpListener, policy: &Arc<AccessPolicy>, router: &Rou
                 }
             },
             Some(_) = connections.tasks.join_next() => connections.remove_closed(),
+            // A connection may have become idle.
+            _ = retries.tick(), if !has_room => {}
         }
     }
 }
@@ -77,13 +86,21 @@ struct Connection {
 }
 
 impl Connections {
-    /// Starts a task for a new connection. Closes another one if there are too many.
+    /// Whether another connection can be accepted, for which an idle one may have to be closed.
+    fn has_room(&self) -> bool {
+        self.open.len() < MAX_CONNECTIONS || self.eviction_candidate().is_some()
+    }
+
+    fn eviction_candidate(&self) -> Option<usize> {
+        let connections: Vec<_> = self.open.iter().map(|connection| &*connection.state).collect();
+        eviction_candidate(&connections)
+    }
+
+    /// Starts a task for a new connection. Closes an idle one if there are too many.
     fn add(&mut self, (stream, client): (TcpStream, SocketAddr), policy: &Arc<AccessPolicy>, router: &Router) {
         self.remove_closed();
         if self.open.len() >= MAX_CONNECTIONS {
-            let Some(evicted) = eviction_candidate(self.open.iter().map(|connection| &*connection.state))
-                .and_then(|position| self.open.remove(position))
-            else {
+            let Some(evicted) = self.eviction_candidate().and_then(|position| self.open.remove(position)) else {
                 return;
             };
             evicted.task.abort();
@@ -99,13 +116,20 @@ impl Connections {
     }
 }
 
-/// The connection to close for a new one: the oldest without a token, otherwise the oldest, but never an event stream. Requests
-/// are answered at once, so the oldest connection is idle or slow.
-fn eviction_candidate<'a>(connections: impl Iterator<Item = &'a ConnectionState> + Clone) -> Option<usize> {
-    let is_evictable = |connection: &ConnectionState| !connection.is_streaming();
-    let unauthenticated =
-        connections.clone().position(|connection| is_evictable(connection) && !connection.is_authenticated());
-    unauthenticated.or_else(|| connections.clone().position(is_evictable))
+/// The idle connection to close for a new one: without a token if there is one, of the client address that has most of those, the
+/// oldest. `connections` are in the order of their age.
+fn eviction_candidate(connections: &[&ConnectionState]) -> Option<usize> {
+    let idle = || connections.iter().enumerate().filter(|(_, connection)| connection.is_idle());
+    let strangers: Vec<_> = idle().filter(|(_, connection)| !connection.is_authenticated()).collect();
+    let candidates = if strangers.is_empty() { idle().collect() } else { strangers };
+    let mut numbers: HashMap<IpAddr, usize> = HashMap::new();
+    for (_, connection) in &candidates {
+        *numbers.entry(connection.client().ip()).or_default() += 1;
+    }
+    // Of several with the same number, the oldest.
+    let most =
+        candidates.iter().rev().max_by_key(|(_, connection)| numbers[&connection.client().ip()])?.1.client().ip();
+    candidates.into_iter().find(|(_, connection)| connection.client().ip() == most).map(|(position, _)| position)
 }
 
 /// Handles one connection, with TLS if the policy has a certificate, until it is closed.
@@ -143,7 +167,13 @@ async fn serve_requests(
 ) {
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(Arc::clone(connection));
-        router.clone().call(request)
+        let guard = connection.begin_request();
+        let response = router.clone().call(request);
+        async move {
+            let response = response.await;
+            drop(guard);
+            response
+        }
     });
     let requests = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -162,18 +192,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strangers_go_first_and_open_pages_never() {
-        let connections = [(); 4].map(|()| Arc::new(ConnectionState::default()));
-        let candidate = || eviction_candidate(connections.iter().map(|connection| &**connection));
+    fn strangers_go_first_and_who_is_served_never() {
+        let client = |host: u8| SocketAddr::from(([192, 0, 2, host], 1));
+        let connections = [1, 1, 2, 1, 2].map(|host| Arc::new(ConnectionState::of(client(host))));
+        let candidate = || eviction_candidate(&connections.iter().map(|connection| &**connection).collect::<Vec<_>>());
         assert_eq!(candidate(), Some(0));
         connections[0].set_authenticated();
         let stream = connections[1].open_stream();
-        assert_eq!(candidate(), Some(2));
-        connections[2].set_authenticated();
-        connections[3].set_authenticated();
+        assert_eq!(candidate(), Some(2), "of the address with most strangers");
+        let request = connections[2].begin_request();
+        assert_eq!(candidate(), Some(3), "the oldest of as many");
+        for connection in &connections {
+            connection.set_authenticated();
+        }
         assert_eq!(candidate(), Some(0));
-        let _streams = [0, 2, 3].map(|number: usize| connections[number].open_stream());
+        let _streams = [0, 3, 4].map(|number: usize| connections[number].open_stream());
         assert_eq!(candidate(), None);
+        drop(request);
+        assert_eq!(candidate(), Some(2));
         drop(stream);
         assert_eq!(candidate(), Some(1));
     }

@@ -6,7 +6,6 @@ use session::{Error, QuotedIdent, Side};
 
 use super::Repository;
 use super::checked_out::CheckedOutSession;
-use crate::config::endpoints::MAIN_TASK;
 
 /// The statements that lead from each version to the next one, beginning with none.
 const UPGRADES: [&str; 1] = [include_str!("../../sql/collector_schema/1.sql")];
@@ -15,13 +14,20 @@ const UPGRADES: [&str; 1] = [include_str!("../../sql/collector_schema/1.sql")];
 pub(crate) const SCHEMA_VERSION: i32 = UPGRADES.len() as i32;
 
 /// What is granted to a role, by what it does.
-const GRANTS: [(&str, &[&str]); 3] = [
+const GRANTS: [(&str, &[&str]); 4] = [
     (
-        "collect",
+        "store",
         &[
-            "select on all tables in schema powa_collector",
-            "insert, update, delete on powa_collector.schedules, powa_collector.tags, powa_collector.tokens, powa_collector.errors",
-            "insert, delete, update (srvid, error) on powa_collector.audit_log",
+            "select on powa_collector.schedules, powa_collector.tags, powa_collector.errors, powa_collector.schema_version",
+            "insert, update, delete on powa_collector.errors",
+            "delete on powa_collector.schedules, powa_collector.tags",
+        ],
+    ),
+    (
+        "serve",
+        &[
+            "select, insert, update, delete on powa_collector.tokens",
+            "select, insert, delete, update (srvid, error) on powa_collector.audit_log",
         ],
     ),
     (
@@ -117,7 +123,7 @@ async fn grants(session: &CheckedOutSession, collector_roles: &[String]) -> Resu
         include_str!("../../sql/repository/setup_roles_powa4.sql")
     };
     let mut roles = Vec::new();
-    for row in session.query(sql, &[&MAIN_TASK, &collector_roles]).await? {
+    for row in session.query(sql, &[&collector_roles]).await? {
         let (role, purpose): (String, String) =
             (row.try_get(0).map_err(unreadable)?, row.try_get(1).map_err(unreadable)?);
         roles.push((role, purpose));
@@ -147,7 +153,7 @@ mod tests {
     #[test]
     fn roles_with_one_purpose_share_their_grants() {
         let roles =
-            [("b\"c", "collect"), ("d", "collect"), ("r", "read")].map(|(role, purpose)| (role.into(), purpose.into()));
+            [("b\"c", "store"), ("d", "store"), ("r", "read")].map(|(role, purpose)| (role.into(), purpose.into()));
         let statements = statements_for(&roles);
         assert_eq!(statements[0], "grant usage on schema powa_collector to \"b\"\"c\", \"d\"");
         assert!(

@@ -119,7 +119,10 @@ impl Repository {
                 execute(session, sql, &role).await?;
             }
             match changes.role {
-                Some(wanted) => grant(session, &role, (wanted, &user.powa_roles), &roles).await,
+                Some(wanted) => {
+                    grant(session, &role, (wanted, &user.powa_roles), &roles).await?;
+                    verify(session, &user.name, wanted).await
+                }
                 None => Ok(()),
             }
         })
@@ -184,6 +187,21 @@ async fn grant(
         execute(session, &sql, role).await?;
     }
     Ok(())
+}
+
+/// Fails if a role may do something else than is wanted, because it is a member of other roles too.
+async fn verify(session: &CheckedOutSession, name: &str, wanted: ApiRole) -> Result<(), Error> {
+    let rows = session.query(include_str!("../../sql/repository/api_rights_powa5.sql"), &[&name]).await?;
+    let word = rows.first().map(|row| row.try_get::<_, Option<String>>(0)).transpose();
+    let word = word.map_err(|error| Error::new(Side::Repository, session.action, error))?.flatten();
+    match word.as_deref().and_then(ApiRole::parse) {
+        Some(other) if other != wanted => {
+            let found = format!("the role stays {}, as a member of other roles; revoke these by SQL", other.word());
+            Err(Error::unexpected(Side::Repository, session.action, found))
+        }
+        // It may not log in.
+        _ => Ok(()),
+    }
 }
 
 /// A statement with what PostgreSQL stores of a password: the password itself would be in the server's log on an error.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use std::time::SystemTime;
 
 use axum::extract::State;
@@ -17,6 +18,7 @@ use super::extract::{NoParameters, Operator, Parameters, Viewer};
 use super::openapi::Errors;
 use super::page::{Page, PageParameters};
 use super::problem::Problem;
+use crate::control::timestamp;
 use crate::repository::Collector;
 use crate::worker::Phase;
 
@@ -78,7 +80,7 @@ pub(super) struct ReloadObject {
 /// Lists the collectors that are connected to the repository.
 #[utoipa::path(
     get, path = "/api/v1/collectors", operation_id = "listCollectors", tag = "collector", params(PageParameters),
-    responses((status = 200, body = Page<CollectorObject>), Errors)
+    responses((status = 200, description = "the result", body = Page<CollectorObject>), Errors)
 )]
 pub(super) async fn list(
     State(app): State<Arc<AppState>>,
@@ -100,13 +102,13 @@ fn object(collector: Collector) -> CollectorObject {
         name: collector.name,
         address: collector.address,
         role: collector.role,
-        connected_since: since.map(|since| humantime::format_rfc3339_seconds(since).to_string()),
+        connected_since: since.map(timestamp::text),
     }
 }
 
 /// The totals of the collector that answers.
 #[utoipa::path(
-    get, path = "/api/v1/status", operation_id = "getStatus", tag = "collector", responses((status = 200, body = StatusObject), Errors)
+    get, path = "/api/v1/status", operation_id = "getStatus", tag = "collector", responses((status = 200, description = "the result", body = StatusObject), Errors)
 )]
 pub(super) async fn status(
     State(app): State<Arc<AppState>>,
@@ -130,7 +132,7 @@ pub(super) async fn status(
         servers: overview.workers.len(),
         states,
         phases,
-        last_snapshot: last.map(|last| humantime::format_rfc3339_millis(last).to_string()),
+        last_snapshot: last.map(timestamp::text),
         other_collectors: overview.other_collectors.clone(),
         repository_sessions: overview.repository.map(|usage| SessionsObject {
             used: usage.used,
@@ -141,9 +143,12 @@ pub(super) async fn status(
     }))
 }
 
+/// When to try again, if the repository is away.
+const RELOAD_RETRY: Duration = Duration::from_secs(5);
+
 /// Reads the configuration and the list of servers again. If the configuration is not valid, the previous one is kept.
 #[utoipa::path(
-    post, path = "/api/v1/reload", operation_id = "reload", tag = "collector", responses((status = 200, body = ReloadObject), Errors)
+    post, path = "/api/v1/reload", operation_id = "reload", tag = "collector", responses((status = 200, description = "the result", body = ReloadObject), Errors)
 )]
 pub(super) async fn reload(
     State(app): State<Arc<AppState>>,
@@ -155,6 +160,10 @@ pub(super) async fn reload(
     let servers = changing
         .run(Change::command("reload", None, json!({})), |_| None, async move {
             if let Err(reason) = reloading.api.reload().await? {
+                let is_ready = reloading.fleet.sample().await.state.is_ok_and(|overview| overview.readiness.is_ok());
+                if !is_ready {
+                    return Err(Problem::unavailable(reason).retry_after(RELOAD_RETRY));
+                }
                 return Err(Problem::conflict(reason)
                     .with_hint("the previous configuration is kept; correct it and reload again"));
             }

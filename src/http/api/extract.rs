@@ -198,6 +198,7 @@ fn describe(path: &str, error: &serde_json::Error) -> Problem {
     // The last one, because a value may contain the same words.
     let detail = match message.rsplit_once(", expected ") {
         _ if is_about_names => message.to_owned(),
+        Some((_, expected)) if path == "." => format!("the body must be {}", in_words(expected)),
         Some((_, expected)) => format!("\"{path}\" must be {}", in_words(expected)),
         None => format!("\"{path}\" is not valid"),
     };
@@ -211,6 +212,7 @@ fn in_words(expected: &str) -> &str {
         "i32" => "an integer of at most 2147483647",
         "u64" => "an integer that is not negative",
         "a boolean" => "true or false",
+        expected if expected.starts_with("struct ") => "an object",
         other => other,
     }
 }

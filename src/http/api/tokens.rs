@@ -17,6 +17,7 @@ use super::extract::{Id, NoParameters, OptionalBody, Parameters, Viewer};
 use super::openapi::Errors;
 use super::page::{Page, PageParameters};
 use super::problem::Problem;
+use crate::control::timestamp;
 use crate::repository::{ApiRole, NewToken, StoredToken};
 
 const DAY: u64 = 86_400;
@@ -71,7 +72,7 @@ pub(super) struct TokenObject {
 
 impl From<StoredToken> for TokenObject {
     fn from(token: StoredToken) -> Self {
-        let time = |time| humantime::format_rfc3339_millis(time).to_string();
+        let time = |time| timestamp::text(time);
         Self {
             id: token.id,
             name: token.name,
@@ -159,7 +160,7 @@ pub(super) async fn delete_own(
 /// Lists the caller's tokens; an admin's list has those of all.
 #[utoipa::path(
     get, path = "/api/v1/tokens", operation_id = "listTokens", tag = "tokens", params(PageParameters),
-    responses((status = 200, body = Page<TokenObject>), Errors)
+    responses((status = 200, description = "the result", body = Page<TokenObject>), Errors)
 )]
 pub(super) async fn list(
     State(app): State<Arc<AppState>>,
@@ -167,6 +168,7 @@ pub(super) async fn list(
     Parameters(page): Parameters<PageParameters>,
 ) -> Result<Json<Page<TokenObject>>, Problem> {
     let (limit, after) = (page.limit()?, page.after_number()?.unwrap_or(0));
+    require_own_tokens(&caller)?;
     let owner = if caller.rights == ApiRole::Admin { None } else { Some(caller.name.as_str()) };
     let tokens = app.api.backend()?.repository.tokens(owner, after, limit as i64 + 1).await?;
     let tokens = tokens.into_iter().map(TokenObject::from).collect();
@@ -185,12 +187,18 @@ pub(super) async fn delete(
     Parameters(NoParameters {}): Parameters<NoParameters>,
 ) -> Result<StatusCode, Problem> {
     let is_admin = caller.rights == ApiRole::Admin;
-    // The name of a token in a file may be that of a role.
+    require_own_tokens(&caller)?;
+    let owner = (!is_admin).then(|| caller.name.clone());
+    delete_one(&app, &caller, (id, owner)).await
+}
+
+/// The name of a token in a file may be that of a role.
+fn require_own_tokens(caller: &super::super::login::Caller) -> Result<(), Problem> {
+    let is_admin = caller.rights == ApiRole::Admin;
     if !is_admin && matches!(caller.credential, Credential::FileToken) {
         return Err(Problem::forbidden("a token of http.tokens_file has no tokens of its own"));
     }
-    let owner = (!is_admin).then(|| caller.name.clone());
-    delete_one(&app, &caller, (id, owner)).await
+    Ok(())
 }
 
 async fn delete_one(
@@ -200,11 +208,17 @@ async fn delete_one(
 ) -> Result<StatusCode, Problem> {
     let changing = Arc::new(Changing::new(app, caller)?);
     let backend = Arc::clone(&changing.backend);
+    let unknown = || Problem::not_found("there is no such token, or it belongs to another role");
+    // A guess is no change, and must not fill the audit log.
+    let found = backend.repository.tokens(owner.as_deref(), id.saturating_sub(1), 1).await?;
+    if found.first().is_none_or(|token| token.id != id) {
+        return Err(unknown());
+    }
     changing
         .run(Change::new("delete token", None, json!({"token": id})), |()| None, async move {
             match backend.repository.delete_token(id, owner.as_deref()).await? {
                 true => Ok(()),
-                false => Err(Problem::not_found("there is no such token, or it belongs to another role")),
+                false => Err(unknown()),
             }
         })
         .await?;

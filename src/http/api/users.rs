@@ -19,8 +19,10 @@ use super::openapi::Errors;
 use super::page::{NamedPageParameters, Page};
 use super::problem::Problem;
 use super::routes::encode;
+use crate::control::timestamp;
 use crate::repository::{ApiRole, NewUser, User, UserChanges, UserError};
 use libpq::Secret;
+use session::ErrorKind;
 
 /// A role of PostgreSQL that may use PoWA.
 #[derive(Debug, Serialize, ToSchema)]
@@ -44,7 +46,7 @@ impl From<User> for UserObject {
             role: user.role,
             enabled: user.can_login,
             superuser: user.is_superuser,
-            valid_until: user.valid_until.map(|until| humantime::format_rfc3339_seconds(until).to_string()),
+            valid_until: user.valid_until.map(timestamp::text),
             powa_roles: user.powa_roles,
         }
     }
@@ -77,7 +79,7 @@ pub(super) struct UserChangesRequest {
 /// Lists the roles that may use PoWA.
 #[utoipa::path(
     get, path = "/api/v1/users", operation_id = "listUsers", tag = "users", params(NamedPageParameters),
-    responses((status = 200, body = Page<UserObject>), Errors)
+    responses((status = 200, description = "the result", body = Page<UserObject>), Errors)
 )]
 pub(super) async fn list(
     State(app): State<Arc<AppState>>,
@@ -97,7 +99,7 @@ pub(super) async fn list(
 /// Makes a role and grants PoWA's roles to it.
 #[utoipa::path(
     post, path = "/api/v1/users", operation_id = "createUser", tag = "users", request_body = NewUserRequest,
-    responses((status = 201, body = UserObject, headers(("Location" = String))), Errors), security(("password" = []))
+    responses((status = 201, description = "what was created", body = UserObject, headers(("Location" = String))), Errors), security(("password" = []))
 )]
 pub(super) async fn create(
     State(app): State<Arc<AppState>>,
@@ -125,7 +127,7 @@ pub(super) async fn create(
 #[utoipa::path(
     patch, path = "/api/v1/users/{name}", operation_id = "changeUser", tag = "users", params(("name" = String, Path, description = "name of the role")),
     request_body = UserChangesRequest,
-    responses((status = 200, body = UserObject), Errors), security(("password" = []))
+    responses((status = 200, description = "the result", body = UserObject), Errors), security(("password" = []))
 )]
 pub(super) async fn change(
     State(app): State<Arc<AppState>>,
@@ -233,6 +235,7 @@ fn problem(changing: &Changing, error: UserError) -> Problem {
         UserError::RolesNotSetUp => {
             Problem::conflict(error.to_string()).with_hint("run \"select setup_powa_roles()\" in the repository as a superuser")
         }
+        UserError::Repository(error) if error.kind() == ErrorKind::UnexpectedAnswer => Problem::conflict(error.to_string()),
         UserError::Repository(error) => changing.problem(error),
     }
 }

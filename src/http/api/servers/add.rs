@@ -73,7 +73,7 @@ pub(in crate::http::api) struct AddParameters {
 #[utoipa::path(
     post, path = "/api/v1/servers", operation_id = "addServer", tag = "servers", params(AddParameters), request_body = NewServerRequest,
     responses(
-        (status = 201, body = ServerObject, headers(("Location" = String), ("ETag" = String))),
+        (status = 201, description = "what was created", body = ServerObject, headers(("Location" = String), ("ETag" = String))),
         Errors
     )
 )]

@@ -67,7 +67,7 @@ pub(in crate::http::api) struct CureObject {
 #[utoipa::path(
     post, path = "/api/v1/servers/{server}/check", operation_id = "checkServer", tag = "servers",
     params(("server" = String, Path, description = "id, alias or host:port")),
-    responses((status = 200, body = CheckObject), Errors)
+    responses((status = 200, description = "the result", body = CheckObject), Errors)
 )]
 pub(in crate::http::api) async fn check(
     State(app): State<Arc<AppState>>,

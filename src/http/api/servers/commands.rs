@@ -40,7 +40,7 @@ pub(in crate::http::api) struct RefreshObject {
     post, path = "/api/v1/servers/{server}/refresh-catalogs", operation_id = "refreshCatalogs", tag = "servers",
     params(("server" = String, Path, description = "id, alias or host:port")),
     request_body = Option<RefreshRequest>,
-    responses((status = 200, body = RefreshObject), Errors)
+    responses((status = 200, description = "the result", body = RefreshObject), Errors)
 )]
 pub(in crate::http::api) async fn refresh_catalogs(
     State(app): State<Arc<AppState>>,

@@ -82,7 +82,7 @@ pub(in crate::http::api) struct RemoveParameters {
         ("If-Match" = String, Header, description = "the ETag of the server as it was read, or *"),
     ),
     request_body = ServerChangesRequest,
-    responses((status = 200, body = ServerObject, headers(("ETag" = String))), Errors)
+    responses((status = 200, description = "the result", body = ServerObject, headers(("ETag" = String))), Errors)
 )]
 pub(in crate::http::api) async fn change(
     State(app): State<Arc<AppState>>,
@@ -162,7 +162,7 @@ pub(in crate::http::api) async fn remove(
     post, path = "/api/v1/servers/{server}/enable", operation_id = "enableServer", tag = "servers",
     params(("server" = String, Path, description = "id, alias or host:port")),
     request_body = Option<EnableRequest>,
-    responses((status = 200, body = ServerObject, headers(("ETag" = String))), Errors)
+    responses((status = 200, description = "the result", body = ServerObject, headers(("ETag" = String))), Errors)
 )]
 pub(in crate::http::api) async fn enable(
     State(app): State<Arc<AppState>>,
@@ -201,7 +201,7 @@ pub(in crate::http::api) async fn enable(
 #[utoipa::path(
     post, path = "/api/v1/servers/{server}/disable", operation_id = "disableServer", tag = "servers",
     params(("server" = String, Path, description = "id, alias or host:port")),
-    responses((status = 200, body = ServerObject, headers(("ETag" = String))), Errors)
+    responses((status = 200, description = "the result", body = ServerObject, headers(("ETag" = String))), Errors)
 )]
 pub(in crate::http::api) async fn disable(
     State(app): State<Arc<AppState>>,

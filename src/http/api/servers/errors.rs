@@ -13,6 +13,7 @@ use super::super::openapi::Errors;
 use super::super::page::{Page, PageParameters};
 use super::super::problem::Problem;
 use super::find;
+use crate::control::timestamp;
 use crate::repository::StoredError;
 
 /// An error that a server has had.
@@ -30,7 +31,7 @@ pub(in crate::http::api) struct ErrorObject {
 
 impl From<StoredError> for ErrorObject {
     fn from(error: StoredError) -> Self {
-        let time = |time| humantime::format_rfc3339_millis(time).to_string();
+        let time = |time| timestamp::text(time);
         Self {
             id: error.id,
             first_at: time(error.first),
@@ -45,7 +46,7 @@ impl From<StoredError> for ErrorObject {
 #[utoipa::path(
     get, path = "/api/v1/servers/{server}/errors", operation_id = "listErrors", tag = "servers",
     params(("server" = String, Path, description = "id, alias or host:port"), PageParameters),
-    responses((status = 200, body = Page<ErrorObject>), Errors)
+    responses((status = 200, description = "the result", body = Page<ErrorObject>), Errors)
 )]
 pub(in crate::http::api) async fn list(
     State(app): State<Arc<AppState>>,

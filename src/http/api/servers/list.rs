@@ -40,7 +40,7 @@ pub(in crate::http::api) struct ListParameters {
 /// Lists the registered servers, in the order of their ids.
 #[utoipa::path(
     get, path = "/api/v1/servers", operation_id = "listServers", tag = "servers", params(ListParameters),
-    responses((status = 200, body = Page<ServerObject>), Errors)
+    responses((status = 200, description = "the result", body = Page<ServerObject>), Errors)
 )]
 pub(in crate::http::api) async fn list(
     AppExtension(app): AppExtension<Arc<AppState>>,
@@ -69,7 +69,7 @@ pub(in crate::http::api) async fn list(
 #[utoipa::path(
     get, path = "/api/v1/servers/{server}", operation_id = "getServer", tag = "servers",
     params(("server" = String, Path, description = "id, alias or host:port")),
-    responses((status = 200, body = ServerObject, headers(("ETag" = String, description = "for If-Match"))), Errors)
+    responses((status = 200, description = "the result", body = ServerObject, headers(("ETag" = String, description = "for If-Match"))), Errors)
 )]
 pub(in crate::http::api) async fn get(
     AppExtension(app): AppExtension<Arc<AppState>>,

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::super::super::server_state::ServerState;
 use crate::control::Overview;
+use crate::control::timestamp;
 use crate::repository::RegisteredServer;
 use crate::worker::WorkerDetail;
 
@@ -90,7 +91,7 @@ impl ServerObject {
     pub(in crate::http::api) fn of(server: &RegisteredServer, overview: Option<&Overview>, now: SystemTime) -> Self {
         let worker = overview.and_then(|overview| overview.workers.get(&server.id));
         let progress = worker.map(|worker| &worker.progress);
-        let time = |time: Option<SystemTime>| time.map(|time| humantime::format_rfc3339_millis(time).to_string());
+        let time = |time: Option<SystemTime>| time.map(timestamp::text);
         Self {
             id: server.id.get(),
             alias: server.alias.clone(),

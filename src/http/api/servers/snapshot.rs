@@ -19,6 +19,7 @@ use super::super::problem::Problem;
 use super::commands::refusal;
 use super::find;
 use crate::control::Call;
+use crate::control::timestamp;
 use crate::pace::FORCED_SNAPSHOT_INTERVAL;
 use crate::server::ServerId;
 use crate::worker::supervisor::Refused;
@@ -119,7 +120,7 @@ fn outcome(before: &WorkerDetail, now: &WorkerDetail) -> Result<Option<SnapshotO
         let report = progress.report.as_deref();
         return Ok(Some(SnapshotObject {
             stored: true,
-            begun_at: progress.last.map(|time: SystemTime| humantime::format_rfc3339_millis(time).to_string()),
+            begun_at: progress.last.map(|time: SystemTime| timestamp::text(time)),
             datasources: report.map(|report| report.datasources),
             rows: report.map(|report| report.rows),
             bytes: report.map(|report| report.bytes),
