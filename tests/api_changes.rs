@@ -29,6 +29,24 @@ fn users_are_made_changed_and_dropped(scene: &Scene) {
     scene.repository().batch_execute(&format!("grant password_required to \"{quoted}\"")).unwrap();
     api.role(&name).get("servers").expect(200);
     api.role(&name).call("POST", "reload").expect(403);
+    // Any time that PostgreSQL knows can be shown.
+    for (until, shown) in
+        [("9999-12-31 23:59:59-05", "9999-12-31T23:59:59.999Z"), ("1960-01-01", "1970-01-01T00:00:00.000Z")]
+    {
+        scene.repository().batch_execute(&format!("alter role \"{quoted}\" valid until '{until}'")).unwrap();
+        let users = boss.get("users").expect(200);
+        let listed = users.items().iter().find(|user| user["name"] == name.as_str()).unwrap().clone();
+        assert_eq!(listed["valid_until"], shown);
+    }
+    scene.repository().batch_execute(&format!("alter role \"{quoted}\" valid until 'infinity'")).unwrap();
+    boss.get("users").expect(200);
+    // What a role may by other roles is not taken from it, and that is said.
+    let groups =
+        format!("create role \"by {quoted}\" in role pg_signal_backend; grant \"by {quoted}\" to \"{quoted}\"");
+    scene.repository().batch_execute(&groups).unwrap();
+    let refused = boss.send("PATCH", &format!("users/{encoded}"), &[], Some(json!({"role": "viewer"}))).expect(409);
+    assert!(refused.detail().contains("the role stays operator, as a member of other roles"), "{}", refused.detail());
+    scene.repository().batch_execute(&format!("drop role \"by {quoted}\"")).unwrap();
     let path = format!("users/{encoded}");
     let changed = boss.send("PATCH", &path, &[], Some(json!({"role": "operator"}))).expect(200);
     assert_eq!(changed.body["powa_roles"], json!(["powa_read_all_metrics", "powa_signal_backend"]));
@@ -125,8 +143,9 @@ fn old_rows_are_deleted(scene: &Scene) {
             select 1, 'error ' || n, now(), now() - n * interval '1 minute' from generate_series(1, 150) n;
         insert into powa_collector.errors (srvid, message, first_at, last_at) values
             (1, 'old', now(), now() - interval '91 days'), (99, 'of one that is gone', now(), now());
-        insert into powa_collector.tokens (digest, name, owner, role, expires_at) values
-            (sha256('a'), 'expired', 'x', 'viewer', now() - interval '1 s'), (sha256('b'), 'good', 'x', 'viewer', now() + interval '1 h');
+        insert into powa_collector.tokens (digest, name, owner, owner_oid, role, expires_at) values
+            (sha256('a'), 'expired', 'x', 10, 'viewer', now() - interval '1 s'),
+            (sha256('b'), 'good', 'x', 10, 'viewer', now() + interval '1 h');
         insert into powa_collector.audit_log (at, role, client, action) values
             (now() - interval '91 days', 'x', '', 'old'), (now(), 'x', '', 'new')";
     scene.repository().batch_execute(fill).unwrap();

@@ -112,7 +112,18 @@ fn a_token_does_what_its_role_and_its_owner_may_until_it_is_deleted(scene: &Scen
     orphan.get("servers").expect(200);
     let gone = format!("drop owned by {other}; drop role {other}");
     scene.repository().batch_execute(&gone).unwrap();
-    orphan.get("servers").expect(403);
+    orphan.get("servers").expect(401);
+    // Nor has another role that gets its name.
+    assert_eq!(scene.user("other", "viewer"), other);
+    of_other.get("servers").expect(200);
+    orphan.get("servers").expect(401);
+    // One that may not connect to the database may not use a token either.
+    let made = of_other.call("POST", "token").expect(201);
+    let locked_out = api.bearer(made.body["token"].as_str().unwrap());
+    locked_out.get("servers").expect(200);
+    let database = scene.database.replace('"', "\"\"");
+    scene.repository().batch_execute(&format!("revoke connect on database \"{database}\" from public")).unwrap();
+    locked_out.get("servers").expect(403);
 }
 
 fn a_collector_with_the_grants_of_the_readme_and_of_setup_serves_it(scene: &Scene) {
@@ -304,8 +315,9 @@ fn a_token_makes_no_other_token_and_no_one_has_any_number(scene: &Scene) {
         owner.post("token", body).expect(422);
     }
     owner.call("DELETE", "token").expect(409);
-    let sql = "insert into powa_collector.tokens (digest, name, owner, role, expires_at)
-        select sha256(n::text::bytea), '', $1, 'viewer', now() + '1 hour' from generate_series(1, 99) n";
+    let sql = "insert into powa_collector.tokens (digest, name, owner, owner_oid, role, expires_at)
+        select sha256(n::text::bytea), '', r.rolname, r.oid, 'viewer', now() + '1 hour'
+        from generate_series(1, 99) n cross join pg_roles r where r.rolname = $1";
     scene.repository().execute(sql, &[&viewer]).unwrap();
     let refused = owner.call("POST", "token").expect(409);
     assert!(refused.detail().contains("too many tokens"), "{:#}", refused.body);

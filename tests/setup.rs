@@ -51,8 +51,10 @@ fn may(scene: &Scene, role: &str, privilege: &str, table: &str) -> bool {
 fn the_schema_is_created_once_with_the_privileges_of_each_role(scene: &Scene) {
     let (collector, administrator, reader) =
         (role(scene, "collecting"), role(scene, "administering"), role(scene, "reading"));
+    let writer = role(scene, "writing");
     let grants = format!(
-        "grant select, insert on powa_servers to \"{administrator}\"; grant select on powa_servers to \"{reader}\""
+        "grant insert on powa_statements_src_tmp to \"{writer}\";
+        grant select, insert on powa_servers to \"{administrator}\"; grant select on powa_servers to \"{reader}\""
     );
     scene.repository().batch_execute(&grants).unwrap();
     let (code, printed) = text(&setup(scene, &["--collector-role", &collector]));
@@ -62,6 +64,12 @@ fn the_schema_is_created_once_with_the_privileges_of_each_role(scene: &Scene) {
         (&collector, "delete", "schedules", true),
         (&collector, "select", "tokens", true),
         (&collector, "update", "audit_log", false),
+        (&collector, "insert", "tokens", true),
+        (&writer, "insert", "errors", true),
+        (&writer, "select", "tokens", false),
+        (&writer, "insert", "tokens", false),
+        (&writer, "delete", "audit_log", false),
+        (&administrator, "insert", "tokens", false),
         (&administrator, "insert", "schedules", true),
         (&administrator, "delete", "tags", true),
         (&administrator, "select", "tokens", false),

@@ -35,7 +35,11 @@ fn the_figures_of_a_snapshot_are_those_of_the_log(scene: &Scene) {
         let (_, rest) = line.split_once(&format!(" {name}=")).unwrap();
         rest.split_whitespace().next().unwrap().parse().unwrap()
     };
-    watcher.wait_for_metric("powa_collector_rows_total", |rows| rows > 0.0);
+    // Counters are raised one after the other, and the state follows them.
+    watcher.wait_for_metric("powa_collector_snapshots_total{result=\"complete\"}", |number| number == 1.0);
+    watcher.wait_for_metric("powa_collector_load_duration_seconds_count", |number| number == 1.0);
+    watcher.wait_for_metric("powa_collector_phase_servers{phase=\"idle\"}", |number| number == 1.0);
+    watcher.wait_for_metric("powa_collector_repository_connections{state=\"idle\"}", |number| number >= 1.0);
     let metric = |series: &str| watcher.metric(series).unwrap_or_else(|| panic!("{series} is missing"));
     assert_eq!(metric("powa_collector_snapshots_total{result=\"complete\"}"), 1.0);
     assert_eq!(metric("powa_collector_snapshots_total{result=\"failed\"}"), 0.0);
