@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod metrics;
 pub(crate) mod page;
+pub(crate) mod poll;
 pub(crate) mod probes;
 pub(crate) mod strangers;
 

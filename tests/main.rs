@@ -148,6 +148,7 @@ fn trials_on<'a>(run: &'a Arc<Run>, bench: &'a Arc<Bench>, is_newest: bool) -> i
         ("http", http::access::TESTS),
         ("http", http::metrics::TESTS),
         ("http", http::page::TESTS),
+        ("http", http::poll::TESTS),
         ("http", http::probes::TESTS),
         ("http", http::strangers::TESTS),
         ("inherited", inherited::TESTS),

@@ -17,6 +17,7 @@ const OPEN_TO_ALL: &str = "http.open_to_all";
 const API: &str = "http.api";
 const API_WITHOUT_TLS: &str = "http.api_without_tls";
 const ADMIN_DSN: &str = "http.admin_dsn";
+const POLL_OPEN: &str = "http.poll_open";
 
 /// The section `http`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(crate) struct Http {
     pub is_open_to_all: bool,
     /// Whether the API is served.
     pub api: ApiAccess,
+    /// `/poll` needs no login.
+    pub is_poll_open: bool,
     /// How to connect to the repository for changes that are requested with a token. `None`: as the collector does.
     pub admin: Option<Conninfo>,
     /// Values with environment variables that are not set: an error for the daemon, but not for the other commands.
@@ -110,7 +113,8 @@ impl Http {
             );
             violations.push(values.invalid(LISTEN, reason));
         }
-        Self { listen, tokens_file, identity, is_open_to_all, api, admin, unresolved }
+        let is_poll_open = values.boolean(POLL_OPEN);
+        Self { listen, tokens_file, identity, is_open_to_all, api, is_poll_open, admin, unresolved }
     }
 
     /// Whether all local users have access without a token, but web pages in a local browser must not.

@@ -74,6 +74,7 @@ pub(super) const KEYS: &[Key] = &[
     Key { path: "http.api", kind: Kind::Boolean { default: true } },
     Key { path: "http.api_without_tls", kind: Kind::Boolean { default: false } },
     Key { path: "http.admin_dsn", kind: Kind::Text },
+    Key { path: "http.poll_open", kind: Kind::Boolean { default: false } },
     Key { path: "hooks.on_failure", kind: Kind::Texts },
     Key { path: "hooks.on_recovery", kind: Kind::Texts },
     Key { path: "hooks.webhook", kind: Kind::Text },

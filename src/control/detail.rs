@@ -157,6 +157,8 @@ pub(super) mod tests {
         };
         WorkerDetail {
             name: name.into(),
+            alias: None,
+            address: format!("{name}:5432"),
             frequency: Duration::from_secs(300),
             timing: None,
             status: Status::Running,

@@ -151,6 +151,8 @@ mod tests {
         let progress = Progress { error: error.map(Into::into), last, ..Progress::default() };
         let worker = WorkerDetail {
             name: "db1".into(),
+            alias: None,
+            address: "db1:5432".into(),
             frequency: Duration::from_secs(300),
             timing: None,
             status: Status::Running,

@@ -24,6 +24,8 @@ pub(super) struct AccessPolicy {
     exposes_tokens: bool,
     /// Whether the API is served.
     pub(super) api: ApiAccess,
+    /// `/poll` needs no login.
+    pub(super) is_poll_open: bool,
     /// Of the contents of all files.
     pub(super) fingerprint: [u8; 32],
     is_revoked: AtomicBool,
@@ -33,12 +35,12 @@ impl AccessPolicy {
     /// The rules of a configuration, without the contents of its files.
     pub(super) fn new(http: &Http) -> Self {
         let (is_local_only, exposes_tokens) = (http.is_local_only(), http.exposes_tokens());
-        Self { is_local_only, exposes_tokens, api: http.api, ..Self::default() }
+        Self { is_local_only, exposes_tokens, api: http.api, is_poll_open: http.is_poll_open, ..Self::default() }
     }
 
     /// Whether the other policy has the same rules and files, so that open connections can stay.
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
-        let flags = |policy: &Self| (policy.exposes_tokens, policy.is_local_only, policy.api);
+        let flags = |policy: &Self| (policy.exposes_tokens, policy.is_local_only, policy.api, policy.is_poll_open);
         self.fingerprint == other.fingerprint && flags(self) == flags(other)
     }
 

@@ -277,6 +277,8 @@ mod tests {
         let account = |(id, name): &(i32, &str)| {
             let account = WorkerDetail {
                 name: (*name).into(),
+                alias: None,
+                address: format!("{name}:5432"),
                 frequency,
                 timing: None,
                 status: Status::Running,

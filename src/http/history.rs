@@ -98,6 +98,8 @@ mod tests {
         let progress = Progress { report: Some(Arc::new(report)), last: Some(last), ..Progress::default() };
         WorkerDetail {
             name: "a".into(),
+            alias: None,
+            address: "a:5432".into(),
             frequency: Duration::from_secs(5),
             timing: None,
             status: Status::Running,

@@ -34,7 +34,10 @@ const RESPONSE_HEADERS: [(HeaderName, &str); 7] = [
 
 pub(super) async fn set_response_headers(mut response: Response) -> Response {
     for (name, value) in RESPONSE_HEADERS {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        // A response may have its own rule for caches.
+        if name != CACHE_CONTROL || !response.headers().contains_key(CACHE_CONTROL) {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
     }
     response
 }

@@ -17,6 +17,7 @@ mod login;
 mod metrics;
 mod middleware;
 mod page;
+mod poll;
 mod routes;
 mod server;
 mod server_state;

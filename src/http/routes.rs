@@ -23,7 +23,7 @@ use super::connection::ConnectionState;
 use super::events::Events;
 use super::fleet_sample::{FleetSample, FleetSampler};
 use super::middleware::{authorize, refuse_if_revoked, set_response_headers};
-use super::{metrics, page};
+use super::{metrics, page, poll};
 use crate::config::ApiAccess;
 use crate::control::Call;
 use crate::metrics::Metrics;
@@ -60,7 +60,15 @@ pub(super) fn router(state: Arc<AppState>, policy: Arc<AccessPolicy>) -> Router 
         ApiAccess::Off => Router::new(),
         ApiAccess::NeedsTls | ApiAccess::On => api::router(&state, &policy),
     };
+    let poll = Router::new().route(poll::PATH, read_only(poll::poll));
+    let poll = match policy.api {
+        _ if policy.is_poll_open => poll,
+        ApiAccess::On => api::require_login(poll, &state, &policy),
+        // As for metrics.
+        ApiAccess::Off | ApiAccess::NeedsTls => poll.layer(from_fn_with_state(Arc::clone(&policy), authorize)),
+    };
     probes
+        .merge(poll)
         .merge(api)
         .merge(protected)
         .layer(from_fn_with_state(policy, refuse_if_revoked))

@@ -124,8 +124,15 @@ mod tests {
         ];
         for (status, progress, expected) in cases {
             let frequency = Duration::from_secs(5);
-            let account =
-                WorkerDetail { name: "a".into(), frequency, timing: None, status, progress: progress.clone() };
+            let account = WorkerDetail {
+                name: "a".into(),
+                alias: None,
+                address: "a:5432".into(),
+                frequency,
+                timing: None,
+                status,
+                progress: progress.clone(),
+            };
             assert_eq!(ServerState::of(&account, now), expected, "{account:?}");
         }
     }

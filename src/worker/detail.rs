@@ -68,6 +68,9 @@ impl fmt::Display for ExclusionReason {
 pub(crate) struct WorkerDetail {
     /// The name of the server in logs and on the page.
     pub name: String,
+    pub alias: Option<String>,
+    /// `host:port`.
+    pub address: String,
     /// Time from one snapshot to the next.
     pub frequency: Duration,
     /// Its schedule and pause, if it has any.
@@ -85,6 +88,12 @@ impl WorkerDetail {
         }
         let since = self.progress.last.or(self.progress.started);
         since.is_some_and(|since| is_overdue(since, now, self.frequency, self.timing.as_deref()))
+    }
+
+    /// Whether a snapshot is stored that was started at or after a time. False as long as this worker has stored none: of a
+    /// snapshot from before, only the time of its load is known, which is later than its start.
+    pub(crate) fn has_snapshot_since(&self, time: SystemTime) -> bool {
+        self.progress.taken > 0 && self.progress.last.is_some_and(|last| last >= time)
     }
 
     /// Until when nothing is collected, because of a start or a pause; `None` if there is none.

@@ -121,6 +121,8 @@ impl Handle {
         let mailbox = self.shared.lock();
         WorkerDetail {
             name,
+            alias: self.server.alias.clone(),
+            address: self.server.name(false),
             frequency: self.server.frequency,
             timing: self.server.timing.clone(),
             status: self.status_of(&mailbox.state),

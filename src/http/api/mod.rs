@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(super) use problem::Problem;
-pub(super) use routes::router;
+pub(super) use routes::{require_login, router};
 
 use super::backend::{Backend, Backends};
 use super::login::{Caller, Login};

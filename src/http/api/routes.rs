@@ -22,15 +22,23 @@ const OPENAPI: &str = "/api/v1/openapi.json";
 
 /// The API. Without a login, all paths look alike.
 pub(in crate::http) fn router(app: &Arc<AppState>, policy: &Arc<AccessPolicy>) -> Router<Arc<AppState>> {
-    let gate = Gate { app: Arc::clone(app), policy: Arc::clone(policy) };
     let paths = paths().into_iter();
     let protected = paths.fold(Router::new(), |router, (path, methods)| router.route(path, methods.finish()));
     let protected = protected
         .route(ROOT, any(not_found))
         .route(&format!("{ROOT}/"), any(not_found))
-        .route(&format!("{ROOT}/{{*rest}}"), any(not_found))
-        .layer(from_fn_with_state(gate, admit));
+        .route(&format!("{ROOT}/{{*rest}}"), any(not_found));
+    let protected = require_login(protected, app, policy);
     Router::new().route(OPENAPI, Methods::new().get(openapi::get).finish()).merge(protected)
+}
+
+/// Requires a login for all paths of a router. Every role may read.
+pub(in crate::http) fn require_login(
+    router: Router<Arc<AppState>>,
+    app: &Arc<AppState>,
+    policy: &Arc<AccessPolicy>,
+) -> Router<Arc<AppState>> {
+    router.layer(from_fn_with_state(Gate { app: Arc::clone(app), policy: Arc::clone(policy) }, admit))
 }
 
 /// Every path that needs a login.
