@@ -1,10 +1,12 @@
 //! `/poll`: whether a snapshot is stored that was started after a time, with the words that orchestrators wait for.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::SystemTime;
 
 use lab::Registration;
 use serde_json::json;
 
+use super::http;
 use crate::support::{SECRET, Scene, tests, wait_until};
 
 tests![a_newer_snapshot_is_waited_for_and_released, who_does_not_log_in_learns_nothing_unless_it_is_open_to_all,];
@@ -34,6 +36,7 @@ fn a_newer_snapshot_is_waited_for_and_released(scene: &Scene) {
         (answer.status, answer.text)
     };
     let address = format!("127.0.0.1%3A{}", scene.remote_server().port());
+    wait_until("the state to be read again", || poll("mass=*&targetTime=0") == (200, DONE.into()));
     for name in ["ma%20in", "ma+in", &server.to_string(), &address, "*", "%2A"] {
         assert_eq!(poll(&format!("mass={name}&targetTime=0")), (200, DONE.into()), "{name}");
     }
@@ -76,13 +79,13 @@ fn who_does_not_log_in_learns_nothing_unless_it_is_open_to_all(scene: &Scene) {
     assert_eq!(with_login(&nobody).0, 403);
     wait_until("a snapshot", || with_login(&viewer) == (200, DONE.into()));
     // With the API off, as for the metrics.
-    let listen = &watcher.address;
-    scene.config(json!({"http": {"listen": listen, "api": false}}));
+    scene.config(json!({"http": http(json!({"api": false}))}));
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
     assert_eq!((watcher.get(&path).status, watcher.get(&path).text.as_str()), (200, DONE));
     let tokens = scene.directory().join("tokens");
     std::fs::write(&tokens, "a:0123456789abcdef").unwrap();
-    scene.config(json!({"http": {"listen": listen, "api": false, "tokens_file": tokens}}));
+    std::fs::set_permissions(&tokens, std::fs::Permissions::from_mode(0o600)).unwrap();
+    scene.config(json!({"http": http(json!({"api": false, "tokens_file": tokens}))}));
     assert_eq!(scene.ask("RELOAD", ""), "RELOAD OK OK");
     assert_eq!(watcher.get(&path).status, 401);
     let answer = watcher.ask("GET", &path, &[("authorization", "Bearer 0123456789abcdef")]);
