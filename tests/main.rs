@@ -9,6 +9,7 @@ mod administrative_rights;
 mod api_changes;
 mod api_login;
 mod api_roles;
+mod api_schedules;
 mod api_servers;
 mod api_strangers;
 mod bloat;
@@ -125,6 +126,7 @@ fn trials_on<'a>(run: &'a Arc<Run>, bench: &'a Arc<Bench>, is_newest: bool) -> i
         ("api_changes", api_changes::TESTS),
         ("api_login", api_login::TESTS),
         ("api_roles", api_roles::TESTS),
+        ("api_schedules", api_schedules::TESTS),
         ("api_servers", api_servers::TESTS),
         ("api_strangers", api_strangers::TESTS),
         ("bloat", bloat::TESTS),

@@ -205,7 +205,7 @@ impl From<session::Error> for Problem {
 fn is_about_schema(error: &session::Error) -> bool {
     let is_missing = matches!(error.sqlstate(), Some("42P01" | "3F000" | "42703"));
     let message = error.server_message().unwrap_or_default();
-    let is_ours = ["powa_collector", "table tokens", "table audit_log", "table errors"];
+    let is_ours = ["powa_collector", "table tokens", "table audit_log", "table errors", "table schedules"];
     (is_missing && message.contains("powa_collector"))
         || (error.kind() == ErrorKind::Denied && is_ours.iter().any(|name| message.contains(name)))
 }

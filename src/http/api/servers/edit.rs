@@ -178,7 +178,7 @@ pub(in crate::http::api) async fn enable(
         return Ok(list::shown(&app, &server).await);
     }
     let frequency = frequency.unwrap_or(fleet::DEFAULT_FREQUENCY);
-    let (changing, id) = (Arc::new(Changing::new(&app, &caller)?), server.id);
+    let (changing, id) = (Arc::new(Changing::for_operators(&app, &caller)?), server.id);
     let making = Arc::clone(&changing);
     let details = json!({"frequency": frequency});
     changing
@@ -213,7 +213,7 @@ pub(in crate::http::api) async fn disable(
     if !server.is_active() {
         return Ok(list::shown(&app, &server).await);
     }
-    let (changing, id) = (Arc::new(Changing::new(&app, &caller)?), server.id);
+    let (changing, id) = (Arc::new(Changing::for_operators(&app, &caller)?), server.id);
     let making = Arc::clone(&changing);
     let details = json!({"frequency": server.frequency});
     changing

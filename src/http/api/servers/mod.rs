@@ -1,5 +1,5 @@
 //! Servers: `object` is how one is shown, `list` reads them, `add` and `edit` change their rows, `commands` are for the
-//! collector, `check` runs a check, `errors` lists what went wrong.
+//! collector, `schedule` and `pause` decide when it is collected, `check` runs a check, `errors` lists what went wrong.
 
 pub(super) mod add;
 pub(super) mod check;
@@ -8,6 +8,8 @@ pub(super) mod edit;
 pub(super) mod errors;
 pub(super) mod list;
 mod object;
+pub(super) mod pause;
+pub(super) mod schedule;
 pub(super) mod snapshot;
 
 use std::sync::Arc;
