@@ -14,7 +14,7 @@ tests![;
 ];
 
 /// The method, the path, and the least role.
-const ROUTES: [(&str, &str, &str); 27] = [
+const ROUTES: [(&str, &str, &str); 29] = [
     ("GET", "servers", "viewer"),
     ("POST", "servers", "admin"),
     ("GET", "servers/1", "viewer"),
@@ -25,6 +25,8 @@ const ROUTES: [(&str, &str, &str); 27] = [
     ("GET", "servers/1/schedule", "viewer"),
     ("PUT", "servers/1/schedule", "operator"),
     ("DELETE", "servers/1/schedule", "operator"),
+    ("GET", "servers/1/tags", "viewer"),
+    ("PUT", "servers/1/tags", "operator"),
     ("POST", "servers/1/pause", "operator"),
     ("POST", "servers/1/resume", "operator"),
     ("POST", "servers/1/refresh-catalogs", "operator"),

@@ -70,6 +70,7 @@ mod status;
 mod strangers_with_tls;
 mod support;
 mod switching;
+mod tags;
 mod tls;
 mod tls_clients;
 mod troubles;
@@ -187,6 +188,7 @@ fn trials_on<'a>(run: &'a Arc<Run>, bench: &'a Arc<Bench>, is_newest: bool) -> i
         ("status", status::TESTS),
         ("strangers_with_tls", strangers_with_tls::TESTS),
         ("switching", switching::TESTS),
+        ("tags", tags::TESTS),
         ("tls", tls::TESTS),
         ("tls_clients", tls_clients::TESTS),
         ("troubles", troubles::TESTS),

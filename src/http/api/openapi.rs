@@ -84,6 +84,8 @@ pub(super) enum Errors {
         servers::schedule::get,
         servers::schedule::set,
         servers::schedule::remove,
+        servers::tags::get,
+        servers::tags::set,
         servers::pause::pause,
         servers::pause::resume,
         servers::commands::refresh_catalogs,

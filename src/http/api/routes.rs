@@ -51,6 +51,7 @@ fn paths() -> Vec<(&'static str, Methods)> {
             "/api/v1/servers/{server}/schedule",
             of().get(servers::schedule::get).put(servers::schedule::set).delete(servers::schedule::remove),
         ),
+        ("/api/v1/servers/{server}/tags", of().get(servers::tags::get).put(servers::tags::set)),
         ("/api/v1/servers/{server}/pause", of().post(servers::pause::pause)),
         ("/api/v1/servers/{server}/resume", of().post(servers::pause::resume)),
         ("/api/v1/servers/{server}/refresh-catalogs", of().post(servers::commands::refresh_catalogs)),

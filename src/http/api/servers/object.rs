@@ -1,5 +1,6 @@
 //! How a server is shown: its row in the repository, and what its worker does.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use axum::http::HeaderValue;
@@ -8,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::super::super::server_state::ServerState;
 use super::schedule::ScheduleObject;
+use super::tags::TagsObject;
 use crate::control::{Overview, timestamp};
 use crate::repository::RegisteredServer;
 use crate::worker::WorkerDetail;
@@ -36,6 +38,7 @@ pub(in crate::http::api) struct ServerObject {
     allow_ui_connection: bool,
     /// PostgreSQL's version, as the collector has stored it.
     version: Option<String>,
+    tags: TagsObject,
     /// The schedule that takes the place of the frequency.
     schedule: Option<ScheduleObject>,
     /// The end of the pause.
@@ -114,6 +117,7 @@ impl ServerObject {
             coalesce: server.coalesce,
             allow_ui_connection: server.allow_ui_connection,
             version: server.version.clone(),
+            tags: TagsObject(BTreeMap::clone(&server.tags)),
             schedule: timing.and_then(ScheduleObject::of),
             paused_until: time(timing.and_then(|timing| timing.paused_until).filter(|until| *until > now)),
             invalid_schedule: timing.and_then(|timing| timing.invalid.as_ref()).map(ToString::to_string),

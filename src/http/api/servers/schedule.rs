@@ -15,10 +15,10 @@ use super::super::change::{Change, Changing};
 use super::super::extract::{Body, Name, NoParameters, Operator, Parameters, Viewer};
 use super::super::openapi::Errors;
 use super::super::problem::Problem;
-use super::{find, read_again};
+use super::{find, read_again, readable};
 use crate::control::timestamp;
-use crate::fleet::{self, NoCollectorSchema};
-use crate::repository::RegisteredServer;
+use crate::fleet;
+use crate::repository::{OwnTable, RegisteredServer};
 use crate::schedule::{Cron, DEFAULT_ZONE, Timing, parse_time};
 
 /// How many of the next due times are shown.
@@ -108,14 +108,8 @@ async fn without_schedule(app: &AppState, server: &RegisteredServer) -> Result<P
     if let Some(invalid) = server.timing.as_deref().and_then(|timing| timing.invalid.as_ref()) {
         return Ok(Problem::not_found(format!("{invalid}; {}", invalid.effect())));
     }
-    Ok(match app.api.backend()?.repository.missing_to_schedule().await? {
-        None => fleet::Error::from(NoCollectorSchema).into(),
-        Some(grants) if grants.is_empty() => {
-            Problem::not_found("the server has no schedule").with_hint("PUT /api/v1/servers/{server}/schedule sets one")
-        }
-        Some(grants) => Problem::unavailable("the collector's role may not read or change all schedules")
-            .with_hint(format!("run in the repository: {}", grants.join("; "))),
-    })
+    readable(app, OwnTable::Schedules).await?;
+    Ok(Problem::not_found("the server has no schedule").with_hint("PUT /api/v1/servers/{server}/schedule sets one"))
 }
 
 /// Sets the schedule of a server, which takes the place of its frequency. A pause is kept.
