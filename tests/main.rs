@@ -7,6 +7,7 @@
 
 mod administrative_rights;
 mod api_changes;
+mod api_description;
 mod api_login;
 mod api_roles;
 mod api_schedules;
@@ -89,7 +90,8 @@ const REQUIRED: [&str; 3] = ["4.1", "5.0", "5.3"];
 
 /// Areas that are about connections, the configuration, the log and HTTP, and not about PoWA: the newest generation shows
 /// them.
-const OF_ANY_POWA: [&str; 18] = [
+const OF_ANY_POWA: [&str; 19] = [
+    "api_description",
     "api_roles",
     "api_strangers",
     "configuration",
@@ -125,6 +127,7 @@ fn trials_on<'a>(run: &'a Arc<Run>, bench: &'a Arc<Bench>, is_newest: bool) -> i
     const AREAS: &[(&str, &[Test])] = &[
         ("administrative_rights", administrative_rights::TESTS),
         ("api_changes", api_changes::TESTS),
+        ("api_description", api_description::TESTS),
         ("api_login", api_login::TESTS),
         ("api_roles", api_roles::TESTS),
         ("api_schedules", api_schedules::TESTS),

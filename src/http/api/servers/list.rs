@@ -9,7 +9,9 @@ use axum::http::header::ETAG;
 use axum::response::{IntoResponse, Json, Response};
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use utoipa::IntoParams;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::super::super::routes::AppState;
 use super::super::extract::{Name, NoParameters, Parameters, Viewer};
@@ -32,7 +34,7 @@ pub(in crate::http::api) struct ListParameters {
     #[param(min_length = 1)]
     name: Option<String>,
     /// Only those with this tag, such as `environment:production`. Can be repeated, and all must match.
-    #[param(style = Form, explode = true)]
+    #[param(style = Form, explode = true, value_type = Vec<TagText>, inline)]
     tag: Vec<String>,
     /// Items on a page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
@@ -41,6 +43,18 @@ pub(in crate::http::api) struct ListParameters {
     #[param(pattern = "^[0-9]{0,18}$")]
     after: Option<String>,
 }
+
+/// The description of a condition for tags.
+struct TagText;
+
+impl PartialSchema for TagText {
+    fn schema() -> RefOr<Schema> {
+        let pattern = "^[a-z][a-z0-9_]{0,62}:[^\\x00-\\x1f\\x7f-\\x9f]{1,64}$";
+        ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).into()
+    }
+}
+
+impl ToSchema for TagText {}
 
 /// `tag` can be repeated, which no derived implementation accepts in a query.
 impl<'de> Deserialize<'de> for ListParameters {
