@@ -14,7 +14,7 @@ tests![;
 ];
 
 /// The method, the path, and the least role.
-const ROUTES: [(&str, &str, &str); 22] = [
+const ROUTES: [(&str, &str, &str); 29] = [
     ("GET", "servers", "viewer"),
     ("POST", "servers", "admin"),
     ("GET", "servers/1", "viewer"),
@@ -22,6 +22,13 @@ const ROUTES: [(&str, &str, &str); 22] = [
     ("DELETE", "servers/1", "admin"),
     ("POST", "servers/1/enable", "operator"),
     ("POST", "servers/1/disable", "operator"),
+    ("GET", "servers/1/schedule", "viewer"),
+    ("PUT", "servers/1/schedule", "operator"),
+    ("DELETE", "servers/1/schedule", "operator"),
+    ("GET", "servers/1/tags", "viewer"),
+    ("PUT", "servers/1/tags", "operator"),
+    ("POST", "servers/1/pause", "operator"),
+    ("POST", "servers/1/resume", "operator"),
     ("POST", "servers/1/refresh-catalogs", "operator"),
     ("POST", "servers/1/snapshot", "operator"),
     ("POST", "servers/1/check", "operator"),

@@ -7,8 +7,10 @@
 
 mod administrative_rights;
 mod api_changes;
+mod api_description;
 mod api_login;
 mod api_roles;
+mod api_schedules;
 mod api_servers;
 mod api_strangers;
 mod bloat;
@@ -69,6 +71,7 @@ mod status;
 mod strangers_with_tls;
 mod support;
 mod switching;
+mod tags;
 mod tls;
 mod tls_clients;
 mod troubles;
@@ -87,7 +90,8 @@ const REQUIRED: [&str; 3] = ["4.1", "5.0", "5.3"];
 
 /// Areas that are about connections, the configuration, the log and HTTP, and not about PoWA: the newest generation shows
 /// them.
-const OF_ANY_POWA: [&str; 18] = [
+const OF_ANY_POWA: [&str; 19] = [
+    "api_description",
     "api_roles",
     "api_strangers",
     "configuration",
@@ -123,8 +127,10 @@ fn trials_on<'a>(run: &'a Arc<Run>, bench: &'a Arc<Bench>, is_newest: bool) -> i
     const AREAS: &[(&str, &[Test])] = &[
         ("administrative_rights", administrative_rights::TESTS),
         ("api_changes", api_changes::TESTS),
+        ("api_description", api_description::TESTS),
         ("api_login", api_login::TESTS),
         ("api_roles", api_roles::TESTS),
+        ("api_schedules", api_schedules::TESTS),
         ("api_servers", api_servers::TESTS),
         ("api_strangers", api_strangers::TESTS),
         ("bloat", bloat::TESTS),
@@ -186,6 +192,7 @@ fn trials_on<'a>(run: &'a Arc<Run>, bench: &'a Arc<Bench>, is_newest: bool) -> i
         ("status", status::TESTS),
         ("strangers_with_tls", strangers_with_tls::TESTS),
         ("switching", switching::TESTS),
+        ("tags", tags::TESTS),
         ("tls", tls::TESTS),
         ("tls_clients", tls_clients::TESTS),
         ("troubles", troubles::TESTS),

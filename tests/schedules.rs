@@ -253,7 +253,7 @@ fn rows_of_removed_servers_are_deleted(scene: &Scene) {
         "insert into powa_collector.schedules (srvid, paused_until) values ($1, '2100-01-01'), (999, '2100-01-01')";
     scene.repository().execute(insert, &[&server]).unwrap();
     let collector = scene.collector();
-    collector.wait_for_log("deleted 1 schedules of removed servers");
+    collector.wait_for_log("deleted 1 rows of removed servers");
     assert_eq!(scene.count("select srvid::bigint from powa_collector.schedules"), i64::from(server));
 }
 

@@ -1,7 +1,6 @@
--- Those of servers that are gone, those that are old, and all but the latest ones of a server ($1).
+-- Those that are old, and all but the latest ones of a server ($1).
 delete from powa_collector.errors e
-where not exists (select from {powa}.powa_servers s where s.id = e.srvid)
-or e.last_at < pg_catalog.now() - interval '90 days'
+where e.last_at < pg_catalog.now() - interval '90 days'
 or e.id in (
     select r.id
     from (

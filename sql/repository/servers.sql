@@ -1,15 +1,15 @@
 select id, hostname, port, username, password, dbname, frequency, alias,
-    -- Whether schedules can be read: null without the collector's schema, else the grants that are missing for it.
+    -- Which of the collector's own tables there are, as JSON: each with the grants that are missing to read it. Null without its schema.
     (
-        select pg_catalog.concat_ws('; ',
+        select pg_catalog.json_object_agg(c.relname, pg_catalog.concat_ws('; ',
             case when not pg_catalog.has_schema_privilege(n.oid, 'usage')
                 then pg_catalog.format('grant usage on schema powa_collector to %I', current_user) end,
             case when not pg_catalog.has_table_privilege(c.oid, 'select')
-                then pg_catalog.format('grant select on powa_collector.schedules to %I', current_user) end)
+                then pg_catalog.format('grant select on powa_collector.%I to %I', c.relname, current_user) end))::text
         from pg_catalog.pg_namespace n
         join pg_catalog.pg_class c on c.relnamespace = n.oid
-        where n.nspname = 'powa_collector' and c.relname = 'schedules'
-    ) as schedules_access
+        where n.nspname = 'powa_collector' and c.relname in ('schedules', 'tags')
+    ) as own_tables
 from {powa}.powa_servers
 where id > 0 and frequency > 0
 order by id

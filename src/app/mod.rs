@@ -6,6 +6,8 @@ pub(crate) mod service;
 mod signals;
 mod startup;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
@@ -23,6 +25,8 @@ use crate::hooks::Hooks;
 use crate::http;
 use crate::metrics::Metrics;
 use crate::repository::ServerList;
+use crate::server::ServerId;
+use crate::server::tags::Tags;
 use crate::telemetry::Telemetry;
 use crate::upkeep::Upkeep;
 use crate::worker::Status;
@@ -66,6 +70,10 @@ struct Daemon {
     invalid_rows: Vec<String>,
     /// Schedules that have no effect, so that each is logged once.
     schedule_problems: Vec<String>,
+    /// Of the servers that have any.
+    tags: BTreeMap<ServerId, Arc<Tags>>,
+    /// Why some tags are missing, so that it is logged once.
+    tags_problem: Option<String>,
     /// The error of the last reload, so that an outage is logged once.
     last_error: Option<String>,
 }
@@ -129,6 +137,8 @@ pub(crate) async fn run(
         next_reload_at: Instant::now(),
         invalid_rows: Vec::new(),
         schedule_problems: Vec::new(),
+        tags: BTreeMap::new(),
+        tags_problem: None,
         last_error: None,
     };
     daemon.warn_about_unmatched_overrides(&servers);
@@ -204,6 +214,7 @@ impl Daemon {
     fn overview(&self) -> Overview {
         Overview {
             workers: self.supervisor.details(),
+            tags: self.tags.clone(),
             readiness: if self.listener.is_connected() { Ok(()) } else { Err(NotReady::Lost) },
             other_collectors: self.listener.other_collectors(),
             repository: Some(self.supervisor.context().repository.pool_usage()),
@@ -350,6 +361,12 @@ impl Daemon {
             tracing::warn!("{problem}");
         }
         self.schedule_problems = schedule_problems;
+        if let Some(problem) = &list.tags_problem
+            && self.tags_problem.as_ref() != Some(problem)
+        {
+            tracing::warn!("some tags are left out: {}", on_one_line(problem));
+        }
+        (self.tags, self.tags_problem) = (list.tags, list.tags_problem);
         self.supervisor.reconcile(list.servers);
     }
 

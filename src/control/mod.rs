@@ -16,6 +16,7 @@ pub(crate) mod throttle;
 pub(crate) mod timestamp;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
@@ -23,6 +24,7 @@ pub(crate) use listener::Listener;
 
 use crate::repository::PoolUsage;
 use crate::server::ServerId;
+use crate::server::tags::Tags;
 use crate::snapshot::CatalogRefresh;
 use crate::worker::supervisor::Refused;
 use crate::worker::{ForcedSnapshot, Status, WorkerDetail};
@@ -46,6 +48,8 @@ pub(crate) enum Call {
 #[derive(Clone, Debug)]
 pub(crate) struct Overview {
     pub workers: BTreeMap<ServerId, WorkerDetail>,
+    /// The tags of those servers that have any.
+    pub tags: BTreeMap<ServerId, Arc<Tags>>,
     /// Whether the daemon is ready.
     pub readiness: Result<(), NotReady>,
     /// Descriptions of other collectors that are connected to the repository.
@@ -58,7 +62,7 @@ impl Overview {
     /// The overview before the repository is connected. `waiting` is the reason, once known.
     pub(crate) fn at_start(waiting: Option<WaitingForRepository>) -> Self {
         let readiness = Err(waiting.map_or(NotReady::Starting, NotReady::Waiting));
-        Self { workers: BTreeMap::new(), readiness, other_collectors: vec![], repository: None }
+        Self { workers: BTreeMap::new(), tags: BTreeMap::new(), readiness, other_collectors: vec![], repository: None }
     }
 
     /// Whether the servers have been read from the repository.

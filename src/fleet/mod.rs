@@ -8,24 +8,29 @@ mod duplicates;
 mod extensions;
 mod host;
 mod limits;
+mod own_tables;
 mod retention;
 mod rights;
 mod schedules;
 pub(crate) mod server_name;
+mod tags;
 
 pub(crate) use alias::parse_alias;
 pub(crate) use duplicates::Duplicate;
 pub(crate) use extensions::{PG_STAT_STATEMENTS, check_extension_changes};
 pub(crate) use host::{InvalidHost, parse_host};
 pub(crate) use limits::{OutOfRange, parse_coalesce, parse_frequency, parse_port};
+pub(crate) use own_tables::require_read;
 pub(crate) use retention::{check_frequency, parse_retention};
 pub(crate) use rights::{MissingRights, require_rights};
 pub(crate) use schedules::{
     InvalidPause, NoCollectorSchema, check_cron, check_zone, parse_pause, parse_time_of, pause, remove_schedule,
-    require_schedules, resume, set_schedule, zone_of,
+    resume, set_schedule, zone_of,
 };
+pub(crate) use tags::{ChangedTwice, TagChange, TagFilter, change_tags, check_tags, parse_changes, replace_tags};
 
 use crate::repository::{Changes, NewServer, RegisteredServer, Repository};
+use crate::server::tags::InvalidTag;
 use duplicates::{Identity, check_duplicates};
 use limits::{check_new_numbers, check_numbers};
 
@@ -62,6 +67,8 @@ pub(crate) enum Error {
     NoCollectorSchema(#[from] NoCollectorSchema),
     #[error(transparent)]
     Pause(#[from] InvalidPause),
+    #[error(transparent)]
+    Tag(#[from] InvalidTag),
     /// The repository cannot be reached, or its PoWA rejects the retention.
     #[error(transparent)]
     Repository(#[from] session::Error),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Error;
-use crate::repository::{AdminTask, Repository};
+use crate::repository::{AdminTask, OwnTable, Repository};
 use session::on_one_line;
 
 /// The role lacks privileges. The message ends with a line for each statement that grants one.
@@ -21,7 +21,7 @@ impl MissingRights {
 
     /// Whether the task would have changed something.
     pub(crate) fn is_for_change(&self) -> bool {
-        self.task != AdminTask::List
+        !matches!(self.task, AdminTask::List | AdminTask::ReadOwn(_))
     }
 }
 
@@ -33,7 +33,10 @@ impl fmt::Display for MissingRights {
             AdminTask::List => "list the servers",
             AdminTask::Register { .. } => "register a server",
             AdminTask::Change { .. } => "change a server",
-            AdminTask::Schedule => "change schedules and pauses",
+            AdminTask::ReadOwn(OwnTable::Schedules) => "read schedules and pauses",
+            AdminTask::ReadOwn(OwnTable::Tags) => "read tags",
+            AdminTask::ChangeOwn(OwnTable::Schedules) => "change schedules and pauses",
+            AdminTask::ChangeOwn(OwnTable::Tags) => "change tags",
             AdminTask::ChangeExtensions => "change the extensions of a server",
             AdminTask::Remove { .. } => "remove a server",
         };

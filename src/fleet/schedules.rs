@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{Error, MissingRights};
-use crate::repository::{AdminTask, RegisteredServer, Repository};
+use super::Error;
+use super::own_tables::require_change;
+use crate::repository::{OwnTable, RegisteredServer, Repository};
 use crate::schedule::{Cron, DEFAULT_ZONE, InvalidTime, Timing, parse_time};
 
 /// The longest pause that is given as a duration: ten years.
@@ -51,15 +52,6 @@ pub(crate) fn check_zone(name: &str) -> Result<(), crate::schedule::InvalidSched
     Cron::parse("0 0 * * *", name).map(drop)
 }
 
-/// Checks, before a change, that the repository has the collector's schema and the role may change schedules.
-pub(crate) async fn require_schedules(repository: &Repository) -> Result<(), Error> {
-    match repository.missing_to_schedule().await? {
-        None => Err(NoCollectorSchema.into()),
-        Some(grants) if grants.is_empty() => Ok(()),
-        Some(grants) => Err(MissingRights::new(AdminTask::Schedule, grants).into()),
-    }
-}
-
 /// Sets the schedule of a server, which takes the place of its frequency. A pause is kept.
 pub(crate) async fn set_schedule(
     repository: &Repository,
@@ -67,13 +59,13 @@ pub(crate) async fn set_schedule(
     cron: &Cron,
     start: Option<SystemTime>,
 ) -> Result<(), Error> {
-    require_schedules(repository).await?;
+    require_change(repository, OwnTable::Schedules).await?;
     Ok(repository.save_schedule(server.id, cron, start).await?)
 }
 
 /// Removes the schedule of a server, so that its frequency holds again. Returns whether it had one.
 pub(crate) async fn remove_schedule(repository: &Repository, server: &RegisteredServer) -> Result<bool, Error> {
-    require_schedules(repository).await?;
+    require_change(repository, OwnTable::Schedules).await?;
     Ok(repository.remove_schedule(server.id).await?)
 }
 
@@ -82,13 +74,13 @@ pub(crate) async fn pause(repository: &Repository, server: &RegisteredServer, un
     if until <= SystemTime::now() {
         return Err(InvalidPause::Past.into());
     }
-    require_schedules(repository).await?;
+    require_change(repository, OwnTable::Schedules).await?;
     Ok(repository.pause(server.id, until).await?)
 }
 
 /// Ends the pause of a server. Returns whether it was paused.
 pub(crate) async fn resume(repository: &Repository, server: &RegisteredServer) -> Result<bool, Error> {
-    require_schedules(repository).await?;
+    require_change(repository, OwnTable::Schedules).await?;
     Ok(repository.resume(server.id).await?)
 }
 

@@ -52,7 +52,7 @@ pub(super) struct Backend {
     /// As the collector's role: for reading, and for the collector's own tables.
     pub(super) repository: Repository,
     /// As the role for changes.
-    admin: Repository,
+    pub(super) admin: Repository,
     pub(super) checks: Arc<Semaphore>,
 }
 
@@ -103,15 +103,11 @@ impl Backend {
         Ok(endpoint.sharing(&self.connectors))
     }
 
-    /// The repository for changes: in a session of the caller's own, if there is a password. `None`: there can be no session.
-    pub(super) fn for_changes(&self, caller: &Caller) -> Option<Repository> {
-        match caller.password() {
-            Some((name, password)) => {
-                let endpoint = self.endpoint_of(name, password).ok()?;
-                Repository::with_sessions(&endpoint, &self.config, 1).ok()
-            }
-            None => Some(self.admin.clone()),
-        }
+    /// The repository in a session of the caller's own. `None`: there is no password, or there can be no session.
+    pub(super) fn of_caller(&self, caller: &Caller) -> Option<Repository> {
+        let (name, password) = caller.password()?;
+        let endpoint = self.endpoint_of(name, password).ok()?;
+        Repository::with_sessions(&endpoint, &self.config, 1).ok()
     }
 
     fn close_idle_sessions(&self) {

@@ -19,6 +19,7 @@ use super::history::{History, POINT_INTERVAL};
 use super::server_state::ServerState;
 use crate::control::detail::Detail;
 use crate::server::ServerId;
+use crate::server::tags::Tags;
 use crate::worker::WorkerDetail;
 
 /// Time from one event to the next. An event without changes shows the page that the connection still works.
@@ -55,8 +56,10 @@ struct Published {
 
 /// A server in the events.
 #[derive(Serialize)]
-struct ServerEntry {
+struct ServerEntry<'a> {
     state: ServerState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<&'a Tags>,
     #[serde(flatten)]
     detail: Detail,
 }
@@ -155,7 +158,8 @@ impl Published {
         self.trouble = trouble;
         let Ok(overview) = &sample.state else { return Some(Update { event: object.into_update(), has_changes }) };
         let entry = |(id, account): (&ServerId, &WorkerDetail)| {
-            let entry = ServerEntry { state: ServerState::of(account, now), detail: Detail::of(account) };
+            let tags = overview.tags.get(id).map(Arc::as_ref);
+            let entry = ServerEntry { state: ServerState::of(account, now), tags, detail: Detail::of(account) };
             (*id, serde_json::to_string(&entry).expect("all keys are strings"))
         };
         let servers: BTreeMap<_, _> = overview.workers.iter().map(entry).collect();
@@ -288,6 +292,7 @@ mod tests {
         };
         Overview {
             workers: names.iter().map(account).collect(),
+            tags: BTreeMap::new(),
             readiness: Ok(()),
             other_collectors: vec![],
             repository: None,

@@ -1,6 +1,6 @@
 //! `/metrics`: the counters, and the current state of the fleet, in Prometheus' text format.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use prometheus::{GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
@@ -14,6 +14,9 @@ use crate::worker::{Phase, Status};
 
 /// The media type of [`text`].
 pub(super) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// Different keys of tags that become labels, in alphabetical order: all series have all labels.
+const MAX_TAG_LABELS: usize = 32;
 
 /// All metrics. Removed servers are not included.
 pub(super) fn text(counters: &Metrics, state: &FleetState) -> String {
@@ -44,6 +47,7 @@ impl Scrape {
             if overview.are_servers_known() {
                 self.fleet(overview);
                 self.servers(overview);
+                self.tags(overview);
             }
         }
         self.0.gather()
@@ -155,6 +159,25 @@ impl Scrape {
                 set(&bytes, server, report.bytes as f64);
                 set(&lacking, server, as_f64(report.errors.len()));
             }
+        }
+    }
+}
+
+impl Scrape {
+    /// One series for each server, with its tags as labels. All series have the same labels, as the format wants it; an empty one
+    /// is as good as none.
+    fn tags(&self, overview: &Overview) {
+        let keys: BTreeSet<&str> = overview.tags.values().flat_map(|tags| tags.keys().map(String::as_str)).collect();
+        let keys: Vec<&str> = keys.into_iter().take(MAX_TAG_LABELS).collect();
+        let names: Vec<String> = keys.iter().map(|key| format!("tag_{key}")).collect();
+        let labels: Vec<&str> = ["id", "server"].into_iter().chain(names.iter().map(String::as_str)).collect();
+        let gauges = self.gauges("powa_collector_server_tags", "1, with the tags of the server as labels.", &labels);
+        for (id, worker) in &overview.workers {
+            let (detail, number, tags) = (Detail::of(worker), id.to_string(), overview.tags.get(id));
+            let value = |key: &&str| tags.and_then(|tags| tags.get(*key)).map_or("", String::as_str);
+            let values: Vec<&str> =
+                [number.as_str(), detail.name.as_str()].into_iter().chain(keys.iter().map(value)).collect();
+            set(&gauges, &values, 1.0);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Checks whether the role may register, change or remove servers, before anything is changed or a password is
 //! requested.
 
-use super::Repository;
+use super::{OwnTable, Repository};
 use session::{Error, Side};
 
 /// A task of an administrator.
@@ -13,8 +13,10 @@ pub(crate) enum AdminTask {
     Register { with_password: bool, with_check: bool },
     /// Change the row of a server, which may be checked first, or disable the server.
     Change { with_check: bool },
-    /// Change the schedule of a server, or pause it.
-    Schedule,
+    /// Read one of the collector's own tables.
+    ReadOwn(OwnTable),
+    /// Change rows of one of them: the schedule of a server and its pause, or its tags.
+    ChangeOwn(OwnTable),
     /// Change what is collected from a server.
     ChangeExtensions,
     /// Remove a server with its history. An enabled one is disabled first.
@@ -36,7 +38,8 @@ impl Repository {
             AdminTask::Register { with_password: true, .. } => "register with password",
             AdminTask::Change { .. } => "change",
             AdminTask::ChangeExtensions => "switch",
-            AdminTask::Schedule => return Ok(self.missing_to_schedule().await?.unwrap_or_default()),
+            AdminTask::ReadOwn(table) => return Ok(self.missing_for_own(table, false).await?.unwrap_or_default()),
+            AdminTask::ChangeOwn(table) => return Ok(self.missing_for_own(table, true).await?.unwrap_or_default()),
             AdminTask::Remove { is_enabled: false } => "remove",
             AdminTask::Remove { is_enabled: true } => "disable and remove",
         };

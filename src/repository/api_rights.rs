@@ -13,7 +13,7 @@ use session::{Error, Side};
 pub(crate) enum ApiRole {
     /// Read.
     Viewer,
-    /// Send commands: reload, snapshot, refresh, enable, disable.
+    /// Send commands: reload, snapshot, refresh, enable, disable, schedule, pause, tag.
     Operator,
     /// Change servers, users and tokens.
     Admin,

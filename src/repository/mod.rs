@@ -19,6 +19,7 @@ mod gaps;
 mod inspection;
 mod leftovers;
 mod load;
+mod own_tables;
 mod pool;
 pub(crate) mod powa_faults;
 mod registry;
@@ -31,13 +32,13 @@ mod sources;
 mod staging;
 mod switching;
 mod tables;
+mod tags;
 mod tokens;
 mod users;
 mod versions;
 mod writing;
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -62,6 +63,7 @@ pub(crate) use committed::Attempt;
 pub(crate) use inspection::{MissingPrivileges, Purpose, RepositoryState};
 pub(crate) use leftovers::{LeftoverRows, Leftovers, UnreadTable, WhyUnread};
 pub(crate) use load::{Load, LoadMode, LoadPermit, Loaded};
+pub(crate) use own_tables::OwnTable;
 pub(crate) use powa_faults::FoundFault;
 pub(crate) use registry::{LastSnapshot, RegisteredServer};
 pub(crate) use server_errors::{NewError, StoredError};
@@ -72,12 +74,13 @@ pub(crate) use tokens::{NewToken, StoredToken};
 pub(crate) use users::{NewUser, User, UserChanges, UserError};
 
 use crate::config;
+use crate::server::tags::Tags;
 use crate::server::{InvalidServer, Server, ServerId, ServerRow};
 use checked_out::CheckedOutSession;
 use libpq::Secret;
+use own_tables::OwnRows;
 use pool::{Opener, Pool};
 use row_locks::RowLocks;
-use schedules::Timings;
 use session::{Endpoint, Error, Side};
 
 /// The database of PoWA's history. Clones share one pool.
@@ -96,8 +99,6 @@ pub(crate) struct Repository {
     known: sources::SourceCache,
     /// How a server's rows are locked during a load.
     row_locks: RowLocks,
-    /// The last reading of the servers has found schedules of servers that are not registered any more.
-    has_removed_schedules: Arc<AtomicBool>,
 }
 
 /// The number of connections, by state.
@@ -120,6 +121,10 @@ pub(crate) struct ServerList {
     pub invalid: Vec<InvalidServer>,
     /// Why schedules and pauses have no effect, if so.
     pub schedules_problem: Option<String>,
+    /// The tags of those servers that have any.
+    pub tags: BTreeMap<ServerId, Arc<Tags>>,
+    /// Why some tags are missing, if so.
+    pub tags_problem: Option<String>,
 }
 
 /// Whether a server has a row in `powa_snapshot_metas`.
@@ -167,7 +172,6 @@ impl Repository {
             timeouts,
             known,
             row_locks,
-            has_removed_schedules: Arc::default(),
         })
     }
 
@@ -284,18 +288,17 @@ impl Repository {
     /// The repository cannot be reached, or has no supported PoWA.
     pub(crate) async fn servers(&self) -> Result<ServerList, Error> {
         let sql = include_str!("../../sql/repository/servers.sql");
-        let (rows, timings) = self.query_with_timings("read powa_servers", sql).await?;
-        self.has_removed_schedules.store(timings.has_removed, Ordering::Relaxed);
-        Ok(ServerList::of(&rows).with(timings))
+        let (rows, own) = self.query_with_own_rows("read powa_servers", sql).await?;
+        Ok(ServerList::of(&rows).with(own))
     }
 
-    /// Runs a statement that reads servers, and reads the timings of servers where there are any.
-    async fn query_with_timings(&self, action: &'static str, sql: &'static str) -> Result<(Vec<Row>, Timings), Error> {
+    /// Runs a statement that reads servers, and reads their schedules and tags where there are any.
+    async fn query_with_own_rows(&self, action: &'static str, sql: &'static str) -> Result<(Vec<Row>, OwnRows), Error> {
         self.run(action, sql, |session, sql| {
             async move {
                 let rows = session.query(sql, &[]).await?;
-                let timings = Timings::read(session, &rows).await?;
-                Ok((rows, timings))
+                let own = OwnRows::read(session, &rows).await?;
+                Ok((rows, own))
             }
             .boxed()
         })
@@ -336,9 +339,10 @@ impl ServerList {
         }))
     }
 
-    fn with(mut self, mut timings: Timings) -> Self {
-        self.servers.iter_mut().for_each(|server| server.timing = timings.take(server.id));
-        self.schedules_problem = timings.problem;
+    fn with(mut self, mut own: OwnRows) -> Self {
+        self.servers.iter_mut().for_each(|server| server.timing = own.timings.take(server.id));
+        self.tags = self.servers.iter().filter_map(|server| Some((server.id, own.tags.take(server.id)?))).collect();
+        (self.schedules_problem, self.tags_problem) = (own.timings.problem, own.tags.problem);
         self
     }
 

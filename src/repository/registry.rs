@@ -10,6 +10,7 @@ use tokio_postgres::Row;
 use super::Repository;
 use crate::schedule::Timing;
 use crate::server::ServerId;
+use crate::server::tags::Tags;
 use session::{Error, Side, on_one_line};
 
 /// A row of `powa_servers` without the password.
@@ -36,6 +37,7 @@ pub(crate) struct RegisteredServer {
     pub row_version: String,
     /// Its schedule and pause, if it has any.
     pub timing: Option<Arc<Timing>>,
+    pub tags: Arc<Tags>,
 }
 
 impl RegisteredServer {
@@ -69,6 +71,7 @@ impl RegisteredServer {
             version: None,
             row_version: "1".into(),
             timing: None,
+            tags: Arc::default(),
         }
     }
 }
@@ -100,10 +103,11 @@ impl Repository {
     pub(crate) async fn registered_servers(&self) -> Result<Vec<RegisteredServer>, Error> {
         let action = "read powa_servers";
         let sql = include_str!("../../sql/repository/registered_servers.sql");
-        let (rows, mut timings) = self.query_with_timings(action, sql).await?;
+        let (rows, mut own) = self.query_with_own_rows(action, sql).await?;
         let read = |row| {
             let mut server = read(row).map_err(|error| Error::new(Side::Repository, action, error))?;
-            server.timing = timings.take(server.id);
+            server.timing = own.timings.take(server.id);
+            server.tags = own.tags.take(server.id).unwrap_or_default();
             Ok(server)
         };
         rows.iter().map(read).collect()
@@ -154,5 +158,6 @@ fn read(row: &Row) -> Result<RegisteredServer, tokio_postgres::Error> {
         version: row.try_get("version")?,
         row_version: row.try_get("row_version")?,
         timing: None,
+        tags: Arc::default(),
     })
 }

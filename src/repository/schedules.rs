@@ -1,11 +1,7 @@
 //! Schedules and pauses: reads and changes the table `powa_collector.schedules`.
-//!
-//! The collector's own schema may be missing. Statements that run anyway find out whether it is there (`schedules_access`), so
-//! that reading costs no statement without it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use tokio_postgres::Row;
@@ -23,52 +19,26 @@ pub(super) struct Timings {
     of: BTreeMap<i32, Arc<Timing>>,
     /// Why the table cannot be read, and what to do, if so.
     pub(super) problem: Option<String>,
-    /// There are rows of servers that are not registered any more.
-    pub(super) has_removed: bool,
 }
 
 impl Timings {
-    /// Reads the timings, if one of the rows that were read before shows that they can be read.
-    ///
-    /// # Errors
-    /// The connection was lost, or the table cannot be read at this moment. Anything else is a [`Self::problem`].
-    pub(super) async fn read(session: &CheckedOutSession, servers: &[Row]) -> Result<Self, Error> {
-        let access = servers.first().and_then(|row| row.try_get::<_, Option<&str>>("schedules_access").ok().flatten());
-        match access {
-            None => Ok(Self::default()),
-            Some("") => match session.query(include_str!("../../sql/repository/schedules.sql"), &[]).await {
-                Ok(rows) => Ok(Self::of(&rows)),
-                Err(error) if error.is_connection() || error.is_transient() || error.is_momentary() => Err(error),
-                Err(error) => {
-                    Ok(Self::unreadable(format!("the table powa_collector.schedules cannot be read: {error}")))
-                }
-            },
-            Some(grants) => Ok(Self::unreadable(format!(
-                "the role may not read powa_collector.schedules; run in the repository: {grants}"
-            ))),
-        }
-    }
-
-    fn unreadable(problem: String) -> Self {
+    /// Nothing, and why.
+    pub(super) fn unreadable(problem: String) -> Self {
         Self { problem: Some(problem), ..Self::default() }
     }
 
-    fn of(rows: &[Row]) -> Self {
+    pub(super) fn of(rows: &[Row]) -> Self {
         let mut timings = Self::default();
         for row in rows {
             let Ok(server) = row.try_get::<_, i32>("srvid") else {
                 timings.problem = Some("powa_collector.schedules: invalid srvid: it is not an integer".into());
                 continue;
             };
-            if row.try_get("is_registered").unwrap_or(true) {
-                let timing = match timing_row(server, row) {
-                    Ok(row) => Timing::of_row(server, &row),
-                    Err(invalid) => Timing::unreadable(invalid),
-                };
-                timings.of.insert(server, Arc::new(timing));
-            } else {
-                timings.has_removed = true;
-            }
+            let timing = match timing_row(server, row) {
+                Ok(row) => Timing::of_row(server, &row),
+                Err(invalid) => Timing::unreadable(invalid),
+            };
+            timings.of.insert(server, Arc::new(timing));
         }
         timings
     }
@@ -96,17 +66,6 @@ fn column<'a, T: FromSql<'a>>(server: i32, row: &'a Row, name: &'static str) -> 
 }
 
 impl Repository {
-    /// The `GRANT` statements that the role lacks to change schedules and pauses; `None` without the collector's schema.
-    ///
-    /// # Errors
-    /// The repository cannot be reached, or has no supported PoWA.
-    pub(crate) async fn missing_to_schedule(&self) -> Result<Option<Vec<String>>, Error> {
-        let sql = include_str!("../../sql/repository/missing_to_schedule.sql");
-        let rows = self.query("read what the role may do", sql, &[]).await?;
-        let grants = rows.first().map(|row| row.try_get::<_, String>(0).unwrap_or_default());
-        Ok(grants.map(|grants| grants.lines().map(Into::into).collect()))
-    }
-
     /// Sets the schedule of a server. A pause is kept.
     ///
     /// # Errors
@@ -157,20 +116,6 @@ impl Repository {
             update_and_tidy(session, include_str!("../../sql/repository/resume_server.sql"), server).await
         })
         .await
-    }
-
-    /// Deletes at most 1,000 rows of servers that are not registered any more. Does nothing unless the last reading of the
-    /// servers has found some. Returns how many it has deleted.
-    ///
-    /// # Errors
-    /// The repository cannot be reached, or refuses.
-    pub(crate) async fn delete_removed_schedules(&self) -> Result<u64, Error> {
-        if !self.has_removed_schedules.load(Ordering::Relaxed) {
-            return Ok(0);
-        }
-        let sql = include_str!("../../sql/repository/delete_removed_schedules.sql");
-        let rows = self.query("delete the schedules of removed servers", sql, &[]).await?;
-        Ok(rows.len().try_into().unwrap_or(u64::MAX))
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`Server::parse`] is the only constructor, so that invalid servers cannot exist; its error names the row.
 
 pub(crate) mod clock;
+pub(crate) mod tags;
 mod update_target;
 
 use std::collections::BTreeMap;

@@ -42,8 +42,7 @@ impl Upkeep {
                     if let Some(threshold) = threshold {
                         empty_bloated_tables(&repository, threshold, &mut skipped).await;
                     }
-                    removed.clean(&repository).await;
-                    own_schema::delete_old_rows(&repository).await;
+                    own_schema::delete_old_rows(&repository, &mut removed).await;
                     sleep(pause).await;
                 }
             };

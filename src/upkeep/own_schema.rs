@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::log;
+use super::removed_servers::RemovedServers;
 use crate::repository::Repository;
 use crate::worker::ErrorLog;
 
@@ -62,10 +63,11 @@ async fn store_all(repository: &Repository, errors: &ErrorLog, logged: &mut Opti
     }
 }
 
-/// Deletes expired tokens, and old rows of the audit log and of errors.
-pub(super) async fn delete_old_rows(repository: &Repository) {
+/// Deletes expired tokens, old rows of the audit log and of errors, and rows of removed servers.
+pub(super) async fn delete_old_rows(repository: &Repository, removed: &mut RemovedServers) {
     let deleting = async {
         if repository.has_collector_schema().await? {
+            removed.clean(repository).await;
             repository.delete_old_errors().await?;
             repository.delete_expired_tokens().await?;
             repository.delete_old_audit().await?;

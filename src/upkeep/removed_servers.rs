@@ -12,11 +12,12 @@ pub(super) struct RemovedServers {
 impl RemovedServers {
     /// Deletes some rows, if there are any.
     pub(super) async fn clean(&mut self, repository: &Repository) {
-        match repository.delete_removed_schedules().await {
-            Ok(0) => self.error = None,
+        match repository.delete_rows_of_removed_servers().await {
             Ok(number) => {
                 self.error = None;
-                tracing::info!("deleted {number} schedules of removed servers");
+                if number > 0 {
+                    tracing::info!("deleted {number} rows of removed servers from the schema powa_collector");
+                }
             }
             Err(error) => {
                 // Workers and the command channel report that the repository is unreachable.

@@ -6,7 +6,7 @@ use lab::Registration;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Listening, Scene, promtool, raising, tests};
+use crate::support::{Listening, Scene, promtool, raising, tests, wait_until};
 
 tests![
     the_figures_of_a_snapshot_are_those_of_the_log,
@@ -149,7 +149,9 @@ fn what_dashboard_alerts_and_documents_name_is_there(scene: &Scene) {
     let (_collector, watcher) = scene.watched();
     scene.wait_for_snapshots(server, 1);
     scene.ask("WORKERS_STATUS", "");
-    watcher.wait_for_metric("powa_collector_rows_total", |rows| rows > 0.0);
+    // Counters are ahead of what the main task reports once a second.
+    let of_the_snapshot = "powa_collector_server_last_snapshot_rows{";
+    wait_until("the snapshot to be shown", || watcher.get("/metrics").text.contains(of_the_snapshot));
     let metrics = watcher.get("/metrics").text;
     let kinds: Vec<_> = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
     // It is there only while there is no repository: another test sees it.

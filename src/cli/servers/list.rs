@@ -11,8 +11,8 @@ use crate::cli::subcommand::Context;
 use crate::cli::table::{Cell, Table, Tone};
 use crate::cli::units;
 use crate::control::timestamp;
-use crate::fleet::require_rights;
-use crate::repository::{AdminTask, Collectable, CollectableKind, RegisteredServer};
+use crate::fleet::{self, TagFilter, require_rights};
+use crate::repository::{AdminTask, Collectable, CollectableKind, OwnTable, RegisteredServer};
 use crate::schedule::Cron;
 use crate::server::ServerId;
 
@@ -22,6 +22,9 @@ pub(super) struct Arguments {
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
+    /// Only servers with this tag; can be repeated, and all must match
+    #[arg(long = "tag", value_name = "KEY=VALUE")]
+    tags: Vec<TagFilter>,
 }
 
 type AllTracked = BTreeMap<ServerId, Vec<Collectable>>;
@@ -29,11 +32,18 @@ type AllTracked = BTreeMap<ServerId, Vec<Collectable>>;
 impl Arguments {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         require_rights(&context.repository, AdminTask::List).await?;
-        let servers = context.repository.registered_servers().await?;
+        let mut servers = context.repository.registered_servers().await?;
+        servers.retain(|server| TagFilter::all_match(&self.tags, server));
+        if servers.is_empty() && !self.tags.is_empty() {
+            // Without the schema, or the right to read it, nothing is known.
+            fleet::require_read(&context.repository, OwnTable::Tags).await?;
+        }
         let tracked = context.repository.collectables().await?;
         if self.json {
             let json = json!({"servers": servers.iter().map(|server| object(server, &tracked)).collect::<Vec<_>>()});
             output::print(&format!("{json:#}\n"))?;
+        } else if servers.is_empty() && !self.tags.is_empty() {
+            print_error!("no server has these tags");
         } else if servers.is_empty() {
             print_error!("no server is registered; register one with \"powa-collector servers add --host HOST\"");
         } else {
@@ -103,6 +113,7 @@ fn object(server: &RegisteredServer, tracked: &AllTracked) -> Value {
         "time_zone": cron.map(Cron::zone_name),
         "start": time(timing.and_then(|timing| timing.start)),
         "paused_until": time(timing.and_then(|timing| timing.paused_until).filter(|until| *until > SystemTime::now())),
+        "tags": *server.tags,
         "coalesce": server.coalesce,
         "retention": server.retention,
         "allow_ui_connection": server.allow_ui_connection,
@@ -168,7 +179,7 @@ ID  ALIAS   ADDRESS        USER  DATABASE  FREQUENCY  RETENTION  EXTENSIONS
         let (servers, tracked) = fleet();
         let expected = json!({
             "id": 1, "alias": "ma\nin", "address": "10.0.0.1:5432", "host": "10.0.0.1", "port": 5432, "user": "powa", "has_password": true,
-            "database": "powa", "active": true, "frequency": 330, "schedule": null, "time_zone": null, "start": null, "paused_until": null, "coalesce": 100, "retention": "1 mon",
+            "database": "powa", "active": true, "frequency": 330, "schedule": null, "time_zone": null, "start": null, "paused_until": null, "tags": {}, "coalesce": 100, "retention": "1 mon",
             "allow_ui_connection": true, "postgresql": "17.5", "extensions": ["pg_qualstats", "pg_stat_statements"],
         });
         assert_eq!(object(&servers[0], &tracked), expected);

@@ -1,5 +1,5 @@
-//! `servers`: lists, registers, changes and removes servers. PoWA's own functions in the repository change its tables, schedules and
-//! pauses are in the collector's own schema, and the collector reloads after each change.
+//! `servers`: lists, registers, changes and removes servers. PoWA's own functions in the repository change its tables, schedules,
+//! pauses and tags are in the collector's own schema, and the collector reloads after each change.
 
 mod add;
 mod check_first;
@@ -12,6 +12,7 @@ mod pause;
 mod remove;
 mod schedule;
 mod set;
+mod tag;
 mod terminal_echo;
 
 use session::ErrorKind;
@@ -24,6 +25,7 @@ use crate::fleet::{self, Duplicate, InvalidHost, InvalidPause, MissingRights, No
 use crate::repository::{RegisteredServer, Repository};
 use crate::schedule::{InvalidSchedule, InvalidTime};
 use crate::server::InvalidServer;
+use crate::server::tags::InvalidTag;
 
 /// The arguments of `servers`.
 #[derive(Debug, clap::Args)]
@@ -44,6 +46,7 @@ enum Command {
     Schedule(schedule::Arguments),
     Pause(pause::PauseArguments),
     Resume(pause::ResumeArguments),
+    Tag(tag::Arguments),
 }
 
 impl Arguments {
@@ -58,6 +61,7 @@ impl Arguments {
             Command::Schedule(arguments) => run("schedule", location, async |context| arguments.run(&context).await),
             Command::Pause(arguments) => run("pause", location, async |context| arguments.run(&context).await),
             Command::Resume(arguments) => run("resume", location, async |context| arguments.run(&context).await),
+            Command::Tag(arguments) => run("tag", location, async |context| arguments.run(&context).await),
             Command::Extensions(arguments) => {
                 arguments.exit_on_contradiction();
                 run("extensions", location, async |context| arguments.run(&context).await)
@@ -104,6 +108,10 @@ enum Failure {
     Time(#[from] InvalidTime),
     #[error(transparent)]
     Pause(InvalidPause),
+    #[error(transparent)]
+    Tag(InvalidTag),
+    #[error(transparent)]
+    ChangedTwice(#[from] fleet::ChangedTwice),
     #[error("{0}")]
     NotConfirmed(&'static str),
     #[error("could not write to standard output: {0}")]
@@ -118,6 +126,7 @@ impl From<fleet::Error> for Failure {
             fleet::Error::MissingRights(missing) => Self::MissingRights(missing),
             fleet::Error::NoCollectorSchema(missing) => Self::NoCollectorSchema(missing),
             fleet::Error::Pause(invalid) => Self::Pause(invalid),
+            fleet::Error::Tag(invalid) => Self::Tag(invalid),
             fleet::Error::Repository(error) => Self::Postgres(error),
         }
     }

@@ -10,7 +10,7 @@ use crate::cli::output::{self, print_error};
 use crate::cli::subcommand::Context;
 use crate::fleet;
 use crate::fleet::server_name::ServerName;
-use crate::repository::RegisteredServer;
+use crate::repository::{OwnTable, RegisteredServer};
 use crate::schedule::{Cron, DEFAULT_ZONE, format_time, parse_time};
 
 /// How many of the next due times are shown.
@@ -85,7 +85,7 @@ impl Arguments {
         let server = find(&context.repository, &self.server).await?;
         if server.timing.is_none() {
             // Without the schema, or the right to read it, nothing is known.
-            fleet::require_schedules(&context.repository).await?;
+            fleet::require_read(&context.repository, OwnTable::Schedules).await?;
         }
         output::print(&text(&server, SystemTime::now()))?;
         warn_if_disabled(&server);

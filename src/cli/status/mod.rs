@@ -16,6 +16,8 @@ use crate::cli::output::print_error;
 use crate::config::Location;
 use crate::control::client::{Client, ClientError};
 use crate::fleet::server_name::{NotFound, ServerName, find_all};
+use crate::fleet::{self, TagFilter};
+use crate::repository::OwnTable;
 use crate::server::ServerId;
 use overview::{Overview, Page};
 use session::Error;
@@ -32,6 +34,10 @@ pub(super) struct Arguments {
     /// Ids, aliases or host:port of servers; without any, all
     #[arg(value_name = "SERVER")]
     servers: Vec<ServerName>,
+
+    /// Only servers with this tag; can be repeated, and all must match.
+    #[arg(long = "tag", value_name = "KEY=VALUE")]
+    tags: Vec<TagFilter>,
 
     /// Refresh every 2 seconds, until Ctrl-C.
     #[arg(short, long)]
@@ -51,6 +57,8 @@ enum ReadError {
     Postgres(#[from] Error),
     #[error(transparent)]
     ClientError(ClientError),
+    #[error(transparent)]
+    Fleet(#[from] fleet::Error),
 }
 
 impl From<ClientError> for ReadError {
@@ -67,6 +75,8 @@ impl ReadError {
     fn is_final(&self) -> bool {
         match self {
             Self::NotFound(_) => true,
+            Self::Fleet(fleet::Error::Repository(error)) => !error.is_transient() && !error.is_missing_database(),
+            Self::Fleet(_) => true,
             Self::Postgres(error) => !error.is_transient() && !error.is_missing_database(),
             Self::ClientError(_) => false,
         }
@@ -130,7 +140,12 @@ impl Arguments {
 
     async fn read(&self, context: &Context, client: &mut Option<Client>) -> Result<Overview, ReadError> {
         let registered = context.repository.registered_servers().await?;
-        let servers = find_all(&self.servers, &registered)?;
+        let mut servers = find_all(&self.servers, &registered)?;
+        servers.retain(|server| TagFilter::all_match(&self.tags, server));
+        if servers.is_empty() && !self.tags.is_empty() {
+            // Without the schema, or the right to read it, nothing is known.
+            fleet::require_read(&context.repository, OwnTable::Tags).await?;
+        }
         let last = context.repository.last_snapshots().await?;
         let client = match client {
             Some(client) => client,
@@ -154,7 +169,9 @@ impl Arguments {
             (true, false) => serde_json::to_string_pretty(overview)? + "\n",
             (false, is_watching) => {
                 let lines = if is_watching { lines_of_terminal() } else { None };
-                overview.text(SystemTime::now(), Page { screen: Screen::of_standard_output(), lines, notice })
+                let is_filtered = !self.tags.is_empty();
+                let page = Page { screen: Screen::of_standard_output(), lines, notice, is_filtered };
+                overview.text(SystemTime::now(), page)
             }
         })
     }

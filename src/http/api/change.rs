@@ -9,7 +9,7 @@ use super::super::login::Caller;
 use super::super::routes::AppState;
 use super::problem::Problem;
 use crate::fleet;
-use crate::repository::{AuditEntry, Repository};
+use crate::repository::{ApiRole, AuditEntry, Repository};
 use crate::server::ServerId;
 use session::{Error, ErrorKind};
 
@@ -43,21 +43,36 @@ pub(super) struct Changing {
     pub(super) app: Arc<AppState>,
     pub(super) backend: Arc<Backend>,
     pub(super) caller: Arc<Caller>,
+    /// Whether the change is made in a session of the caller's own.
+    is_own_session: bool,
 }
 
 impl Changing {
+    /// A change that is made in a session of the caller's own if there is a password.
     pub(super) fn new(app: &Arc<AppState>, caller: &Arc<Caller>) -> Result<Self, Problem> {
-        Ok(Self { app: Arc::clone(app), backend: app.api.backend()?, caller: Arc::clone(caller) })
+        let is_own_session = caller.password().is_some();
+        Ok(Self { app: Arc::clone(app), backend: app.api.backend()?, caller: Arc::clone(caller), is_own_session })
     }
 
-    /// The repository to make the change in: in a session of the caller's own if there is a password.
+    /// A change that operators may request. PostgreSQL does not let their roles make it themselves, so for them it is made in a
+    /// session of the role for changes, with or without a password.
+    pub(super) fn for_operators(app: &Arc<AppState>, caller: &Arc<Caller>) -> Result<Self, Problem> {
+        let changing = Self::new(app, caller)?;
+        Ok(Self { is_own_session: changing.is_own_session && caller.rights == ApiRole::Admin, ..changing })
+    }
+
+    /// The repository to make the change in.
     pub(super) fn repository(&self) -> Result<Repository, Problem> {
-        self.backend.for_changes(&self.caller).ok_or_else(Problem::unauthorized)
+        if self.is_own_session {
+            self.backend.of_caller(&self.caller).ok_or_else(Problem::unauthorized)
+        } else {
+            Ok(self.backend.admin.clone())
+        }
     }
 
     /// The problem with an error of [`Self::repository`].
     pub(super) fn problem(&self, error: Error) -> Problem {
-        Problem::of_change(error, self.caller.password().is_some())
+        Problem::of_change(error, self.is_own_session)
     }
 
     /// The same for a rule about servers.

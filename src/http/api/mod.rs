@@ -9,6 +9,7 @@ mod change;
 mod collectors;
 mod extract;
 mod gate;
+mod integer;
 mod openapi;
 mod page;
 mod problem;

@@ -205,7 +205,8 @@ impl From<session::Error> for Problem {
 fn is_about_schema(error: &session::Error) -> bool {
     let is_missing = matches!(error.sqlstate(), Some("42P01" | "3F000" | "42703"));
     let message = error.server_message().unwrap_or_default();
-    let is_ours = ["powa_collector", "table tokens", "table audit_log", "table errors"];
+    let is_ours =
+        ["powa_collector", "table tokens", "table audit_log", "table errors", "table schedules", "table tags"];
     (is_missing && message.contains("powa_collector"))
         || (error.kind() == ErrorKind::Denied && is_ours.iter().any(|name| message.contains(name)))
 }
@@ -222,6 +223,7 @@ impl From<fleet::Error> for Problem {
             }
             fleet::Error::NoCollectorSchema(missing) => Self::unavailable(missing.to_string()).with_hint(SET_UP),
             fleet::Error::Pause(invalid) => Self::invalid(invalid.to_string()),
+            fleet::Error::Tag(invalid) => Self::invalid(invalid.to_string()),
             // The repository refuses a retention by a message of ours.
             fleet::Error::Repository(error) if error.kind() == ErrorKind::UnexpectedAnswer => {
                 Self::invalid(error.to_string())

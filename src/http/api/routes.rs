@@ -55,6 +55,13 @@ fn paths() -> Vec<(&'static str, Methods)> {
         ),
         ("/api/v1/servers/{server}/enable", of().post(servers::edit::enable)),
         ("/api/v1/servers/{server}/disable", of().post(servers::edit::disable)),
+        (
+            "/api/v1/servers/{server}/schedule",
+            of().get(servers::schedule::get).put(servers::schedule::set).delete(servers::schedule::remove),
+        ),
+        ("/api/v1/servers/{server}/tags", of().get(servers::tags::get).put(servers::tags::set)),
+        ("/api/v1/servers/{server}/pause", of().post(servers::pause::pause)),
+        ("/api/v1/servers/{server}/resume", of().post(servers::pause::resume)),
         ("/api/v1/servers/{server}/refresh-catalogs", of().post(servers::commands::refresh_catalogs)),
         ("/api/v1/servers/{server}/snapshot", of().post(servers::snapshot::take)),
         ("/api/v1/servers/{server}/check", of().post(servers::check::check)),
@@ -101,6 +108,10 @@ impl Methods {
 
     fn post<H: Handler<T, Arc<AppState>>, T: 'static>(self, handler: H) -> Self {
         self.with("POST", |router| router.post(handler))
+    }
+
+    fn put<H: Handler<T, Arc<AppState>>, T: 'static>(self, handler: H) -> Self {
+        self.with("PUT", |router| router.put(handler))
     }
 
     fn patch<H: Handler<T, Arc<AppState>>, T: 'static>(self, handler: H) -> Self {

@@ -14,6 +14,7 @@ use super::super::login::{Credential, token};
 use super::super::routes::AppState;
 use super::change::{Change, Changing};
 use super::extract::{Id, NoParameters, OptionalBody, Parameters, Viewer};
+use super::integer;
 use super::openapi::Errors;
 use super::page::{Page, PageParameters};
 use super::problem::Problem;
@@ -36,6 +37,7 @@ pub(super) struct TokenRequest {
     name: Option<String>,
     /// Seconds until it expires; 30 days if it is not given.
     #[schema(minimum = 60, maximum = 31622400)]
+    #[serde(default, deserialize_with = "integer::optional")]
     expires_in: Option<u64>,
     /// At most what the token may do; what its owner may do if it is not given.
     role: Option<ApiRole>,

@@ -33,12 +33,14 @@ export class Row {
     this.last = server.last ? Date.parse(server.last) : null;
     this.next = server.next ? Date.parse(server.next) : null;
     this.error = errorOf(server);
-    this.haystack = `${server.name}\n${this.error}\n${server.state}\n${server.status}`.toLowerCase();
+    const tags = Object.entries(server.tags || {}).map(([key, value]) => `${key}=${value}`).join("\n");
+    this.haystack = `${server.name}\n${this.error}\n${server.state}\n${server.status}\n${tags}`.toLowerCase();
     const { snapshot } = server;
     this.total = snapshot ? snapshot.collect_ms + snapshot.load_ms : null;
     setAttribute(this.node, "data-state", server.state);
     setText(this.parts.state, server.state);
     setText(this.parts.title, server.name);
+    setAttribute(this.parts.title, "title", tags);
     // Also for rows out of view: screen readers, search and printing use them.
     const { parts } = this;
     setText(parts.phase, server.phase);

@@ -14,6 +14,7 @@ use crate::control::detail::{Detail, SnapshotFigures};
 use crate::control::timestamp;
 use crate::repository::{Collector, LastSnapshot, RegisteredServer};
 use crate::server::ServerId;
+use crate::server::tags::Tags;
 use crate::worker::{Status, is_overdue};
 use session::on_one_line;
 
@@ -57,6 +58,7 @@ struct ServerLine {
     age: Option<f64>,
     #[serde(with = "timestamp")]
     next: Option<SystemTime>,
+    tags: Tags,
     snapshot: Option<SnapshotFigures>,
     error: Option<String>,
     #[serde(skip)]
@@ -80,6 +82,8 @@ pub(super) struct Page<'a> {
     pub(super) lines: Option<u16>,
     /// Printed before the overview.
     pub(super) notice: Option<&'a str>,
+    /// Servers were selected by tags.
+    pub(super) is_filtered: bool,
 }
 
 impl Overview {
@@ -116,6 +120,9 @@ impl Overview {
     /// As text, ending with a line break.
     pub(super) fn text(&self, now: SystemTime, page: Page<'_>) -> String {
         let mut text = page.notice.map(|notice| format!("{notice}\n\n")).unwrap_or_default() + &self.collectors_text();
+        if self.servers.is_empty() && page.is_filtered {
+            return text + "No server has these tags.\n";
+        }
         if self.servers.is_empty() {
             return text + "No server is registered; register one with \"powa-collector servers add\".\n";
         }
@@ -198,6 +205,7 @@ impl ServerLine {
             invalid_schedule: timing.and_then(|timing| timing.invalid.as_ref()).map(ToString::to_string),
             age: last.age.map(|age| (age.as_secs_f64() * 1000.0).round() / 1000.0),
             next: detail.and_then(|detail| detail.next),
+            tags: Tags::clone(&server.tags),
             snapshot: detail.and_then(|detail| detail.snapshot.clone()),
             error: detail.map_or_else(|| first_of(&last.errors, 0), |detail| current_error(detail, &last.errors)),
         }
@@ -292,7 +300,7 @@ mod tests {
 
     fn shown(overview: &Overview, width: Option<u16>, lines: Option<u16>) -> String {
         let screen = Screen { width, is_coloured: false };
-        overview.text(SystemTime::now(), Page { screen, lines, notice: Some("It is so.") })
+        overview.text(SystemTime::now(), Page { screen, lines, notice: Some("It is so."), is_filtered: false })
     }
 
     #[test]

@@ -13,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::super::super::routes::AppState;
 use super::super::change::{Change, Changing};
 use super::super::extract::{Admin, Body, Parameters};
+use super::super::integer;
 use super::super::openapi::Errors;
 use super::super::problem::Problem;
 use super::object::ServerObject;
@@ -29,6 +30,7 @@ pub(in crate::http::api) struct NewServerRequest {
     #[schema(min_length = 1)]
     host: String,
     #[schema(minimum = 1, maximum = 65535, default = 5432)]
+    #[serde(default, deserialize_with = "integer::optional")]
     port: Option<u16>,
     /// Role to connect as.
     #[schema(min_length = 1, default = "powa")]
@@ -44,9 +46,11 @@ pub(in crate::http::api) struct NewServerRequest {
     alias: Option<String>,
     /// Seconds from one snapshot to the next.
     #[schema(minimum = 5, default = 300)]
+    #[serde(default, deserialize_with = "integer::optional")]
     frequency: Option<i32>,
     /// Snapshots that are aggregated into one record.
     #[schema(minimum = 5, default = 100)]
+    #[serde(default, deserialize_with = "integer::optional")]
     coalesce: Option<i32>,
     /// How long the history is kept, as an interval of PostgreSQL.
     #[schema(default = "1 day")]

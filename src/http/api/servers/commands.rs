@@ -25,6 +25,7 @@ use session::ErrorKind;
 #[serde(deny_unknown_fields, default)]
 pub(in crate::http::api) struct RefreshRequest {
     /// Those of these databases; of all databases if it is empty or not given.
+    #[schema(value_type = Vec<String>)]
     databases: BTreeSet<String>,
 }
 

@@ -8,11 +8,14 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::super::super::routes::AppState;
 use super::super::change::{Change, Changing};
 use super::super::extract::{Admin, Body, Name, NoParameters, Operator, OptionalBody, Parameters};
+use super::super::integer;
 use super::super::openapi::Errors;
 use super::super::problem::Problem;
 use super::object::{ServerObject, entity_tag, is_matched};
@@ -27,6 +30,7 @@ pub(in crate::http::api) struct ServerChangesRequest {
     #[schema(min_length = 1)]
     host: Option<String>,
     #[schema(minimum = 1, maximum = 65535)]
+    #[serde(default, deserialize_with = "integer::optional")]
     port: Option<u16>,
     #[schema(min_length = 1)]
     user: Option<String>,
@@ -42,8 +46,10 @@ pub(in crate::http::api) struct ServerChangesRequest {
     alias: Option<Option<String>>,
     /// Seconds from one snapshot to the next. Enables a server that is disabled.
     #[schema(minimum = 5)]
+    #[serde(default, deserialize_with = "integer::optional")]
     frequency: Option<i32>,
     #[schema(minimum = 5)]
+    #[serde(default, deserialize_with = "integer::optional")]
     coalesce: Option<i32>,
     retention: Option<String>,
     allow_ui_connection: Option<bool>,
@@ -60,6 +66,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<S
 pub(in crate::http::api) struct EnableRequest {
     /// Seconds from one snapshot to the next. PoWA does not keep the frequency of a disabled server.
     #[schema(minimum = 5, default = 300)]
+    #[serde(default, deserialize_with = "integer::optional")]
     frequency: Option<i32>,
 }
 
@@ -69,10 +76,20 @@ pub(in crate::http::api) struct EnableRequest {
 #[into_params(parameter_in = Query)]
 pub(in crate::http::api) struct RemoveParameters {
     /// Must be true: the history of the server is deleted with it.
-    #[serde(default)]
-    #[param(required = true)]
-    purge: bool,
+    #[param(required = true, value_type = OnlyTrue, inline)]
+    purge: Option<bool>,
 }
+
+/// The description of a parameter that must be true.
+struct OnlyTrue;
+
+impl PartialSchema for OnlyTrue {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([true])).into()
+    }
+}
+
+impl ToSchema for OnlyTrue {}
 
 /// Changes the registration of a server.
 #[utoipa::path(
@@ -130,7 +147,7 @@ pub(in crate::http::api) async fn remove(
     headers: HeaderMap,
     Parameters(RemoveParameters { purge }): Parameters<RemoveParameters>,
 ) -> Result<StatusCode, Problem> {
-    if !purge {
+    if purge != Some(true) {
         return Err(Problem::bad_request("a server is removed with its history, which needs ?purge=true")
             .with_hint("POST /api/v1/servers/{server}/disable keeps the history"));
     }
@@ -178,7 +195,7 @@ pub(in crate::http::api) async fn enable(
         return Ok(list::shown(&app, &server).await);
     }
     let frequency = frequency.unwrap_or(fleet::DEFAULT_FREQUENCY);
-    let (changing, id) = (Arc::new(Changing::new(&app, &caller)?), server.id);
+    let (changing, id) = (Arc::new(Changing::for_operators(&app, &caller)?), server.id);
     let making = Arc::clone(&changing);
     let details = json!({"frequency": frequency});
     changing
@@ -213,7 +230,7 @@ pub(in crate::http::api) async fn disable(
     if !server.is_active() {
         return Ok(list::shown(&app, &server).await);
     }
-    let (changing, id) = (Arc::new(Changing::new(&app, &caller)?), server.id);
+    let (changing, id) = (Arc::new(Changing::for_operators(&app, &caller)?), server.id);
     let making = Arc::clone(&changing);
     let details = json!({"frequency": server.frequency});
     changing

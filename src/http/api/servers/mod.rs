@@ -1,5 +1,5 @@
 //! Servers: `object` is how one is shown, `list` reads them, `add` and `edit` change their rows, `commands` are for the
-//! collector, `check` runs a check, `errors` lists what went wrong.
+//! collector, `schedule` and `pause` decide when it is collected, `tags` are names that people give it, `check` runs a check, `errors` lists what went wrong.
 
 pub(super) mod add;
 pub(super) mod check;
@@ -8,21 +8,34 @@ pub(super) mod edit;
 pub(super) mod errors;
 pub(super) mod list;
 mod object;
+pub(super) mod pause;
+pub(super) mod schedule;
 pub(super) mod snapshot;
+pub(super) mod tags;
 
 use std::sync::Arc;
 
 use super::super::routes::AppState;
 use super::problem::Problem;
 use crate::control::Call;
+use crate::fleet;
 use crate::fleet::server_name::ServerName;
-use crate::repository::RegisteredServer;
+use crate::repository::{OwnTable, RegisteredServer};
 
 /// The server that the path names by id, alias, or `host:port`.
 async fn find(app: &AppState, name: &str) -> Result<RegisteredServer, Problem> {
     let Ok(parsed) = name.parse::<ServerName>();
     let servers = app.api.backend()?.repository.registered_servers().await?;
     Ok(parsed.find(&servers)?.clone())
+}
+
+/// Whether a table of the collector's own can be read: otherwise that nothing was read means nothing.
+async fn readable(app: &AppState, table: OwnTable) -> Result<(), Problem> {
+    match fleet::require_read(&app.api.backend()?.repository, table).await {
+        // It is the collector's role, not the caller's.
+        Err(fleet::Error::MissingRights(missing)) => Err(Problem::unavailable(missing.to_string().replace("\n ", ""))),
+        result => Ok(result?),
+    }
 }
 
 /// Has the collector read the list of servers now. If it cannot, it does within a minute.

@@ -1,5 +1,6 @@
 //! How a server is shown: its row in the repository, and what its worker does.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use axum::http::HeaderValue;
@@ -7,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::super::server_state::ServerState;
-use crate::control::Overview;
-use crate::control::timestamp;
+use super::schedule::ScheduleObject;
+use super::tags::TagsObject;
+use crate::control::{Overview, timestamp};
 use crate::repository::RegisteredServer;
 use crate::worker::WorkerDetail;
 
@@ -36,6 +38,14 @@ pub(in crate::http::api) struct ServerObject {
     allow_ui_connection: bool,
     /// PostgreSQL's version, as the collector has stored it.
     version: Option<String>,
+    tags: TagsObject,
+    /// The schedule that takes the place of the frequency.
+    schedule: Option<ScheduleObject>,
+    /// The end of the pause.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    paused_until: Option<String>,
+    /// Why the schedule or the pause has no effect.
+    invalid_schedule: Option<String>,
     pub(super) state: State,
     /// When the last snapshot was begun.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -92,6 +102,7 @@ impl ServerObject {
         let worker = overview.and_then(|overview| overview.workers.get(&server.id));
         let progress = worker.map(|worker| &worker.progress);
         let time = |time: Option<SystemTime>| time.map(timestamp::text);
+        let timing = server.timing.as_deref();
         Self {
             id: server.id.get(),
             alias: server.alias.clone(),
@@ -106,6 +117,10 @@ impl ServerObject {
             coalesce: server.coalesce,
             allow_ui_connection: server.allow_ui_connection,
             version: server.version.clone(),
+            tags: TagsObject(BTreeMap::clone(&server.tags)),
+            schedule: timing.and_then(ScheduleObject::of),
+            paused_until: time(timing.and_then(|timing| timing.paused_until).filter(|until| *until > now)),
+            invalid_schedule: timing.and_then(|timing| timing.invalid.as_ref()).map(ToString::to_string),
             state: state(server, worker, now),
             last_snapshot: time(progress.and_then(|progress| progress.last)),
             next_snapshot: time(progress.and_then(|progress| progress.next)),
@@ -115,7 +130,10 @@ impl ServerObject {
 }
 
 fn state(server: &RegisteredServer, worker: Option<&WorkerDetail>, now: SystemTime) -> State {
+    let is_quiet = server.timing.as_deref().is_some_and(|timing| timing.quiet_until(now).is_some());
     match worker {
+        // Its worker may not know yet.
+        Some(_) if is_quiet && server.is_active() => State::Paused,
         Some(worker) => ServerState::of(worker, now).into(),
         None if !server.is_active() => State::Disabled,
         None => State::Unknown,
