@@ -161,13 +161,13 @@ fn a_server_is_listed_for_people_and_for_programs(scene: &Scene) {
             "id": 1, "alias": "first", "host": "127.0.0.1", "address": format!("127.0.0.1:{}", scene.remote_server().port()), "port": scene.remote_server().port(), "user": "postgres",
             "has_password": false, "database": "powa", "active": true, "frequency": 5, "coalesce": 100,
             "retention": "1 day", "allow_ui_connection": true, "postgresql": null, "extensions": ["pg_stat_statements"],
-            "schedule": null, "time_zone": null, "start": null, "paused_until": null,
+            "schedule": null, "time_zone": null, "start": null, "paused_until": null, "tags": {},
         },
         {
             "id": 2, "alias": null, "host": "db2.example", "address": "db2.example:5432", "port": 5432, "user": "powa",
             "has_password": false, "database": "powa", "active": true, "frequency": 300, "coalesce": 100,
             "retention": "1 mon", "allow_ui_connection": true, "postgresql": null, "extensions": ["pg_stat_statements"],
-            "schedule": null, "time_zone": null, "start": null, "paused_until": null,
+            "schedule": null, "time_zone": null, "start": null, "paused_until": null, "tags": {},
         },
     ]);
     assert_eq!(Value::from(listed(scene)), expected);
