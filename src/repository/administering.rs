@@ -8,7 +8,7 @@ use tokio_postgres::types::ToSql;
 use super::checked_out::CheckedOutSession;
 use super::switching::activate;
 use super::{Repository, with_timeout};
-use crate::server::ServerId;
+use crate::server::{ServerId, ServerRow};
 use libpq::Secret;
 use session::{Error, PowaVersion, Side};
 
@@ -28,6 +28,22 @@ pub(crate) struct NewServer {
     /// In the format of PostgreSQL's `interval`.
     pub retention: String,
     pub allow_ui_connection: bool,
+}
+
+impl NewServer {
+    /// The row that it would have, to check it. It has no id yet: the one here is no registered server's.
+    pub(crate) fn row(&self) -> ServerRow {
+        ServerRow {
+            id: i32::MAX,
+            host: Some(self.host.clone()),
+            port: Some(self.port.into()),
+            user: Some(self.user.clone()),
+            password: self.password.clone(),
+            dbname: Some(self.dbname.clone()),
+            frequency: Some(self.frequency),
+            alias: self.alias.clone(),
+        }
+    }
 }
 
 /// The columns to change; `None` keeps the current value.

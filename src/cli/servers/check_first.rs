@@ -17,18 +17,7 @@ use session::on_one_line;
 /// # Errors
 /// Something is wrong, or it cannot be checked.
 pub(super) async fn check_new(new: &NewServer, extensions: &[String], context: &Context) -> Result<(), Failure> {
-    let row = ServerRow {
-        // It has no id yet. No configuration refers to this one.
-        id: i32::MAX,
-        host: Some(new.host.clone()),
-        port: Some(new.port.into()),
-        user: Some(new.user.clone()),
-        password: new.password.clone(),
-        dbname: Some(new.dbname.clone()),
-        frequency: Some(new.frequency),
-        alias: new.alias.clone(),
-    };
-    check(&Server::parse(row)?, CheckTarget::New(extensions), context).await
+    check(&Server::parse(new.row())?, CheckTarget::New(extensions), context).await
 }
 
 /// Checks a server with its new values. Prints the problems.

@@ -18,7 +18,7 @@ use super::super::problem::Problem;
 use super::find;
 use crate::check::{CheckTarget, Checker, Findings, ServerFacts, Verdict};
 use crate::repository::{NewServer, Repository};
-use crate::server::{Server, ServerRow};
+use crate::server::Server;
 
 /// Time limit for a check, which reads as much as a snapshot.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -100,18 +100,7 @@ pub(super) async fn check_new(
     repository: &Repository,
     (new, extensions): (&NewServer, &[String]),
 ) -> Result<(), Problem> {
-    let row = ServerRow {
-        // It has no id yet. No configuration refers to this one.
-        id: i32::MAX,
-        host: Some(new.host.clone()),
-        port: Some(new.port.into()),
-        user: Some(new.user.clone()),
-        password: new.password.clone(),
-        dbname: Some(new.dbname.clone()),
-        frequency: Some(new.frequency),
-        alias: new.alias.clone(),
-    };
-    let row = Server::parse(row).map_err(|error| Problem::invalid(error.to_string()))?;
+    let row = Server::parse(new.row()).map_err(|error| Problem::invalid(error.to_string()))?;
     let (findings, _) = limited(backend, async {
         let state = repository.inspect().await?;
         let checker = Checker::new((*backend.config).clone(), repository.clone(), &state);

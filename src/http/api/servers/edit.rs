@@ -19,7 +19,7 @@ use super::super::integer;
 use super::super::openapi::Errors;
 use super::super::problem::Problem;
 use super::object::{ServerObject, entity_tag, is_matched};
-use super::{add, find, list, read_again};
+use super::{add, find, list, read_again, show_changed};
 use crate::fleet::{self, parse_frequency};
 use crate::repository::{AdminTask, Changes, RegisteredServer};
 
@@ -125,9 +125,7 @@ pub(in crate::http::api) async fn change(
             if changed.map_err(|error| making.problem(error))? { Ok(()) } else { Err(has_changed()) }
         })
         .await?;
-    read_again(&app).await;
-    let server = find(&app, &id.to_string()).await?;
-    Ok(list::shown(&app, &server).await)
+    show_changed(&app, id).await
 }
 
 /// Removes a server and deletes its history. A load of the server is waited for.
@@ -209,9 +207,7 @@ pub(in crate::http::api) async fn enable(
             repository.configure(id, &changes).await.map_err(|error| making.problem(error))
         })
         .await?;
-    read_again(&app).await;
-    let server = find(&app, &id.to_string()).await?;
-    Ok(list::shown(&app, &server).await)
+    show_changed(&app, id).await
 }
 
 /// Disables a server: no more snapshots are taken, and its history is kept.
@@ -241,9 +237,7 @@ pub(in crate::http::api) async fn disable(
             repository.deactivate(id).await.map_err(|error| making.problem(error))
         })
         .await?;
-    read_again(&app).await;
-    let server = find(&app, &id.to_string()).await?;
-    Ok(list::shown(&app, &server).await)
+    show_changed(&app, id).await
 }
 
 /// The version that the row must have. `None`: any.

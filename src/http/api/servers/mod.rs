@@ -15,12 +15,15 @@ pub(super) mod tags;
 
 use std::sync::Arc;
 
+use axum::response::Response;
+
 use super::super::routes::AppState;
 use super::problem::Problem;
 use crate::control::Call;
 use crate::fleet;
 use crate::fleet::server_name::ServerName;
 use crate::repository::{OwnTable, RegisteredServer};
+use crate::server::ServerId;
 
 /// The server that the path names by id, alias, or `host:port`.
 async fn find(app: &AppState, name: &str) -> Result<RegisteredServer, Problem> {
@@ -43,4 +46,11 @@ async fn read_again(app: &Arc<AppState>) {
     if let Err(problem) = app.api.call(Call::ReadServers).await {
         tracing::debug!(reason = problem.detail(), "the list of servers is read later");
     }
+}
+
+/// Has the collector read the list of servers, and shows a server that was changed.
+async fn show_changed(app: &Arc<AppState>, id: ServerId) -> Result<Response, Problem> {
+    read_again(app).await;
+    let server = find(app, &id.to_string()).await?;
+    Ok(list::shown(app, &server).await)
 }

@@ -15,7 +15,7 @@ use super::super::extract::{Body, Name, NoParameters, Operator, Parameters};
 use super::super::openapi::Errors;
 use super::super::problem::Problem;
 use super::object::ServerObject;
-use super::{find, list, read_again};
+use super::{find, show_changed};
 use crate::control::timestamp;
 use crate::fleet;
 use crate::repository::RegisteredServer;
@@ -55,7 +55,7 @@ impl PauseRequest {
     post, path = "/api/v1/servers/{server}/pause", operation_id = "pauseServer", tag = "servers",
     params(("server" = String, Path, description = "id, alias or host:port")),
     request_body = PauseRequest,
-    responses((status = 200, body = ServerObject, headers(("ETag" = String))), Errors)
+    responses((status = 200, description = "the result", body = ServerObject, headers(("ETag" = String))), Errors)
 )]
 pub(in crate::http::api) async fn pause(
     State(app): State<Arc<AppState>>,
@@ -75,16 +75,14 @@ pub(in crate::http::api) async fn pause(
             fleet::pause(&repository, &server, until).await.map_err(|error| making.fleet_problem(error))
         })
         .await?;
-    read_again(&app).await;
-    let server = find(&app, &id.to_string()).await?;
-    Ok(list::shown(&app, &server).await)
+    show_changed(&app, id).await
 }
 
 /// Ends the pause of a server, if it is paused.
 #[utoipa::path(
     post, path = "/api/v1/servers/{server}/resume", operation_id = "resumeServer", tag = "servers",
     params(("server" = String, Path, description = "id, alias or host:port")),
-    responses((status = 200, body = ServerObject, headers(("ETag" = String))), Errors)
+    responses((status = 200, description = "the result", body = ServerObject, headers(("ETag" = String))), Errors)
 )]
 pub(in crate::http::api) async fn resume(
     State(app): State<Arc<AppState>>,
@@ -102,7 +100,5 @@ pub(in crate::http::api) async fn resume(
             resumed.map(drop).map_err(|error| making.fleet_problem(error))
         })
         .await?;
-    read_again(&app).await;
-    let server = find(&app, &id.to_string()).await?;
-    Ok(list::shown(&app, &server).await)
+    show_changed(&app, id).await
 }

@@ -88,7 +88,7 @@ impl ScheduleDetails {
 #[utoipa::path(
     get, path = "/api/v1/servers/{server}/schedule", operation_id = "getSchedule", tag = "servers",
     params(("server" = String, Path, description = "id, alias or host:port")),
-    responses((status = 200, body = ScheduleDetails), Errors)
+    responses((status = 200, description = "the result", body = ScheduleDetails), Errors)
 )]
 pub(in crate::http::api) async fn get(
     State(app): State<Arc<AppState>>,
@@ -117,7 +117,7 @@ async fn without_schedule(app: &AppState, server: &RegisteredServer) -> Result<P
     put, path = "/api/v1/servers/{server}/schedule", operation_id = "setSchedule", tag = "servers",
     params(("server" = String, Path, description = "id, alias or host:port")),
     request_body = ScheduleRequest,
-    responses((status = 200, body = ScheduleDetails), Errors)
+    responses((status = 200, description = "the result", body = ScheduleDetails), Errors)
 )]
 pub(in crate::http::api) async fn set(
     State(app): State<Arc<AppState>>,

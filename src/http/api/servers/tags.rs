@@ -29,7 +29,7 @@ pub(in crate::http::api) struct TagsObject(pub(super) BTreeMap<String, String>);
 #[utoipa::path(
     get, path = "/api/v1/servers/{server}/tags", operation_id = "getTags", tag = "servers",
     params(("server" = String, Path, description = "id, alias or host:port")),
-    responses((status = 200, body = TagsObject), Errors)
+    responses((status = 200, description = "the result", body = TagsObject), Errors)
 )]
 pub(in crate::http::api) async fn get(
     State(app): State<Arc<AppState>>,
@@ -49,7 +49,7 @@ pub(in crate::http::api) async fn get(
     put, path = "/api/v1/servers/{server}/tags", operation_id = "setTags", tag = "servers",
     params(("server" = String, Path, description = "id, alias or host:port")),
     request_body = TagsObject,
-    responses((status = 200, body = TagsObject), Errors)
+    responses((status = 200, description = "the result", body = TagsObject), Errors)
 )]
 pub(in crate::http::api) async fn set(
     State(app): State<Arc<AppState>>,
